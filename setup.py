@@ -1,0 +1,72 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Package the library for pip, without ROS: for training, evaluation and notebooks.
+
+With ROS, colcon reads package.xml and builds with CMakeLists.txt instead, which takes the version
+from package.xml; test/test_package.py keeps the two equal.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = "feature_booster_ros"
+
+
+class BuildWithModelTable(build_py):
+    """Put config/models.yaml into the package, where the library looks for it.
+
+    The table stays in config/ with the other configuration, which package_data cannot reach. An
+    editable install reads it from there.
+    """
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, PACKAGE, "config", "models.yaml")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(HERE / "config" / "models.yaml", target)
+
+
+def version() -> str:
+    """Return the version of the package, which package.xml must repeat."""
+    text = (HERE / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE).group(1)
+
+
+def requirements() -> list[str]:
+    """Return what the library needs, which `make build` installs from the same file."""
+    lines = (HERE / "requirements" / "package.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+setup(
+    name=PACKAGE,
+    version=version(),
+    description="Local features that match better: FeatureBooster for ROS 2 and for plain Python",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The feature_booster_ros authors",
+    license="Apache-2.0",
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["weights/*.safetensors"]},
+    cmdclass={"build_py": BuildWithModelTable},
+    install_requires=requirements(),
+    extras_require={
+        "bags": ["rosbags>=0.9.15"],
+        "demo": ["scikit-image>=0.19"],
+        "train": ["tensorboard>=2.9"],
+        "plots": ["matplotlib>=3.5"],
+    },
+    entry_points={"console_scripts": ["feature-booster = feature_booster_ros.cli:main"]},
+    zip_safe=False,
+)
