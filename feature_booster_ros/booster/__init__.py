@@ -1,0 +1,22 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The FeatureBooster network, its configurations and weights, and the object that applies them to
+features.
+"""
+
+from .booster import Booster
+from .checkpoint import CheckpointError, load_checkpoint, read_metadata, save_checkpoint
+from .model_config import ModelConfig, available_models, load_models
+from .network import FeatureBooster
+
+__all__ = [
+    "Booster",
+    "CheckpointError",
+    "FeatureBooster",
+    "ModelConfig",
+    "available_models",
+    "load_checkpoint",
+    "load_models",
+    "read_metadata",
+    "save_checkpoint",
+]

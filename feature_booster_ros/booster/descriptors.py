@@ -1,0 +1,40 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptors as the network takes and gives them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .model_config import ModelConfig
+
+
+def unpack_bits(packed: np.ndarray) -> np.ndarray:
+    """Packed bits (N, D / 8) uint8, least significant first, as (N, D) float32 of +1 and -1."""
+    return np.unpackbits(packed, axis=1, bitorder="little").astype(np.float32) * 2 - 1
+
+
+def pack_signs(boosted: np.ndarray) -> np.ndarray:
+    """Signs of (N, D) numbers, zero counting as positive, as (N, D / 8) uint8 bits, least
+    significant first.
+    """
+    return np.packbits(boosted >= 0, axis=1, bitorder="little")
+
+
+def network_input(descriptors: Tensor, config: ModelConfig) -> Tensor:
+    """Descriptors (..., D), unit rows or +1 and -1, as the network of ``config`` takes them."""
+    return root_sift(descriptors) if config.descriptor_transform == "rootsift" else descriptors
+
+
+def root_sift(descriptors: Tensor) -> Tensor:
+    """RootSIFT (Arandjelovic and Zisserman, CVPR 2012): the square root of the L1-normalised rows
+    (..., D).
+
+    The rows have unit length again, and their L2 distance is the Hellinger distance of the rows
+    that went in.
+    """
+    positive = descriptors.clamp_min(0)
+    total = positive.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(descriptors.dtype).tiny)
+    return (positive / total).sqrt()

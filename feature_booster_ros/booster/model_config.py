@@ -1,0 +1,149 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model table, ``config/models.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import yaml
+
+ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")
+DESCRIPTOR_TRANSFORMS = ("none", "rootsift")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a booster is made of; the fields are explained at the top of ``config/models.yaml``.
+
+    Raises:
+        ValueError: a value is of the wrong kind or out of range; the message names model and field.
+    """
+
+    name: str
+    detector: str
+    keypoint_dim: int
+    keypoint_encoder: tuple[int, ...]
+    descriptor_dim: int
+    descriptor_encoder: tuple[int, ...]
+    attentional_layers: int
+    last_activation: str
+    l2_normalization: bool
+    output_dim: int
+    binary: bool
+    use_kenc: bool = True
+    use_cross: bool = True
+    use_mha: bool = False
+    attention_heads: int = 4
+    descriptor_transform: str = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("keypoint_dim", "descriptor_dim", "output_dim", "attention_heads"):
+            self._require(
+                name,
+                isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
+                "an integer above 0",
+            )
+        layers = self.attentional_layers
+        self._require(
+            "attentional_layers",
+            isinstance(layers, int) and layers >= 0,
+            "an integer of at least 0",
+        )
+        for name in ("l2_normalization", "binary", "use_kenc", "use_cross", "use_mha"):
+            self._require(name, isinstance(getattr(self, name), bool), "true or false")
+        for name in ("keypoint_encoder", "descriptor_encoder"):
+            widths = getattr(self, name)
+            valid = isinstance(widths, (list, tuple)) and all(
+                isinstance(w, int) and w >= 1 for w in widths
+            )
+            self._require(name, valid, "a list of integers above 0")
+            object.__setattr__(self, name, tuple(widths))
+        self._require(
+            "keypoint_dim", self.keypoint_dim in (3, 4), "3 (x, y, score) or 4 (x, y, scale, angle)"
+        )
+        self._require(
+            "last_activation",
+            self.last_activation in ACTIVATIONS,
+            f"one of {', '.join(ACTIVATIONS)}",
+        )
+        transforms = ", ".join(DESCRIPTOR_TRANSFORMS)
+        self._require(
+            "descriptor_transform",
+            self.descriptor_transform in DESCRIPTOR_TRANSFORMS,
+            f"one of {transforms}",
+        )
+        heads_fit = not self.use_mha or self.descriptor_dim % self.attention_heads == 0
+        self._require(
+            "attention_heads", heads_fit, f"a divisor of descriptor_dim {self.descriptor_dim}"
+        )
+        self._require(
+            "output_dim",
+            not self.binary or self.output_dim % 8 == 0,
+            "a multiple of 8 bits when binary",
+        )
+
+    def _require(self, field: str, valid: bool, expected: str) -> None:
+        if not valid:
+            raise ValueError(
+                f"model {self.name!r}: {field} must be {expected}, not {getattr(self, field)!r}"
+            )
+
+    @classmethod
+    def from_dict(cls, name: str, entry: dict) -> ModelConfig:
+        """The configuration called ``name`` from its YAML entry; ValueError names a key unknown or
+        missing.
+        """
+        known = {field.name: field for field in fields(cls) if field.name != "name"}
+        if not isinstance(entry, dict):
+            raise ValueError(f"model {name!r}: must be a mapping of {', '.join(known)}")
+        if unknown := sorted(set(entry) - set(known)):
+            raise ValueError(
+                f"model {name!r}: unknown key {unknown[0]!r}; there are {', '.join(known)}"
+            )
+        required = [key for key, field in known.items() if field.default is dataclasses.MISSING]
+        if missing := [key for key in required if key not in entry]:
+            raise ValueError(f"model {name!r}: key {missing[0]!r} is missing")
+        return cls(name=name, **entry)
+
+    def to_dict(self) -> dict:
+        """The YAML entry: every field but the name."""
+        entry = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+        del entry["name"]
+        return entry
+
+
+def models_path() -> Path:
+    """Where the model table lies: beside the installed package, else in the source tree."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "config" / "models.yaml"
+    return installed if installed.is_file() else package.parent / "config" / "models.yaml"
+
+
+def load_models(path: str | Path | None = None) -> dict[str, ModelConfig]:
+    """The model table by name, from ``path`` or the package's own; ValueError names what is wrong
+    in it.
+    """
+    path = models_path() if path is None else Path(path)
+    try:
+        table = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: must map model names to their configurations")
+    return {name: ModelConfig.from_dict(name, entry) for name, entry in table.items()}
+
+
+def available_models() -> list[str]:
+    """The names of the models whose weights ship with the package."""
+    return sorted(path.stem for path in weights_folder().glob("*.safetensors"))
+
+
+def weights_folder() -> Path:
+    """Where the shipped weights lie."""
+    return Path(__file__).resolve().parents[1] / "weights"

@@ -1,0 +1,19 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Image in, :class:`Features` out: OpenCV's SIFT and ORB, and the geometry the network takes."""
+
+from .extractor import Extractor, available_extractors, create_extractor
+from .normalization import normalize_keypoints
+from .orb import OrbExtractor
+from .sift import SiftExtractor
+from .types import Features
+
+__all__ = [
+    "Extractor",
+    "Features",
+    "OrbExtractor",
+    "SiftExtractor",
+    "available_extractors",
+    "create_extractor",
+    "normalize_keypoints",
+]

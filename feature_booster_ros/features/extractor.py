@@ -1,0 +1,161 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What all extractors share: checking the image, the exact cap, the grid, the mask."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from .selection import spread, strongest
+from .types import Features
+
+GRID_CANDIDATES = 4
+"""Features looked for to spread one over the grid: enough to fill thin cells, few enough to stay
+quick.
+"""
+
+
+class Extractor(ABC):
+    """Turns a grey image into :class:`Features`; a subclass says how.
+
+    A feature of one's own joins as a subclass with ``name``, ``descriptor_length``, ``is_binary``,
+    ``_extract``, which is thereby known to :func:`create_extractor` by its name.
+
+    Args:
+        max_features: the largest number of features to return, at least 1.
+        grid: (rows, columns) of cells over which the features are spread, or None for the strongest
+            wherever they lie.
+
+    Raises:
+        ValueError: an option is out of its range; the message names it.
+    """
+
+    name: str
+    descriptor_length: int
+    """Elements of one descriptor: floats, or bits when binary."""
+    is_binary: bool
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            _EXTRACTORS[cls.name] = cls
+
+    def __init__(self, max_features: int = 2048, grid: tuple[int, int] | None = None) -> None:
+        check_range("max_features", max_features, 1, None)
+        if grid is not None:
+            if len(grid) != 2:
+                raise ValueError(f"grid must be (rows, columns), not {grid!r}")
+            check_range("grid rows", grid[0], 1, None)
+            check_range("grid columns", grid[1], 1, None)
+        self.max_features = max_features
+        self.grid = None if grid is None else (int(grid[0]), int(grid[1]))
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray | None = None) -> Features:
+        """Features of a grey image.
+
+        Args:
+            image: (H, W) uint8.
+            mask: (H, W) uint8 or bool, nonzero where features are wanted, or None for everywhere.
+
+        Returns:
+            At most ``max_features`` features.
+
+        Raises:
+            ValueError: the image or the mask has the wrong shape or type.
+        """
+        image = check_image(image)
+        mask = check_mask(mask, image)
+        if self.grid is None:
+            features = self._extract(image, mask, self.max_features)
+            if len(features) <= self.max_features:
+                return features
+            return features.select(strongest(features.scores, self.max_features))
+        features = self._extract(image, mask, self.max_features * GRID_CANDIDATES)
+        return features.select(
+            spread(features.keypoints, features.scores, image.shape, self.grid, self.max_features)
+        )
+
+    @abstractmethod
+    def _extract(self, image: np.ndarray, mask: np.ndarray | None, limit: int) -> Features:
+        """About ``limit`` of the strongest features; the exact cap and the grid are seen to by the
+        caller.
+
+        Args:
+            image: (H, W) uint8, contiguous.
+            mask: (H, W) uint8, 0 or 255, or None.
+            limit: how many are of use.
+        """
+
+
+_EXTRACTORS: dict[str, type[Extractor]] = {}
+
+
+def available_extractors() -> list[str]:
+    """The names that :func:`create_extractor` knows."""
+    return sorted(_EXTRACTORS)
+
+
+def create_extractor(
+    name: str, max_features: int = 2048, grid: tuple[int, int] | None = None, **options: float
+) -> Extractor:
+    """The extractor called ``name``.
+
+    Args:
+        name: "sift" or "orb", in any case.
+        max_features: the largest number of features to return.
+        grid: (rows, columns) to spread the features over, or None.
+        **options: the extractor's own, for which see :class:`SiftExtractor` and
+        :class:`OrbExtractor`.
+
+    Raises:
+        ValueError: no such extractor, an option it does not have, or a value out of range.
+    """
+    try:
+        extractor = _EXTRACTORS[name.lower()]
+    except KeyError:
+        raise ValueError(
+            f"no extractor is called {name!r}; there are {', '.join(available_extractors())}"
+        ) from None
+    try:
+        return extractor(max_features=max_features, grid=grid, **options)
+    except TypeError as error:
+        raise ValueError(f"extractor {name!r}: {error}") from error
+
+
+def check_range(name: str, value: float, low: float | None, high: float | None) -> None:
+    """Raises ValueError naming ``name`` unless low <= value <= high; None is no bound."""
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = " and ".join(
+            text
+            for text, bound in ((f"at least {low}", low), (f"at most {high}", high))
+            if bound is not None
+        )
+        raise ValueError(f"{name} must be {bounds}, not {value}")
+
+
+def check_image(image: np.ndarray) -> np.ndarray:
+    """``image`` as OpenCV takes it; ValueError unless it is (H, W) uint8 and has pixels."""
+    if not isinstance(image, np.ndarray) or image.ndim != 2:
+        shape = getattr(image, "shape", type(image).__name__)
+        raise ValueError(
+            f"image must be grey, of shape (H, W), not {shape}: convert it with cv2.cvtColor"
+        )
+    if image.dtype != np.uint8:
+        raise ValueError(f"image must be uint8, not {image.dtype}: scale it to 0..255 first")
+    if image.size == 0:
+        raise ValueError(f"image is empty, of shape {image.shape}")
+    return np.ascontiguousarray(image)
+
+
+def check_mask(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
+    """``mask`` as uint8 0 or 255; ValueError unless it is (H, W) like the image, uint8 or bool."""
+    if mask is None:
+        return None
+    if mask.shape != image.shape or mask.dtype not in (np.uint8, np.bool_):
+        raise ValueError(
+            f"mask must be uint8 or bool of the image's shape {image.shape}, "
+            f"not {mask.dtype} of shape {mask.shape}"
+        )
+    return np.where(mask, np.uint8(255), np.uint8(0))

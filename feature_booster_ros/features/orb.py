@@ -1,0 +1,77 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""ORB (Rublee et al., ICCV 2011) by OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .extractor import Extractor, check_range
+from .keypoints import keypoint_arrays
+from .types import Features
+
+
+class OrbExtractor(Extractor):
+    """ORB features, 256 bits each.
+
+    Args:
+        max_features: the largest number of features to return.
+        grid: (rows, columns) to spread the features over, or None.
+        scale_factor: ratio of the sizes of neighbouring pyramid levels.
+        levels: number of pyramid levels.
+        fast_threshold: lowest difference of grey values that makes a corner; less finds more.
+        edge_threshold: width of the image's border without features, in pixels.
+        patch_size: size of the patch described, in pixels of its pyramid level.
+
+    Raises:
+        ValueError: an option is out of its range; the message names it.
+    """
+
+    name = "orb"
+    descriptor_length = 256
+    is_binary = True
+
+    def __init__(
+        self,
+        max_features: int = 2048,
+        grid: tuple[int, int] | None = None,
+        *,
+        scale_factor: float = 1.2,
+        levels: int = 8,
+        fast_threshold: int = 20,
+        edge_threshold: int = 31,
+        patch_size: int = 31,
+    ) -> None:
+        super().__init__(max_features, grid)
+        check_range("scale_factor", scale_factor, 1.01, 4.0)
+        check_range("levels", levels, 1, 32)
+        check_range("fast_threshold", fast_threshold, 1, 255)
+        check_range("edge_threshold", edge_threshold, 1, None)
+        check_range("patch_size", patch_size, 2, None)
+        self._patch_size = int(patch_size)
+        self._scale_factor, self._levels = float(scale_factor), int(levels)
+        self._options = {
+            "scaleFactor": float(scale_factor),
+            "edgeThreshold": int(edge_threshold),
+            "patchSize": int(patch_size),
+            "fastThreshold": int(fast_threshold),
+        }
+        self._detectors: dict[tuple[int, int], cv2.ORB] = {}
+
+    def _extract(self, image: np.ndarray, mask: np.ndarray | None, limit: int) -> Features:
+        # OpenCV fails on a pyramid with a level of less than a pixel.
+        levels = 1 + int(np.log(min(image.shape)) / np.log(self._scale_factor))
+        detector = self._detector(limit, min(self._levels, levels))
+        keypoints, descriptors = detector.detectAndCompute(image, mask)
+        if not keypoints:
+            return Features.empty(self.descriptor_length, self.is_binary)
+        points, sizes, angles, scores = keypoint_arrays(keypoints)
+        return Features(points, sizes / np.float32(self._patch_size), angles, scores, descriptors)
+
+    def _detector(self, limit: int, levels: int) -> cv2.ORB:
+        key = limit, levels
+        if key not in self._detectors:
+            detector = cv2.ORB_create(nfeatures=limit, nlevels=levels, **self._options)
+            self._detectors = {key: detector}
+        return self._detectors[key]

@@ -1,0 +1,119 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""SIFT (Lowe, IJCV 2004) by OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .extractor import Extractor, check_range
+from .keypoints import keypoint_arrays
+from .types import Features
+
+# OpenCV assumes that its input is blurred by a Gaussian of this sigma, by the camera.
+CAMERA_SIGMA = 0.5
+
+
+class SiftExtractor(Extractor):
+    """SIFT features, 128 floats of unit length each.
+
+    Args:
+        max_features: the largest number of features to return.
+        grid: (rows, columns) to spread the features over, or None.
+        contrast_threshold: lowest contrast of a keypoint, as OpenCV's contrastThreshold; less finds
+            more.
+        edge_threshold: largest ratio of principal curvatures, as OpenCV's edgeThreshold; more finds
+            more.
+        octave_layers: scales an octave is divided into.
+        sigma: blur of the first scale, in its pixels.
+        first_octave: -1 starts on the image at double size, as Lowe does; 0 starts on the image
+            itself, which finds fewer small features in a fraction of the time.
+
+    Raises:
+        ValueError: an option is out of its range; the message names it.
+    """
+
+    name = "sift"
+    descriptor_length = 128
+    is_binary = False
+
+    def __init__(
+        self,
+        max_features: int = 2048,
+        grid: tuple[int, int] | None = None,
+        *,
+        contrast_threshold: float = 0.04,
+        edge_threshold: float = 10.0,
+        octave_layers: int = 3,
+        sigma: float = 1.6,
+        first_octave: int = -1,
+    ) -> None:
+        super().__init__(max_features, grid)
+        check_range("contrast_threshold", contrast_threshold, 0.0, 1.0)
+        check_range("edge_threshold", edge_threshold, 1.0, None)
+        check_range("octave_layers", octave_layers, 1, 16)
+        check_range("sigma", sigma, 1.1, 10.0)
+        check_range("first_octave", first_octave, -1, 0)
+        self.first_octave = int(first_octave)
+        self._options = (
+            int(octave_layers),
+            float(contrast_threshold),
+            float(edge_threshold),
+            float(sigma),
+        )
+        self._detectors: dict[int, cv2.SIFT] = {}
+        self._offset = 0.0 if _has_precise_upscale() else -0.25
+
+    def _extract(self, image: np.ndarray, mask: np.ndarray | None, limit: int) -> Features:
+        if self.first_octave == 0:
+            return self._extract_from_half(image, mask, limit)
+        return self._extract_opencv(image, mask, limit, 1.0)
+
+    def _extract_from_half(
+        self, image: np.ndarray, mask: np.ndarray | None, limit: int
+    ) -> Features:
+        """Octave 0 without octave -1, which OpenCV cannot leave out: its input is halved before it
+        doubles it.
+
+        Nothing is lost that octave 0 would see: halving needs a blur to twice the camera's sigma,
+        which is less than the sigma of the first scale, to which OpenCV's own blur brings it.
+        """
+        if min(image.shape) < 4:
+            return Features.empty(self.descriptor_length, self.is_binary)
+        blur = np.sqrt((2 * CAMERA_SIGMA) ** 2 - CAMERA_SIGMA**2)
+        half = np.ascontiguousarray(cv2.GaussianBlur(image, (0, 0), blur)[::2, ::2])
+        half_mask = None if mask is None else np.ascontiguousarray(mask[::2, ::2])
+        return self._extract_opencv(half, half_mask, limit, 2.0)
+
+    def _extract_opencv(
+        self, image: np.ndarray, mask: np.ndarray | None, limit: int, step: float
+    ) -> Features:
+        """Features of an image whose pixels lie ``step`` pixels of the original apart."""
+        keypoints, descriptors = self._detector(limit).detectAndCompute(image, mask)
+        if not keypoints:
+            return Features.empty(self.descriptor_length, self.is_binary)
+        points, sizes, angles, scores = keypoint_arrays(keypoints)
+        lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+        return Features(
+            (points + np.float32(self._offset)) * np.float32(step),
+            sizes * np.float32(step / 2),
+            angles,
+            scores,
+            descriptors / np.maximum(lengths, np.finfo(np.float32).tiny),
+        )
+
+    def _detector(self, limit: int) -> cv2.SIFT:
+        if limit not in self._detectors:
+            precise = (True,) if _has_precise_upscale() else ()
+            self._detectors = {limit: cv2.SIFT_create(limit, *self._options, *precise)}
+        return self._detectors[limit]
+
+
+def _has_precise_upscale() -> bool:
+    """Whether OpenCV (4.8 and up) can double the image without moving it by a quarter of a pixel.
+
+    Before, every keypoint comes out 0.25 pixels too far right and down, and is moved back here: it
+    would be a bias of the rays once intrinsics are used.
+    """
+    return tuple(int(part) for part in cv2.__version__.split(".")[:2]) >= (4, 8)

@@ -1,0 +1,140 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which matches agree with one camera motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..features.normalization import check_camera_matrix
+
+MINIMUM_ESSENTIAL = 5
+MINIMUM_FUNDAMENTAL = 8
+
+
+@dataclass(frozen=True, eq=False)
+class TwoViewGeometry:
+    """Epipolar geometry of two views.
+
+    Attributes:
+        model: "essential", "fundamental", or "none" where too few matches agree.
+        matrix: (3, 3) float64 with x_b^T matrix x_a = 0, in normalised coordinates for an essential
+            and in pixels for a fundamental matrix; None for "none".
+        inliers: (M,) bool, the matches that agree.
+    """
+
+    model: str
+    matrix: np.ndarray | None
+    inliers: np.ndarray
+
+
+def verify(
+    points_a: np.ndarray,
+    points_b: np.ndarray,
+    camera_matrix_a: np.ndarray | None = None,
+    camera_matrix_b: np.ndarray | None = None,
+    distortion_a: np.ndarray | None = None,
+    distortion_b: np.ndarray | None = None,
+    threshold: float = 1.0,
+    confidence: float = 0.999,
+    max_iterations: int = 2000,
+) -> TwoViewGeometry:
+    """Epipolar geometry by OpenCV's MAGSAC++ (Barath et al., CVPR 2020): essential with intrinsics,
+    else fundamental.
+
+    Args:
+        points_a: (M, 2) matched pixels of the first view.
+        points_b: (M, 2) of the second.
+        camera_matrix_a: (3, 3) intrinsics of the first view, or None.
+        camera_matrix_b: (3, 3) of the second. Both or neither.
+        distortion_a: OpenCV's coefficients, k1, k2, p1, p2 and on, of the first view, or None for
+            none.
+        distortion_b: of the second.
+        threshold: largest distance from the epipolar line in pixels.
+        confidence: probability of having found the best model at which to stop, in (0, 1).
+        max_iterations: samples to draw at most.
+
+    Returns:
+        The geometry; with too few matches for a model, "none" and no inliers.
+
+    Raises:
+        ValueError: the arrays' shapes differ, only one camera matrix is given, one is not valid, or
+            an option is out of range.
+    """
+    points_a, points_b = _points("points_a", points_a), _points("points_b", points_b)
+    if len(points_a) != len(points_b):
+        raise ValueError(
+            f"points_a and points_b must be of one length, not {len(points_a)} and {len(points_b)}"
+        )
+    if (camera_matrix_a is None) != (camera_matrix_b is None):
+        raise ValueError("camera_matrix_a and camera_matrix_b must both be given, or neither")
+    if not threshold > 0 or not 0 < confidence < 1 or max_iterations < 1:
+        raise ValueError(
+            "threshold must be above 0, confidence in (0, 1) and max_iterations at least 1, "
+            f"not {threshold}, {confidence} and {max_iterations}"
+        )
+    options = {"method": cv2.USAC_MAGSAC}
+    matrix = mask = None
+    model = "fundamental"
+    if camera_matrix_a is not None:
+        model = "essential"
+        focal = np.mean([focal_length(camera_matrix_a), focal_length(camera_matrix_b)])
+        points_a = normalized_points(points_a, camera_matrix_a, distortion_a)
+        points_b = normalized_points(points_b, camera_matrix_b, distortion_b)
+        if len(points_a) > MINIMUM_ESSENTIAL:
+            # The identity as intrinsics: these points are rays, so the threshold is one in focal
+            # lengths.
+            matrix, mask = _estimate(
+                cv2.findEssentialMat, points_a, points_b, np.eye(3), **options,
+                prob=confidence, threshold=threshold / focal, maxIters=max_iterations,
+            )  # fmt: skip
+    elif len(points_a) > MINIMUM_FUNDAMENTAL:
+        matrix, mask = _estimate(
+            cv2.findFundamentalMat, points_a, points_b, **options,
+            ransacReprojThreshold=threshold, confidence=confidence, maxIters=max_iterations,
+        )  # fmt: skip
+    if matrix is None or matrix.shape != (3, 3) or mask is None:
+        return TwoViewGeometry("none", None, np.zeros(len(points_a), bool))
+    return TwoViewGeometry(model, matrix, mask.ravel().astype(bool))
+
+
+def normalized_points(
+    points: np.ndarray, camera_matrix: np.ndarray, distortion: np.ndarray | None = None
+) -> np.ndarray:
+    """Pixels (M, 2) as rays (M, 2) at depth 1, undistorted; ValueError if the intrinsics are not
+    valid.
+    """
+    check_camera_matrix(np.asarray(camera_matrix, np.float64))
+    if len(points) == 0:
+        return np.zeros((0, 2))
+    points = np.asarray(points, np.float64).reshape(-1, 1, 2)
+    return cv2.undistortPoints(points, np.asarray(camera_matrix, np.float64), distortion).reshape(
+        -1, 2
+    )
+
+
+def focal_length(camera_matrix: np.ndarray) -> float:
+    """The mean of the two focal lengths in pixels."""
+    return (camera_matrix[0][0] + camera_matrix[1][1]) / 2
+
+
+def _points(name: str, points: np.ndarray) -> np.ndarray:
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{name} must have shape (M, 2), not {points.shape}")
+    return np.ascontiguousarray(points)
+
+
+def _estimate(
+    estimator, *args: object, **kwargs: object
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The estimator's matrix and mask, or None for both where it finds the points degenerate and
+    raises.
+    """
+    try:
+        return estimator(*args, **kwargs)
+    except cv2.error:
+        return None, None
