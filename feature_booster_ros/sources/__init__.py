@@ -1,0 +1,18 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Frames from anywhere: image folders, videos, data sets, bags, cameras. Nothing here needs ROS."""
+
+from .calibration import read_camera_yaml, resolve_camera
+from .frame import Camera, Frame
+from .opening import KINDS, open_source
+from .source import Source
+
+__all__ = [
+    "KINDS",
+    "Camera",
+    "Frame",
+    "Source",
+    "open_source",
+    "read_camera_yaml",
+    "resolve_camera",
+]

@@ -1,0 +1,120 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sources whose frames are image files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .decoding import decode_image
+from .frame import Camera, Frame
+from .source import Source, logger
+from .timestamps import frame_rate
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
+)
+
+
+class ImageFile(NamedTuple):
+    """A frame on disk; `pose` is camera to world, (4, 4), or None."""
+
+    stamp_ns: int
+    path: Path
+    pose: np.ndarray | None = None
+
+
+class ImageSequence(Source):
+    """Frames from image files whose times are known beforehand.
+
+    The files are played in the order of their stamps, whatever order they are listed in.
+
+    Args:
+        path: What was opened.
+        files: At least one image file with its time.
+        camera: The camera that took them all, or None.
+    """
+
+    def __init__(self, path: Path, files: Sequence[ImageFile], camera: Camera | None) -> None:
+        super().__init__(str(path), camera)
+        self._files = sorted(files, key=lambda file: file.stamp_ns)
+        self._rate = frame_rate([file.stamp_ns for file in self._files])
+        for previous, file in zip(files, files[1:]):  # noqa: B905 (a list and its own tail)
+            if file.stamp_ns <= previous.stamp_ns:
+                logger.warning(
+                    "%s: stamp of %s is not later than that of %s before it; "
+                    "frames are played in the order of their stamps",
+                    path,
+                    file.path.name,
+                    previous.path.name,
+                )
+                break
+
+    @property
+    def length(self) -> int:
+        return len(self._files)
+
+    @property
+    def rate(self) -> float | None:
+        return self._rate
+
+    def _read(self, start: int, step: int) -> Iterator[Frame]:
+        for stamp_ns, path, pose in self._files[start::step]:
+            try:
+                image = decode_image(path.read_bytes())
+            except FileNotFoundError:
+                self._skip(path.name, f"{path} does not exist")
+                continue
+            except (OSError, ValueError) as error:
+                self._skip(path.name, str(error))
+                continue
+            frame = self._frame(stamp_ns, image, path.name, pose)
+            if frame is not None:
+                yield frame
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """The image files of a folder in natural order: frame2.png comes before frame10.png."""
+    return sorted(
+        (
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
+        ),
+        key=_natural_key,
+    )
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there is an image file in the folder itself."""
+    return folder.is_dir() and any(
+        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        for path in folder.iterdir()
+    )
+
+
+def existing(target: str) -> Path:
+    """The path that a user named.
+
+    Raises:
+        FileNotFoundError: There is nothing.
+    """
+    path = Path(target).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"source {target!r} does not exist")
+    return path
+
+
+def _natural_key(path: Path) -> list[tuple[int, int | str]]:
+    return [
+        (0, int(part)) if part.isdecimal() else (1, part)
+        for part in re.split(r"(\d+)", path.name)
+        if part
+    ]

@@ -1,0 +1,208 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""KITTI: sequences of the odometry benchmark and of the raw recordings.
+
+Geiger, Lenz, Stiller, Urtasun: Vision meets Robotics: The KITTI Dataset, IJRR 2013.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .frame import Camera
+from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
+from .source import logger
+from .text_files import parse_lines, parse_numbers
+from .timestamps import parse_date, parse_seconds
+
+_CAMERA_FOLDER = re.compile(r"image_(0?)([0-3])")
+
+
+class _Layout(NamedTuple):
+    """Where the files of one camera lie; `raw` tells the recordings from the benchmark."""
+
+    sequence: Path
+    images: Path
+    camera_index: int
+    raw: bool
+
+
+class KittiSource(ImageSequence):
+    """One camera of a KITTI sequence.
+
+    Odometry benchmark: ``image_0`` to ``image_3``, ``times.txt``, ``calib.txt`` (P0 to P3), and
+    poses in ``poses.txt`` or in ``../../poses/<sequence>.txt``. The poses on record are those of
+    camera 0; another camera's are shifted by its baseline. Where the images are numbered, the
+    number is the line in times and poses, so a thinned-out sequence plays with its own times.
+
+    Raw recordings: ``image_00/data`` and ``image_00/timestamps.txt``, and
+    ``../calib_cam_to_cam.txt`` with the rectified projection for "sync" folders, and intrinsics
+    with distortion for "extract" folders. They have no poses of the camera.
+
+    Args:
+        target: The sequence's folder, or the folder of one of its cameras.
+        camera: Intrinsics to use instead of those on record.
+        camera_index: Camera 0 (left, grey) to 3 (right, colour); by default the folder named in
+            `target`, or the first there is.
+
+    Raises:
+        FileNotFoundError: The path, the camera's folder or its times are missing.
+        ValueError: A file is not as KITTI has it, or there are fewer times than images.
+    """
+
+    kind = "kitti"
+    layout = "image_0 .. image_3 beside times.txt, or image_00/data beside timestamps.txt"
+
+    def __init__(
+        self, target: str, *, camera: Camera | None = None, camera_index: int | None = None
+    ) -> None:
+        layout = _find(existing(target), camera_index)
+        paths = image_paths(layout.images)
+        if not paths:
+            raise ValueError(f"KITTI folder {layout.images} has no images")
+        stamps, times_path = _read_times(layout)
+        projection, calibrated = _read_calibration(layout)
+        poses = _read_poses(layout, projection)
+        if layout.raw or not all(path.stem.isdecimal() for path in paths):
+            numbers = list(range(len(paths)))
+        else:
+            numbers = [int(path.stem) for path in paths]
+        missing = [path for path, number in zip(paths, numbers) if number >= len(stamps)]  # noqa: B905
+        if missing:
+            raise ValueError(
+                f"{times_path} has {len(stamps)} times, but {layout.images} has {len(paths)} "
+                f"images; the first without a time is {missing[0].name}. Complete the file, or "
+                "open the images alone as kind folder"
+            )
+        if len(stamps) > len(paths):
+            logger.warning(
+                "%s has %d times for %d images: some images are missing",
+                times_path,
+                len(stamps),
+                len(paths),
+            )
+        files = [
+            ImageFile(stamps[number], path, poses[number] if number < len(poses) else None)
+            for path, number in zip(paths, numbers)  # noqa: B905 (made from one another)
+        ]
+        if poses and len(poses) <= numbers[-1]:
+            logger.warning(
+                "%s: %d poses for %d images: the rest has none",
+                layout.sequence,
+                len(poses),
+                len(paths),
+            )
+        super().__init__(layout.images, files, camera or calibrated)
+
+    @classmethod
+    def recognises(cls, target: str) -> bool:
+        """Whether the target looks like a source of this kind."""
+        try:
+            layout = _find(Path(target).expanduser(), None)
+        except (FileNotFoundError, ValueError):
+            return False
+        return _times_path(layout).is_file()
+
+
+def _find(path: Path, camera_index: int | None) -> _Layout:
+    """Find one camera's files from the sequence's folder or from within it."""
+    if path.name == "data" and _CAMERA_FOLDER.fullmatch(path.parent.name):
+        path = path.parent
+    named = _CAMERA_FOLDER.fullmatch(path.name)
+    if named:
+        if camera_index is None:
+            camera_index = int(named[2])
+        path = path.parent
+    if camera_index is not None and camera_index not in range(4):
+        raise ValueError(f"KITTI camera_index {camera_index} is not 0, 1, 2 or 3")
+    for index in range(4) if camera_index is None else (camera_index,):
+        if has_images(path / f"image_{index}"):
+            return _Layout(path, path / f"image_{index}", index, raw=False)
+        if has_images(path / f"image_{index:02d}" / "data"):
+            return _Layout(path, path / f"image_{index:02d}" / "data", index, raw=True)
+    wanted = "image_0 .. image_3" if camera_index is None else f"image_{camera_index}"
+    raise FileNotFoundError(
+        f"KITTI sequence {path} has no images in {wanted} or, as raw recordings have, in "
+        "image_0N/data"
+    )
+
+
+def _times_path(layout: _Layout) -> Path:
+    if layout.raw:
+        return layout.images.parent / "timestamps.txt"
+    return layout.sequence / "times.txt"
+
+
+def _read_times(layout: _Layout) -> tuple[list[int], Path]:
+    path = _times_path(layout)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"KITTI times {path} do not exist; open the images alone as kind folder"
+        )
+    return parse_lines(path, parse_date if layout.raw else parse_seconds), path
+
+
+def _read_calibration(layout: _Layout) -> tuple[np.ndarray | None, Camera | None]:
+    """Rectified projection (3, 4), if known, and the camera."""
+    path = layout.sequence / "calib.txt"
+    if layout.raw:
+        path = layout.sequence.parent / "calib_cam_to_cam.txt"
+    if not path.is_file():
+        logger.warning("%s does not exist: the intrinsics are unknown", path)
+        return None, None
+    entries = dict(parse_lines(path, _parse_entry))
+    index = f"{layout.camera_index:02d}" if layout.raw else str(layout.camera_index)
+    if layout.raw and layout.sequence.name.endswith("_extract"):
+        size = _entry(path, entries, f"S_{index}", 2).astype(int)
+        matrix = _entry(path, entries, f"K_{index}", 9).reshape(3, 3)
+        return None, Camera(*size.tolist(), matrix, _entry(path, entries, f"D_{index}", 5))
+    name = f"P_rect_{index}" if layout.raw else f"P{index}"
+    projection = _entry(path, entries, name, 12).reshape(3, 4)
+    size = _entry(path, entries, f"S_rect_{index}", 2).astype(int) if layout.raw else np.zeros(2)
+    width, height = map(int, size)
+    return projection, Camera(width, height, projection[:, :3])
+
+
+def _parse_entry(line: str) -> tuple[str, str]:
+    name, colon, values = line.partition(":")
+    if not colon:
+        raise ValueError(f"{line!r} is not NAME: VALUES")
+    return name.strip(), values
+
+
+def _entry(path: Path, entries: dict[str, str], name: str, count: int) -> np.ndarray:
+    if name not in entries:
+        raise ValueError(f"{path} has no {name}, only {', '.join(entries) or 'nothing'}")
+    try:
+        return parse_numbers(entries[name], count)
+    except ValueError as error:
+        raise ValueError(f"{path}, {name}: {error}") from None
+
+
+def _read_poses(layout: _Layout, projection: np.ndarray | None) -> list[np.ndarray]:
+    """Poses (4, 4) of this camera, camera to world; empty where there are none."""
+    sequence = layout.sequence.resolve()
+    candidates = [
+        sequence / "poses.txt",
+        sequence.parent.parent / "poses" / f"{sequence.name}.txt",
+    ]
+    path = next((path for path in candidates if path.is_file()), None)
+    if layout.raw or path is None:
+        return []
+    # x_i = x_0 + t with P_i = K [I | t], so camera i stands at -t in the frame of camera 0.
+    in_camera_0 = np.eye(4)
+    if projection is not None:
+        in_camera_0[:3, 3] = -np.linalg.solve(projection[:, :3], projection[:, 3])
+    elif layout.camera_index != 0:
+        logger.warning("%s: poses of camera 0 are of no use without calib.txt", path)
+        return []
+    poses = []
+    for values in parse_lines(path, lambda line: parse_numbers(line, 12)):
+        pose = np.eye(4)
+        pose[:3] = values.reshape(3, 4)
+        poses.append(pose @ in_camera_0)
+    return poses

@@ -1,0 +1,187 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Open a source of frames by its path or name."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from .calibration import resolve_camera
+from .euroc import EurocSource
+from .folder import FolderSource
+from .frame import Camera
+from .kitti import KittiSource
+from .rosbag import RosbagSource
+from .source import Source
+from .tum import TumSource
+from .video import VideoSource
+from .webcam import WebcamSource
+
+# Sources that are recognised by their path; a layout comes before the plain folder it could be
+# mistaken for. The order is that of the questions asked.
+_RECOGNISED = (
+    WebcamSource,
+    RosbagSource,
+    EurocSource,
+    KittiSource,
+    TumSource,
+    VideoSource,
+    FolderSource,
+)
+
+KINDS = (*(source.kind for source in _RECOGNISED), "rendered")
+
+# How an option's text in a URI is read, by the type that the option has; the first that fits.
+_READERS: dict[type, Callable[[str], Any]] = {
+    bool: {"true": True, "false": False}.__getitem__,
+    int: int,
+    float: float,
+    str: str,
+}
+
+# The comma before an option. One within a value, as in camera=fx,fy,cx,cy, has no = behind it.
+_OPTION = re.compile(r",(?=[a-z_]+=)")
+
+
+def open_source(
+    uri: str | PathLike,
+    *,
+    kind: str | None = None,
+    camera: Camera | str | PathLike | None = None,
+    **options: Any,
+) -> Source:
+    """Open images to play or to evaluate on.
+
+    `uri` is ``[KIND:]TARGET[,OPTION=VALUE]...``; where KIND is left out, the target's own layout
+    tells it. A path that exists is taken as it is, whatever colons and commas it has.
+
+    ========= ====================================== ==========================================
+    kind      target                                 options
+    ========= ====================================== ==========================================
+    folder    a folder of images                     rate
+    video     a video file, or rtsp:// or http://    (none)
+    kitti     a sequence of KITTI odometry or raw,   camera_index
+              or one of its image_N folders
+    tum       a sequence of TUM RGB-D                (none)
+    euroc     a sequence of EuRoC MAV, its mav0,     camera_index
+              or one of its camN folders
+    rosbag    a rosbag2 folder, .mcap or .db3, or    topic, camera_info_topic
+              a ROS 1 .bag
+    webcam    a number, or /dev/videoN               width, height, rate
+    rendered  nothing                                those of RenderedSequence
+    ========= ====================================== ==========================================
+
+    Examples: ``/data/kitti/00``, ``/data/kitti/00,camera_index=2``, ``webcam:0,width=1280``,
+    ``rendered:seed=3,frames=60``, ``folder:/data/tum/rgb``, ``drive.mcap,topic=/front/image_raw``.
+
+    Args:
+        uri: What to open.
+        kind: One of `KINDS`, where the layout is not to be asked. Wins over the one in `uri`.
+        camera: Calibration to use instead of the source's own: a Camera, the path of a ROS
+            camera_info YAML file, or "fx,fy,cx,cy" in pixels.
+        options: Options of the source's class; they win over those in `uri`.
+
+    Raises:
+        FileNotFoundError: The path does not exist.
+        ValueError: The kind is unknown or cannot be recognised, an option is unknown, or what is
+            there cannot be read.
+        ImportError: The kind needs a package that is not installed.
+        OSError: A camera cannot be opened.
+    """
+    uri_kind, target, texts = _parse(str(uri))
+    uri_camera = texts.pop("camera", None)
+    camera = resolve_camera(uri_camera if camera in (None, "") else camera)
+    kind = kind or uri_kind or _recognise(target)
+    opener = _opener(kind)
+    _check_names(kind, opener, {**texts, **options})
+    options = {**_read_texts(kind, opener, texts), **options}
+    if kind == "rendered":
+        if target:
+            raise ValueError(
+                f"source {uri}: the kind rendered takes options only, such as rendered:seed=3"
+            )
+        if camera is not None:
+            raise ValueError("the kind rendered has exact intrinsics: leave camera out")
+        return opener(**options)
+    return opener(target, camera=camera, **options)
+
+
+def _parse(uri: str) -> tuple[str | None, str, dict[str, str]]:
+    """Split a URI into kind, target and options."""
+    if Path(uri).expanduser().exists():
+        return None, uri, {}
+    kind, colon, rest = uri.partition(":")
+    if not (colon and kind in KINDS):
+        kind, rest = (uri, "") if uri in ("webcam", "rendered") else (None, uri)
+    # The comma put before it lets an option stand alone, as in rendered:seed=3.
+    pieces = _OPTION.split("," + rest)
+    # What looks like an option belongs to the path where a path of that name exists.
+    for end in range(len(pieces), 0, -1):
+        target = ",".join(pieces[:end]).removeprefix(",")
+        if Path(target).expanduser().exists():
+            break
+    return kind, target, dict(piece.split("=", 1) for piece in pieces[end:])
+
+
+def _recognise(target: str) -> str:
+    for source in _RECOGNISED:
+        if source.recognises(target):
+            return source.kind
+    path = Path(target).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(
+            f"source {target!r} does not exist: expected a path, or KIND:TARGET "
+            f"with KIND one of {', '.join(KINDS)}"
+        )
+    looked_for = "; ".join(f"{source.kind}: {source.layout}" for source in _RECOGNISED)
+    raise ValueError(
+        f"source {target!r} is none of the known kinds. Looked for {looked_for}. "
+        "Say which it is with kind, or KIND:PATH"
+    )
+
+
+def _opener(kind: str) -> Callable[..., Source]:
+    for source in _RECOGNISED:
+        if source.kind == kind:
+            return source
+    if kind == "rendered":
+        # Imported when asked for: it needs scikit-image, which no other source does.
+        return import_module(".rendered", __package__).RenderedSequence
+    raise ValueError(f"source kind {kind!r} is not one of {', '.join(KINDS)}")
+
+
+def _check_names(kind: str, opener: Callable[..., Source], options: dict[str, Any]) -> None:
+    known = [
+        name for name in inspect.signature(opener).parameters if name not in ("target", "camera")
+    ]
+    for name in options:
+        if name not in known:
+            raise ValueError(
+                f"source kind {kind} has no option {name!r}; it has "
+                f"{', '.join(known) if known else 'none'}"
+            )
+
+
+def _read_texts(kind: str, opener: Callable[..., Source], texts: dict[str, str]) -> dict[str, Any]:
+    """Option values out of a URI, each as the type that the source's class declares."""
+    hints = get_type_hints(opener.__init__)
+    values = {}
+    for name, text in texts.items():
+        types = get_args(hints[name]) or (hints[name],)
+        reader = next((_READERS[plain] for plain in _READERS if plain in types), None)
+        if reader is None:
+            raise ValueError(f"source kind {kind}: option {name} cannot be given as text")
+        try:
+            values[name] = reader(text)
+        except (ValueError, KeyError):
+            wanted = next(plain.__name__ for plain in _READERS if plain in types)
+            raise ValueError(
+                f"source kind {kind}: option {name} takes {wanted}, not {text!r}"
+            ) from None
+    return values

@@ -1,0 +1,96 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ground truth of a moving camera: poses over time, and the pose at the time of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class Trajectory:
+    """Poses at increasing times, interpolated in between.
+
+    Args:
+        stamps_ns: Times (N,) in nanoseconds, in any order.
+        translations: (N, 3) in metres.
+        quaternions: (N, 4) in the order x, y, z, w, of any length but zero.
+        longest_gap_ns: A time between two poses further apart than this has no pose.
+
+    Raises:
+        ValueError: The lengths differ, a value is not finite, or a quaternion is zero.
+    """
+
+    def __init__(
+        self,
+        stamps_ns: Sequence[int],
+        translations: np.ndarray,
+        quaternions: np.ndarray,
+        longest_gap_ns: int = 100_000_000,
+    ) -> None:
+        stamps = np.asarray(stamps_ns, dtype=np.int64)
+        translations = np.asarray(translations, dtype=np.float64).reshape(-1, 3)
+        quaternions = np.asarray(quaternions, dtype=np.float64).reshape(-1, 4)
+        if not len(stamps) == len(translations) == len(quaternions):
+            raise ValueError(
+                f"{len(stamps)} stamps, {len(translations)} translations and "
+                f"{len(quaternions)} quaternions"
+            )
+        norms = np.linalg.norm(quaternions, axis=1, keepdims=True)
+        finite = np.isfinite(translations).all() and np.isfinite(norms).all()
+        if not finite or (norms == 0).any():
+            raise ValueError("a pose is not finite, or its quaternion is zero")
+        order = np.argsort(stamps, kind="stable")
+        self._stamps = stamps[order]
+        self._translations = translations[order]
+        self._quaternions = (quaternions / norms)[order]
+        self._longest_gap_ns = longest_gap_ns
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    def pose(self, stamp_ns: int) -> np.ndarray | None:
+        """Pose (4, 4) at `stamp_ns`: linear in translation, spherical-linear in rotation.
+
+        None before the first and after the last pose, and within gaps.
+        """
+        after = int(np.searchsorted(self._stamps, stamp_ns))
+        if after < len(self._stamps) and self._stamps[after] == stamp_ns:
+            return rigid_transform(self._translations[after], self._quaternions[after])
+        if after in (0, len(self._stamps)):
+            return None
+        before = after - 1
+        gap = int(self._stamps[after] - self._stamps[before])
+        if gap > self._longest_gap_ns:
+            return None
+        share = int(stamp_ns - self._stamps[before]) / gap
+        translation = (1 - share) * self._translations[before] + share * self._translations[after]
+        rotation = _slerp(self._quaternions[before], self._quaternions[after], share)
+        return rigid_transform(translation, rotation)
+
+
+def rigid_transform(translation: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
+    """(4, 4) from a translation (3,) and a unit quaternion x, y, z, w."""
+    x, y, z, w = quaternion
+    transform = np.eye(4)
+    transform[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    transform[:3, 3] = translation
+    return transform
+
+
+def _slerp(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
+    """Unit quaternion a share of the shorter way from a to b (Shoemake, SIGGRAPH 1985)."""
+    cosine = float(a @ b)
+    if cosine < 0:  # q and -q are the same rotation; take the nearer of the two
+        b, cosine = -b, -cosine
+    angle = np.arccos(min(cosine, 1.0))
+    if angle < 1e-6:  # nearly equal: sin(angle) would divide zero by zero
+        blend = (1 - share) * a + share * b
+    else:
+        blend = (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+    return blend / np.linalg.norm(blend)
