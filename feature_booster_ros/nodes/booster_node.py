@@ -1,0 +1,268 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""booster_node: images in, boosted local features out.
+
+Subscribes to ``image`` (sensor_msgs/Image, or ``image/compressed`` of sensor_msgs/CompressedImage)
+and ``camera_info``; publishes ``features`` (FeatureArray) and ``/diagnostics``.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+import numpy as np
+import rclpy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from feature_booster_ros.msg import FeatureArray
+
+from .booster_node_parameters import BoosterNodeParameters
+from .camera_model import CameraInfoError, camera_of, describe_image, uncalibrated
+from .diagnostics import DiagnosticsPublisher, FrameStatistics
+from .feature_pipeline import FeaturePipeline
+from .images import ImageError, compressed_to_gray, to_gray
+from .lifecycle import ManagedNode, run
+from .messages import to_feature_array
+from .newest_worker import NewestWorker
+from .qos import stream_profile
+from .synchronisation import ImageWithCameraInfo
+
+_INPUT_CHECK_PERIOD = 5.0
+"""Seconds after which to say that images, or their camera_info, do not come."""
+
+
+class BoosterNode(ManagedNode):
+    """Extracts and boosts the features of the newest image, again and again."""
+
+    parameter_type = BoosterNodeParameters
+    parameters: BoosterNodeParameters
+
+    def __init__(self) -> None:
+        super().__init__("booster_node")
+        self._pipeline: FeaturePipeline | None = None
+        self._publisher = None
+        self._worker: NewestWorker | None = None
+        self._input = None
+        self._diagnostics: DiagnosticsPublisher | None = None
+        self._input_check = None
+        self._statistics = FrameStatistics()
+        self._uncalibrated_told = False
+
+    # Lifecycle
+
+    def configure(self) -> None:
+        self._pipeline = FeaturePipeline(self.parameters)
+        self._publisher = self.create_lifecycle_publisher(
+            FeatureArray,
+            "features",
+            stream_profile(
+                self.parameters.qos_output_reliability, self.parameters.qos_output_depth
+            ),
+        )
+        self._log_pipeline()
+
+    def activate(self) -> None:
+        parameters = self.parameters
+        self._statistics = FrameStatistics()
+        self._uncalibrated_told = False
+        self._worker = NewestWorker(self._process, "booster")
+        compressed = parameters.image_transport == "compressed"
+        # As image_transport does it: the remapped base topic, and the transport after it.
+        self._image_topic = self.resolve_topic_name("image") + ("/compressed" if compressed else "")
+        self._camera_info_topic = self.resolve_topic_name("camera_info")
+        image_type = CompressedImage if compressed else Image
+        qos = stream_profile(parameters.qos_input_reliability, parameters.qos_input_depth)
+        if parameters.use_camera_info:
+            self._input = ImageWithCameraInfo(
+                self,
+                image_type,
+                self._image_topic,
+                self._camera_info_topic,
+                self._receive,
+                qos,
+                parameters.sync_queue_size,
+                parameters.sync_slop if parameters.approximate_sync else None,
+            )
+        else:
+            self._input = self.create_subscription(
+                image_type, self._image_topic, self._receive, qos
+            )
+        self._diagnostics = DiagnosticsPublisher(
+            self, self._statistics, self._image_topic, parameters.diagnostics_period
+        )
+        self._diagnostics.settings = self._settings()
+        self._input_check = self.create_timer(_INPUT_CHECK_PERIOD, self._check_input)
+        self._input_counts = np.zeros(3, int)
+
+    def deactivate(self) -> None:
+        if self._input_check is not None:
+            self.destroy_timer(self._input_check)
+        if isinstance(self._input, ImageWithCameraInfo):
+            self._input.destroy()
+        elif self._input is not None:
+            self.destroy_subscription(self._input)
+        if self._worker is not None:
+            self._worker.stop()
+        if self._diagnostics is not None:
+            self._diagnostics.destroy()
+        self._input_check = self._input = self._worker = self._diagnostics = None
+
+    def cleanup(self) -> None:
+        if self._publisher is not None:
+            self.destroy_lifecycle_publisher(self._publisher)
+        self._publisher = self._pipeline = None
+
+    def apply_parameters(self, new: BoosterNodeParameters) -> None:
+        # The worker takes up the new pipeline with its next image.
+        self._pipeline = FeaturePipeline(new, self._pipeline)
+        if self._diagnostics is not None:
+            self._diagnostics.settings = self._settings()
+        if (new.model, new.weights, new.device, new.precision) != (
+            self.parameters.model,
+            self.parameters.weights,
+            self.parameters.device,
+            self.parameters.precision,
+        ):
+            self._log_pipeline()
+
+    # Executor's thread
+
+    def _receive(
+        self, image: Image | CompressedImage, camera_info: CameraInfo | None = None
+    ) -> None:
+        self._statistics.count("received")
+        if self.parameters.lazy and self._publisher.get_subscription_count() == 0:
+            self._statistics.count("idle")
+            return
+        if self._worker.submit((image, camera_info)):
+            self._statistics.count("dropped")
+
+    def _check_input(self) -> None:
+        """Says what has not come since the last check, and what to do."""
+        if isinstance(self._input, ImageWithCameraInfo):
+            counts = np.array([self._input.images, self._input.camera_infos, self._input.pairs])
+        else:
+            counts = np.array([self._statistics.total("received")] * 3)
+        images, camera_infos, pairs = counts - self._input_counts
+        self._input_counts = counts
+        if pairs:
+            return
+        if not images:
+            self.get_logger().info(
+                f"no images on {self._image_topic}: is the camera running, and the topic remapped "
+                "(-r image:=/camera/image_raw)?",
+                throttle_duration_sec=60.0,
+                skip_first=self._statistics.total("received") > 0,
+            )
+        elif not camera_infos:
+            self.get_logger().warning(
+                f"images come on {self._image_topic}, but nothing on {self._camera_info_topic}: "
+                "remap it (-r camera_info:=/camera/camera_info), or work without intrinsics (-p "
+                "use_camera_info:=false)",
+                throttle_duration_sec=30.0,
+            )
+        else:
+            self.get_logger().warning(
+                f"the stamps on {self._image_topic} and {self._camera_info_topic} differ: pair "
+                "them by -p approximate_sync:=true and a sync_slop in seconds, or work without "
+                "intrinsics (-p use_camera_info:=false)",
+                throttle_duration_sec=30.0,
+            )
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "model": self._pipeline.model,
+            "detector": self._pipeline.detector,
+            "device": self._pipeline.device,
+        }
+
+    def _log_pipeline(self) -> None:
+        pipeline = self._pipeline
+        how = "raw" if pipeline.booster is None else f"{pipeline.model} on {pipeline.device}"
+        self.get_logger().info(f"features: {pipeline.detector}, {how}")
+
+    # Worker's thread
+
+    def _process(self, item: tuple[Image | CompressedImage, CameraInfo | None]) -> None:
+        try:
+            self._publish_features(*item)
+            self._statistics.count("processed")
+        except ImageError as error:
+            self._statistics.error(str(error))
+            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+        except Exception as error:
+            if not rclpy.ok():  # Ctrl-C has taken the middleware away in the middle of the work
+                return
+            self._statistics.error(str(error))
+            self.get_logger().error(f"frame skipped: {error}", throttle_duration_sec=5.0)
+            self.get_logger().debug(traceback.format_exc())
+
+    def _publish_features(
+        self, message: Image | CompressedImage, camera_info: CameraInfo | None
+    ) -> None:
+        parameters, pipeline = self.parameters, self._pipeline
+        with self._statistics.stage("convert"):
+            convert = to_gray if isinstance(message, Image) else compressed_to_gray
+            image = convert(message, parameters.wide_pixels)
+            described = self._describe(camera_info, image.shape, parameters.rectified)
+            described.header = message.header
+        with self._statistics.stage("extract"):
+            features = pipeline.extract(image)
+        with self._statistics.stage("boost"):
+            matrix = None
+            if parameters.normalization == "intrinsics":
+                matrix = self._camera_matrix(described)
+            features = pipeline.boost(features, image.shape, matrix)
+        with self._statistics.stage("publish"):
+            self._publisher.publish(
+                to_feature_array(
+                    features,
+                    message.header,
+                    described,
+                    pipeline.detector,
+                    pipeline.model,
+                    parameters.half_precision_descriptors,
+                )
+            )
+
+    def _describe(
+        self, camera_info: CameraInfo | None, shape: tuple[int, int], rectified: bool
+    ) -> CameraInfo:
+        """The CameraInfo to publish; where the camera's makes no sense, one without intrinsics.
+
+        Features need no intrinsics, so a wrong CameraInfo is told of and the image worked on.
+        """
+        height, width = shape
+        if camera_info is None:
+            return uncalibrated(None, width, height)
+        try:
+            described = describe_image(camera_info, width, height, rectified)
+        except CameraInfoError as error:
+            self._statistics.error(str(error))
+            self.get_logger().error(
+                f"{error}. Going on without intrinsics", throttle_duration_sec=5.0
+            )
+            return uncalibrated(camera_info, width, height)
+        if described.k[0] == 0 and not self._uncalibrated_told:
+            self._uncalibrated_told = True
+            self.get_logger().warning(
+                f"{self._camera_info_topic} is of an uncalibrated camera (k is zero): going on "
+                "without intrinsics"
+            )
+        return described
+
+    def _camera_matrix(self, described: CameraInfo) -> np.ndarray | None:
+        matrix = camera_of(described).matrix
+        if matrix is None:
+            self.get_logger().warning(
+                "normalization is by intrinsics, but they are unknown: normalising by the "
+                "image's size",
+                throttle_duration_sec=30.0,
+            )
+        return matrix
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs booster_node; the exit status."""
+    return run(BoosterNode, args)

@@ -1,0 +1,189 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of booster_node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .images import WIDE_PIXELS
+from .parameters import Change, parameter
+from .qos import RELIABILITIES
+
+
+@dataclass(frozen=True)
+class BoosterNodeParameters:
+    """Parameters of booster_node."""
+
+    autostart: bool = parameter(
+        True,
+        "Configure and activate at start; false leaves that to a lifecycle manager.",
+        change=Change.START,
+    )
+    model: str = parameter(
+        "SIFT+Boost-F",
+        "Network to boost with: a name in config/models.yaml, or none for raw descriptors.",
+    )
+    weights: str = parameter(
+        "",
+        "Weights of the model, a .safetensors or .pth file; empty for the weights that ship with "
+        "the package.",
+    )
+    device: str = parameter(
+        "auto", "Where the network runs: auto (CUDA where there is one), cpu, cuda or cuda:N."
+    )
+    precision: str = parameter(
+        "fp32",
+        "Arithmetic of the network; fp16 and bf16 are faster on CUDA.",
+        choices=("fp32", "fp16", "bf16"),
+    )
+    normalization: str = parameter(
+        "image_size",
+        "What keypoints are normalised by for the network: the image's size, as in training, or "
+        "the intrinsics.",
+        choices=("image_size", "intrinsics"),
+    )
+    detector: str = parameter(
+        "auto",
+        "Feature to extract; auto takes the model's, and SIFT without a model.",
+        choices=("auto", "sift", "orb"),
+    )
+    max_features: int = parameter(
+        2048, "Largest number of features of an image.", minimum=1, maximum=100_000
+    )
+    grid_rows: int = parameter(
+        0,
+        "Rows of the grid over which features are spread; 0 takes the strongest anywhere.",
+        minimum=0,
+        maximum=1000,
+    )
+    grid_columns: int = parameter(
+        0, "Columns of that grid; 0 takes the strongest anywhere.", minimum=0, maximum=1000
+    )
+    mask: str = parameter(
+        "",
+        "Grey image of the camera's size, nonzero where features are wanted; empty for everywhere.",
+    )
+    sift_contrast_threshold: float = parameter(
+        0.04, "SIFT: lowest contrast of a keypoint; less finds more.", minimum=0.0, maximum=1.0
+    )
+    sift_edge_threshold: float = parameter(
+        10.0,
+        "SIFT: largest ratio of principal curvatures; more finds more.",
+        minimum=1.0,
+        maximum=1000.0,
+    )
+    sift_octave_layers: int = parameter(
+        3, "SIFT: scales that an octave is divided into.", minimum=1, maximum=16
+    )
+    sift_sigma: float = parameter(
+        1.6, "SIFT: blur of the first scale, in its pixels.", minimum=1.1, maximum=10.0
+    )
+    sift_first_octave: int = parameter(
+        -1,
+        "SIFT: -1 starts at double the image's size; 0 at its size, in a fraction of the time.",
+        minimum=-1,
+        maximum=0,
+    )
+    orb_scale_factor: float = parameter(
+        1.2, "ORB: ratio of the sizes of neighbouring pyramid levels.", minimum=1.01, maximum=4.0
+    )
+    orb_levels: int = parameter(8, "ORB: number of pyramid levels.", minimum=1, maximum=32)
+    orb_fast_threshold: int = parameter(
+        20,
+        "ORB: lowest difference of grey values that makes a corner; less finds more.",
+        minimum=1,
+        maximum=255,
+    )
+    orb_edge_threshold: int = parameter(
+        31, "ORB: width in pixels of the image's border without features.", minimum=1, maximum=1000
+    )
+    orb_patch_size: int = parameter(
+        31,
+        "ORB: size of the patch described, in pixels of its pyramid level.",
+        minimum=2,
+        maximum=1000,
+    )
+    half_precision_descriptors: bool = parameter(
+        False, "Publish float descriptors as float16, which halves the message."
+    )
+    wide_pixels: str = parameter(
+        "stretch",
+        "How pixels of 16 bits or float become 8 bits: stretch (1st to 99th percentile of each "
+        "image) or full_range (of the type; 0 to 1 for float).",
+        choices=WIDE_PIXELS,
+    )
+    image_transport: str = parameter(
+        "raw",
+        "Topic of the images: raw (image) or compressed (image/compressed).",
+        choices=("raw", "compressed"),
+        change=Change.UNCONFIGURED,
+    )
+    use_camera_info: bool = parameter(
+        True,
+        "Wait for the camera_info of each image; false works on images alone, with unknown "
+        "intrinsics.",
+        change=Change.UNCONFIGURED,
+    )
+    rectified: bool = parameter(
+        False,
+        "The images are rectified (image_rect): P of camera_info holds for them, and there is no "
+        "distortion.",
+    )
+    approximate_sync: bool = parameter(
+        False,
+        "Pair image and camera_info by stamps within sync_slop; false by equal stamps.",
+        change=Change.UNCONFIGURED,
+    )
+    sync_slop: float = parameter(
+        0.02,
+        "Largest difference in seconds between the stamps of image and camera_info.",
+        minimum=0.0,
+        maximum=10.0,
+        change=Change.UNCONFIGURED,
+    )
+    sync_queue_size: int = parameter(
+        10,
+        "Images and camera_infos kept that wait for their counterpart.",
+        minimum=1,
+        maximum=1000,
+        change=Change.UNCONFIGURED,
+    )
+    lazy: bool = parameter(True, "Do nothing with images while nobody subscribes to features.")
+    qos_input_reliability: str = parameter(
+        "best_effort",
+        "Reliability of the subscriptions; reliable connects to reliable publishers only.",
+        choices=RELIABILITIES,
+        change=Change.UNCONFIGURED,
+    )
+    qos_input_depth: int = parameter(
+        5, "Images kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
+    )
+    qos_output_reliability: str = parameter(
+        "reliable",
+        "Reliability of the publishers; best_effort serves best-effort subscriptions only.",
+        choices=RELIABILITIES,
+        change=Change.UNCONFIGURED,
+    )
+    qos_output_depth: int = parameter(
+        5, "Messages kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
+    )
+    diagnostics_period: float = parameter(
+        1.0,
+        "Seconds between two messages on /diagnostics.",
+        minimum=0.1,
+        maximum=60.0,
+        change=Change.UNCONFIGURED,
+    )
+
+    def __post_init__(self) -> None:
+        if (self.grid_rows == 0) != (self.grid_columns == 0):
+            raise ValueError(
+                f"parameters 'grid_rows' ({self.grid_rows}) and 'grid_columns' "
+                f"({self.grid_columns}) must both be 0 or both be above 0: set them together, as "
+                "by the service set_parameters_atomically"
+            )
+        if self.normalization == "intrinsics" and not self.use_camera_info:
+            raise ValueError(
+                "parameter 'normalization' can be intrinsics only while 'use_camera_info' is true"
+            )

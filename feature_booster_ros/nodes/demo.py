@@ -1,0 +1,381 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""demo: raw and boosted features side by side, through the real nodes.
+
+Starts image_player_node and, for each model, a booster_node and a matcher_node in a namespace of
+their own; listens to what they publish; prints a table and writes pictures. By default it plays the
+rendered sequence, whose depth and poses tell which matches are right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from tqdm import tqdm
+
+from feature_booster_ros.booster import load_models
+from feature_booster_ros.evaluation.frame_pairs import FramePair, common_pairs
+from feature_booster_ros.sources import open_source
+from feature_booster_ros.sources.rendered import RenderedSequence
+from feature_booster_ros.sources.source import Source
+
+from .demo_report import Pipeline, write_report
+from .node_process import NodeError, NodeGroup, NodeProcess
+from .pipeline_recorder import PipelineRecorder
+from .playing_pace import PlayingPace
+
+_START_PATIENCE = 120.0  # seconds for a node to come up: importing torch takes long on a cold disk
+_IMAGE_PATIENCE = 30.0  # seconds for the first image
+_END_PATIENCE = 10.0  # seconds without a sign of life, once all is played
+_DIAGNOSTICS_PERIOD = 0.5  # seconds
+
+
+class DemoError(RuntimeError):
+    """What keeps the demo from showing anything, in words for its user."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of --models: NAME, or NAME=WEIGHTS."""
+
+    name: str
+    weights: str
+
+    @classmethod
+    def parse(cls, text: str) -> Model:
+        """Read NAME or NAME=WEIGHTS.
+
+        Raises:
+            argparse.ArgumentTypeError: there is no such model, or no such file.
+        """
+        name, _, weights = text.partition("=")
+        known = ["none", *load_models()]
+        if name not in known:
+            raise argparse.ArgumentTypeError(
+                f"model {name!r} is not known: take {', '.join(known)}, or NAME=WEIGHTS"
+            )
+        if weights and not Path(weights).is_file():
+            raise argparse.ArgumentTypeError(f"weights {weights!r} do not exist")
+        return cls(name, str(Path(weights).resolve()) if weights else "")
+
+    @property
+    def label(self) -> str:
+        """What the table calls it."""
+        if self.name == "none":
+            return "raw"
+        return f"{self.name} ({Path(self.weights).stem})" if self.weights else self.name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; the exit status."""
+    options = _parser().parse_args(arguments)
+    # A domain of its own, on this machine alone: the demo should not meet the robot's topics.
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    if os.environ.get("ROS_DISTRO") == "humble":
+        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
+    else:
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # SIGTERM unwinds as Ctrl-C does, so that it too leaves no node behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        _run(options)
+    except (DemoError, NodeError, OSError, ValueError, ImportError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="demo",
+        description="Raw and boosted features side by side, through the real nodes over DDS.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--source", default="rendered", help="what to play: whatever image_player_node takes")
+    add("--camera", default="", help="intrinsics: a camera_info YAML file, or fx,fy,cx,cy")
+    add("--models", nargs="+", type=Model.parse, metavar="NAME[=WEIGHTS]",
+        default=[Model("none", ""), Model("SIFT+Boost-F", "")],
+        help="models to compare; none: raw descriptors")  # fmt: skip
+    add("--max-features", type=_positive(int), default=1024, help="features of an image, at most")
+    add("--frames", type=_positive(int), default=60, help="frames to play, at most")
+    add("--start", type=int, default=0, help="first frame to play")
+    add("--step", type=_positive(int), default=1, help="play every n-th frame")
+    add("--rate", type=_positive(float), default=3.0,
+        help="frames per second, at most: it falls where the nodes are slower")  # fmt: skip
+    add("--reference", choices=("previous", "keyframe"), default="previous",
+        help="frame that each frame is matched with")  # fmt: skip
+    add("--device", default="auto", help="where boosting and matching run: auto, cpu, cuda")
+    add("--output", type=Path, default=Path("demo_output"), help="folder for pictures and tables")
+    return parser
+
+
+def _positive(kind: type):
+    def convert(text: str):
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    convert.__name__ = kind.__name__  # argparse's word for it in "invalid int value"
+    return convert
+
+
+def _run(options: argparse.Namespace) -> None:
+    detector = _detector(options.models)
+    # Opened here too: a bad source is told at once, and the rendered one has the ground truth.
+    with open_source(options.source, camera=options.camera or None) as source:
+        source.frames(options.start, options.step, options.frames)
+        total = options.frames
+        if source.length is not None:
+            total = min(total, len(range(options.start, source.length, options.step)))
+        if total < 2:
+            raise DemoError(
+                f"{options.source} from frame {options.start} by {options.step} gives {total} "
+                "frame: matching takes two"
+            )
+    options.output.mkdir(parents=True, exist_ok=True)
+    namespaces = _namespaces(options.models)
+    print(f"playing {source.kind} {source.name}, {total} frames, to " + " and ".join(
+        f"{model.label} (/{namespace})"
+        for model, namespace in zip(options.models, namespaces, strict=True)
+    ), flush=True)  # fmt: skip
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    recorder = None
+    try:
+        recorder = PipelineRecorder(namespaces)
+        with NodeGroup() as group:
+            _start_pipelines(options, namespaces, detector, group, recorder)
+            player = _start_player(options, len(namespaces) + 1, group)
+            _follow(options, total, source.is_live, player, group, recorder)
+        pipelines = _pipelines(options.models, namespaces, source, recorder)
+        if not any(pipeline.pairs for pipeline in pipelines):
+            raise _nothing_matched(pipelines, recorder, options.output)
+        images = {
+            number: recorder.images[stamp]
+            for number, stamp in enumerate(recorder.arrivals)
+            if stamp in recorder.images
+        }
+        write_report(pipelines, images, f"{source.kind} {source.name}", options.output)
+    finally:
+        if recorder is not None:
+            recorder.close()
+        rclpy.try_shutdown()
+
+
+def _detector(models: Sequence[Model]) -> str:
+    """Give the detector that the models were made for, which the raw features take too."""
+    detectors = {load_models()[model.name].detector for model in models if model.name != "none"}
+    if len(detectors) > 1:
+        raise DemoError(
+            f"--models need one detector, but these were made for {' and '.join(sorted(detectors))}"
+        )
+    return detectors.pop() if detectors else "sift"
+
+
+def _namespaces(models: Sequence[Model]) -> list[str]:
+    """Name each model's namespace after it, in the letters that ROS allows."""
+    names = []
+    for model in models:
+        name = "raw" if model.name == "none" else model.name
+        name = "".join(c if c.isalnum() else "_" for c in name.lower())
+        taken = sum(other == name or other.startswith(f"{name}_again") for other in names)
+        names.append(name if not taken else f"{name}_again{taken}")
+    return names
+
+
+def _start_pipelines(
+    options: argparse.Namespace,
+    namespaces: Sequence[str],
+    detector: str,
+    group: NodeGroup,
+    recorder: PipelineRecorder,
+) -> None:
+    """Start the boosters and matchers, and wait until all are active and connected."""
+    folder = options.output / "logs"
+    common = {
+        "device": options.device,
+        "qos_input_reliability": "reliable",
+        "diagnostics_period": _DIAGNOSTICS_PERIOD,
+    }
+    # Each node's own threads for each core would only get in the others' way.
+    threads = max(1, (os.cpu_count() or 1) // len(namespaces))
+    environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+    for model, namespace in zip(options.models, namespaces, strict=True):
+        group.start(
+            "booster_node",
+            folder,
+            namespace=namespace,
+            parameters={
+                **common,
+                "model": model.name,
+                "weights": model.weights,
+                "detector": detector,
+                "max_features": options.max_features,
+            },
+            remappings={"image": "/image", "camera_info": "/camera_info"},
+            environment=environment,
+        )
+        group.start(
+            "matcher_node",
+            folder,
+            namespace=namespace,
+            parameters={**common, "reference": options.reference, "match_image": False},
+            environment=environment,
+        )
+    deadline = time.monotonic() + _START_PATIENCE
+    for node in group.nodes:
+        _wait_until_active(node, deadline, group, recorder)
+    while not recorder.is_connected():
+        group.check()
+        if time.monotonic() > deadline:
+            raise DemoError(
+                f"the nodes run, but their topics were not discovered (ROS_DOMAIN_ID="
+                f"{os.environ['ROS_DOMAIN_ID']}): is UDP on the loopback interface blocked?"
+            )
+        recorder.listen(0.1)
+
+
+def _wait_until_active(
+    node: NodeProcess, deadline: float, group: NodeGroup, recorder: PipelineRecorder
+) -> None:
+    while time.monotonic() < deadline:
+        group.check()
+        state = recorder.lifecycle_state(node.name, timeout=1.0)
+        if state == "active":
+            return
+        if state is not None:
+            raise node.error("could not start")
+    raise node.error(f"did not start within {_START_PATIENCE:.0f} s")
+
+
+def _start_player(options: argparse.Namespace, subscribers: int, group: NodeGroup) -> NodeProcess:
+    return group.start(
+        "image_player_node",
+        options.output / "logs",
+        parameters={
+            "source": options.source,
+            "camera": options.camera,
+            "rate": PlayingPace.first_rate(options.rate),
+            "start": options.start,
+            "step": options.step,
+            "count": options.frames,
+            "wait_for_subscribers": subscribers,
+        },
+    )
+
+
+def _follow(
+    options: argparse.Namespace,
+    total: int,
+    is_live: bool,
+    player: NodeProcess,
+    group: NodeGroup,
+    recorder: PipelineRecorder,
+) -> None:
+    """Listen until all is played and worked off."""
+    pace = None if is_live else PlayingPace(recorder, player.name, options.rate)
+    started = recorder.last_heard = time.monotonic()
+    with tqdm(total=total, unit="frame", desc="playing") as bar:
+        while True:
+            recorder.listen(0.1)
+            group.check()
+            if len(recorder.arrivals) > bar.n:
+                bar.update(len(recorder.arrivals) - bar.n)
+            if pace is not None and player.status is None:
+                pace.adapt()
+                bar.set_postfix_str(f"{pace.rate:.1f} Hz", refresh=False)
+            if not recorder.arrivals and time.monotonic() - started > _IMAGE_PATIENCE:
+                raise player.error("published no image")
+            if not recorder.arrivals and player.status is None:
+                _check_player(player, recorder)
+            if player.status is not None and _is_worked_off(recorder):
+                break
+    # The nodes' last counts and times come with the next message on /diagnostics.
+    recorder.listen(2.5 * _DIAGNOSTICS_PERIOD)
+
+
+def _check_player(player: NodeProcess, recorder: PipelineRecorder) -> None:
+    """Raise NodeError if the player has given up on its source, which does not end it."""
+    if recorder.lifecycle_state(player.name, timeout=0.5) in ("unconfigured", "inactive"):
+        raise player.error("could not start")
+
+
+def _is_worked_off(recorder: PipelineRecorder) -> bool:
+    """Tell whether every pipeline has matched the last frame, or has been silent for long."""
+    if time.monotonic() - recorder.last_heard > _END_PATIENCE:
+        return True
+    last = next(reversed(recorder.arrivals), None)
+    return all(last in record.matched_at for record in recorder.records.values())
+
+
+def _pipelines(
+    models: Sequence[Model],
+    namespaces: Sequence[str],
+    source: Source,
+    recorder: PipelineRecorder,
+) -> list[Pipeline]:
+    """Judge what was recorded, on the frame pairs that all pipelines matched."""
+    numbers = {stamp: number for number, stamp in enumerate(recorder.arrivals)}
+    judged = {
+        namespace: [
+            FramePair(
+                numbers[query],
+                numbers[reference],
+                record.features.get(query, 0),
+                matches.query_points,
+                matches.reference_points,
+                matches.inliers,
+                _confirm(source, query, reference, matches.query_points, matches.reference_points),
+            )
+            for (query, reference), matches in record.matches.items()
+            if query in numbers and reference in numbers
+        ]
+        for namespace, record in recorder.records.items()
+    }
+    common = common_pairs(judged)
+    return [
+        Pipeline(model.label, recorder.records[namespace], judged[namespace], common[namespace])
+        for model, namespace in zip(models, namespaces, strict=True)
+    ]
+
+
+def _confirm(source: Source, query: int, reference: int, query_points, reference_points):
+    if not isinstance(source, RenderedSequence):
+        return None
+    return source.confirm(
+        source.index_at(query), source.index_at(reference), query_points, reference_points
+    )
+
+
+def _nothing_matched(
+    pipelines: Sequence[Pipeline], recorder: PipelineRecorder, output: Path
+) -> DemoError:
+    if not recorder.arrivals:
+        return DemoError("no image was received")
+    counts = "; ".join(
+        f"{pipeline.label}: features of {len(pipeline.record.features)} frames, "
+        f"{len(pipeline.all_pairs)} pairs matched"
+        for pipeline in pipelines
+    )
+    return DemoError(
+        f"no frame pair was matched by all, of {len(recorder.arrivals)} images ({counts}). Play "
+        f"slower with --rate; what the nodes printed is in {output / 'logs'}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a node tells about its work on /diagnostics (REP 107)."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+_FRAMES_TIMED = 30
+
+
+class FrameStatistics:
+    """Counts and times of the frames a node works on; all methods may be called from any thread.
+
+    Counts are from the node's activation, rates since the last :meth:`period`, and times the means
+    of the last frames.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._totals: collections.Counter[str] = collections.Counter()
+        self._period: collections.Counter[str] = collections.Counter()
+        self._seconds: dict[str, collections.deque[float]] = {}
+        self._since = time.monotonic()
+        self._last_error = ""
+
+    def count(self, event: str) -> None:
+        """Counts one event: "received", "processed", "dropped", "idle" or "errors"."""
+        with self._lock:
+            self._totals[event] += 1
+            self._period[event] += 1
+
+    def error(self, text: str) -> None:
+        """Counts an error and keeps its text for the next status."""
+        with self._lock:
+            self._totals["errors"] += 1
+            self._period["errors"] += 1
+            self._last_error = text
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage of a frame's work."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                elapsed = time.perf_counter() - start
+                self._seconds.setdefault(name, collections.deque(maxlen=_FRAMES_TIMED)).append(
+                    elapsed
+                )
+
+    def total(self, event: str) -> int:
+        """How often an event has been counted."""
+        with self._lock:
+            return self._totals[event]
+
+    def period(self) -> tuple[collections.Counter[str], dict[str, str], str]:
+        """Ends a period: its counts, what to publish (name to value), and its last error."""
+        with self._lock:
+            now = time.monotonic()
+            elapsed = max(now - self._since, 1e-9)
+            values = {
+                "received_hz": f"{self._period['received'] / elapsed:.2f}",
+                "processed_hz": f"{self._period['processed'] / elapsed:.2f}",
+            }
+            for event in ("received", "processed", "dropped", "idle", "errors"):
+                values[event] = str(self._totals[event])
+            for stage, seconds in self._seconds.items():
+                values[f"{stage}_ms"] = f"{1000 * sum(seconds) / len(seconds):.2f}"
+            counts, error = self._period, self._last_error
+            self._period = collections.Counter()
+            self._since, self._last_error = now, ""
+            return counts, values, error
+
+
+class DiagnosticsPublisher:
+    """Publishes a node's statistics on /diagnostics, and logs frames that were dropped.
+
+    Args:
+        node: whose statistics they are.
+        statistics: to publish.
+        source: topic that the frames come from, named when none come.
+        period: seconds between two messages.
+    """
+
+    def __init__(self, node: Node, statistics: FrameStatistics, source: str, period: float) -> None:
+        self._node = node
+        self._statistics = statistics
+        self._source = source
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._timer = node.create_timer(period, self._publish)
+        self.settings: dict[str, str] = {}
+        """Further values to publish, such as the model in use."""
+
+    def destroy(self) -> None:
+        """Ends publishing."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    def _publish(self) -> None:
+        counts, values, error = self._statistics.period()
+        if counts["errors"]:
+            level, text = DiagnosticStatus.ERROR, error
+        elif not counts["received"]:
+            level, text = DiagnosticStatus.STALE, f"nothing received on {self._source}"
+        elif counts["dropped"]:
+            level, text = (
+                DiagnosticStatus.WARN,
+                "overloaded: working on the newest frame, older ones are dropped",
+            )
+        else:
+            level, text = (
+                DiagnosticStatus.OK,
+                "idle, as nobody subscribes" if counts["idle"] else "running",
+            )
+        if counts["dropped"]:
+            self._node.get_logger().info(
+                f"dropped {counts['dropped']} of {counts['received']} frames, working on the "
+                f"newest ({values['dropped']} of {values['received']} in all)",
+                throttle_duration_sec=10.0,
+            )
+        status = DiagnosticStatus(
+            level=level,
+            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: frames",
+            message=text,
+            hardware_id="",
+            values=[
+                KeyValue(key=key, value=value) for key, value in {**values, **self.settings}.items()
+            ],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)

@@ -1,0 +1,142 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What booster_node does with a grey image: extract, then boost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from feature_booster_ros.features import Extractor, Features, create_extractor
+
+if TYPE_CHECKING:
+    from feature_booster_ros.booster import Booster
+
+    from .booster_node_parameters import BoosterNodeParameters
+
+RAW = "none"
+"""The model's name where the descriptors are not boosted."""
+
+# Options of the extractors; the parameter's name is the detector's and the option's.
+_OPTIONS = {
+    "sift": ("contrast_threshold", "edge_threshold", "octave_layers", "sigma", "first_octave"),
+    "orb": ("scale_factor", "levels", "fast_threshold", "edge_threshold", "patch_size"),
+}
+# Parameters that a loaded network depends on.
+_NETWORK = ("model", "weights", "device", "precision")
+
+
+class FeaturePipeline:
+    """Extractor, mask and booster as the parameters say; immutable, so that a thread can use it
+    while another is made.
+
+    Args:
+        parameters: of booster_node.
+        previous: whose network is used again where no parameter of it has changed.
+
+    Raises:
+        ValueError: parameters that do not go together, weights that are damaged or of another
+            model, or a device that there is not.
+        FileNotFoundError: there are no such weights, or no such mask.
+    """
+
+    def __init__(
+        self, parameters: BoosterNodeParameters, previous: FeaturePipeline | None = None
+    ) -> None:
+        self._parameters = parameters
+        self.booster = self._load_booster(previous)
+        detector = parameters.detector
+        if self.booster is not None:
+            if detector not in ("auto", self.booster.detector):
+                raise ValueError(
+                    f"parameter 'detector' is {detector}, but model {self.booster.name} boosts "
+                    f"{self.booster.detector} features: set detector to auto, or choose another "
+                    "model"
+                )
+            detector = self.booster.detector
+        elif detector == "auto":
+            detector = "sift"
+        self.extractor = self._create_extractor(detector)
+        self._mask = self._read_mask()
+
+    @property
+    def detector(self) -> str:
+        """Name of the extractor."""
+        return self.extractor.name
+
+    @property
+    def model(self) -> str:
+        """Name of the booster, ``RAW`` for none."""
+        return RAW if self.booster is None else self.booster.name
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return "cpu" if self.booster is None else str(self.booster.device)
+
+    def extract(self, image: np.ndarray) -> Features:
+        """Features of an image (H, W) uint8; ValueError if the mask is of another size."""
+        if self._mask is not None and self._mask.shape != image.shape:
+            height, width = self._mask.shape
+            raise ValueError(
+                f"the mask {self._parameters.mask} has {width} x {height} pixels, but the image "
+                f"{image.shape[1]} x {image.shape[0]}: set parameter 'mask' to one of the image's "
+                "size"
+            )
+        return self.extractor(image, self._mask)
+
+    def boost(
+        self, features: Features, shape: tuple[int, int], camera_matrix: np.ndarray | None
+    ) -> Features:
+        """The features with boosted descriptors, or as they are without a model.
+
+        Args:
+            features: of an image.
+            shape: (height, width) of the image.
+            camera_matrix: (3, 3) to normalise keypoints by, or None for the image's size.
+        """
+        return features if self.booster is None else self.booster(features, shape, camera_matrix)
+
+    def _load_booster(self, previous: FeaturePipeline | None) -> Booster | None:
+        parameters = self._parameters
+        if parameters.model == RAW:
+            return None
+        if previous is not None and all(
+            getattr(parameters, name) == getattr(previous._parameters, name) for name in _NETWORK
+        ):
+            return previous.booster
+        # Here and not above: PyTorch takes seconds to load, and raw features do without it.
+        from feature_booster_ros.booster import Booster
+
+        if parameters.weights:
+            return Booster.from_pretrained(
+                parameters.weights, parameters.device, parameters.precision, model=parameters.model
+            )
+        return Booster.from_pretrained(parameters.model, parameters.device, parameters.precision)
+
+    def _create_extractor(self, detector: str) -> Extractor:
+        parameters = self._parameters
+        if detector not in _OPTIONS:
+            raise ValueError(
+                f"model {parameters.model} boosts {detector} features, which this node cannot "
+                f"extract: choose a model for {' or '.join(_OPTIONS)}"
+            )
+        grid = (parameters.grid_rows, parameters.grid_columns) if parameters.grid_rows else None
+        options = {name: getattr(parameters, f"{detector}_{name}") for name in _OPTIONS[detector]}
+        return create_extractor(
+            detector, max_features=parameters.max_features, grid=grid, **options
+        )
+
+    def _read_mask(self) -> np.ndarray | None:
+        path = self._parameters.mask
+        if not path:
+            return None
+        mask = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        if mask is None:
+            raise FileNotFoundError(
+                f"parameter 'mask': {path} does not exist or is no image: give a grey image, "
+                "nonzero where features are wanted"
+            )
+        return mask

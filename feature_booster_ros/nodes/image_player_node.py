@@ -1,0 +1,373 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Node that plays files, data sets, bags, videos and webcams as a camera driver would."""
+
+from __future__ import annotations
+
+import array
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from rclpy.duration import Duration
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from feature_booster_ros.sources import KINDS, Camera, Frame, Source, open_source
+from feature_booster_ros.sources.playback import play
+
+from .lifecycle import EXPECTED_ERRORS, ManagedNode, run
+from .parameters import Change, parameter
+from .qos import RELIABILITIES, stream_profile
+
+_NANOSECONDS = 1_000_000_000
+_PROGRESS_PERIOD = 5.0  # seconds between two lines of progress
+_PATIENCE = 10.0  # seconds between two lines that say what is waited for
+# ROS expects this many coefficients for each model, zeros where there is no distortion.
+_DISTORTION_COUNT = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
+# Both ends of a topic learn of each other separately: the publisher may know a subscription that
+# does not yet take its messages.
+_DISCOVERY_GRACE = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class ImagePlayerNodeParameters:
+    """Parameters of image_player_node."""
+
+    autostart: bool = parameter(
+        True, "Configure and activate at start, without a lifecycle manager", change=Change.START
+    )
+    source: str = parameter(
+        "",
+        "What to play: a folder of images, a video, a KITTI, TUM or EuRoC sequence, a rosbag2, "
+        "webcam:0, rendered; options follow after commas, as in BAG,topic=/image",
+        change=Change.UNCONFIGURED,
+    )
+    kind: str = parameter(
+        "auto", "Kind of the source", choices=("auto", *KINDS), change=Change.UNCONFIGURED
+    )
+    camera: str = parameter(
+        "",
+        "Intrinsics instead of the source's own: a camera_info YAML file, or fx,fy,cx,cy in pixels",
+        change=Change.UNCONFIGURED,
+    )
+    rate: float = parameter(0.0, "Frame rate in Hz; 0 plays as recorded", minimum=0.0)
+    speed: float = parameter(1.0, "Factor on the frame rate", minimum=0.001, maximum=1000.0)
+    loop: bool = parameter(False, "Start anew at the end; recorded stamps go on rising")
+    start: int = parameter(0, "First frame to play", minimum=0, change=Change.UNCONFIGURED)
+    step: int = parameter(1, "Play every n-th frame", minimum=1, change=Change.UNCONFIGURED)
+    count: int = parameter(
+        0, "Number of frames to play; 0 plays all", minimum=0, change=Change.UNCONFIGURED
+    )
+    stamp: str = parameter(
+        "recorded", "Stamp of the messages: recorded, or now", choices=("recorded", "now")
+    )
+    frame_id: str = parameter("camera", "Coordinate frame of the images")
+    image_transport: str = parameter(
+        "raw",
+        "Publish image (raw), image/compressed (compressed) or both",
+        choices=("raw", "compressed", "both"),
+        change=Change.UNCONFIGURED,
+    )
+    jpeg_quality: int = parameter(
+        95, "Quality of compressed 8-bit images in percent", minimum=1, maximum=100
+    )
+    wait_for_subscribers: int = parameter(
+        0, "Subscriptions of the images to wait for before the first frame", minimum=0
+    )
+    at_end: str = parameter(
+        "exit", "At the end of the source, exit or stay", choices=("exit", "stay")
+    )
+    qos_output_reliability: str = parameter(
+        "reliable",
+        "Reliability of the topics",
+        choices=RELIABILITIES,
+        change=Change.UNCONFIGURED,
+    )
+    qos_output_depth: int = parameter(
+        10, "Messages kept for slow subscribers", minimum=1, change=Change.UNCONFIGURED
+    )
+
+
+class ImagePlayerNode(ManagedNode):
+    """Plays a source as ``image`` (or ``image/compressed``) and ``camera_info``.
+
+    A thread decodes ahead of time and publishes when a frame is due, so that decoding shifts no
+    frame and the node answers to parameters and transitions while it plays. Activation plays from
+    the beginning.
+
+    Attributes:
+        failed: Whether playing ended with an error.
+    """
+
+    parameter_type = ImagePlayerNodeParameters
+    parameters: ImagePlayerNodeParameters
+
+    def __init__(self) -> None:
+        self._source: Source | None = None
+        self._image_publisher = None
+        self._compressed_publisher = None
+        self._camera_info_publisher = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._source_warnings = _LoggerBridge(self)
+        self.failed = False
+        super().__init__("image_player_node")
+
+    # Hooks
+
+    def configure(self) -> None:
+        parameters = self.parameters
+        if not parameters.source:
+            raise ValueError("parameter 'source' is empty: it says what to play, such as a folder")
+        logging.getLogger("feature_booster_ros.sources").addHandler(self._source_warnings)
+        kind = None if parameters.kind == "auto" else parameters.kind
+        self._source = open_source(parameters.source, kind=kind, camera=parameters.camera or None)
+        # Told here rather than by the thread, so that a bad range fails the transition.
+        self._source.frames(parameters.start, parameters.step, parameters.count or None)
+        qos = stream_profile(parameters.qos_output_reliability, parameters.qos_output_depth)
+        if parameters.image_transport != "compressed":
+            self._image_publisher = self.create_lifecycle_publisher(Image, "image", qos)
+        if parameters.image_transport != "raw":
+            # As image_transport does it: the remapped base topic, and the transport after it.
+            self._compressed_publisher = self.create_lifecycle_publisher(
+                CompressedImage, self.resolve_topic_name("image") + "/compressed", qos
+            )
+        self._camera_info_publisher = self.create_lifecycle_publisher(
+            CameraInfo, "camera_info", qos
+        )
+        self.get_logger().info(_describe(self._source))
+
+    def activate(self) -> None:
+        self.failed = False
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="playback", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def cleanup(self) -> None:
+        for publisher in self._topic_publishers():
+            self.destroy_lifecycle_publisher(publisher)
+        self._image_publisher = self._compressed_publisher = self._camera_info_publisher = None
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+        logging.getLogger("feature_booster_ros.sources").removeHandler(self._source_warnings)
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            if self._wait_for_subscribers():
+                self._play()
+        except Exception as error:
+            # Ctrl-C takes the middleware away in the middle of the work: then that is all.
+            if self._stop.is_set() or not self.context.ok():
+                return
+            self.failed = True
+            kind = "" if isinstance(error, EXPECTED_ERRORS) else f"{type(error).__name__}: "
+            self.get_logger().error(f"playing stopped: {kind}{error}")
+            self.get_logger().debug(traceback.format_exc())
+        if not self._stop.is_set() and self.parameters.at_end == "exit":
+            for publisher in self._topic_publishers():
+                # A reliable message may still be on its way; at_end must not cut it off.
+                publisher.wait_for_all_acked(Duration(seconds=2))
+            self.context.try_shutdown()
+
+    def _wait_for_subscribers(self) -> bool:
+        """True as soon as there are enough, False when playing is to stop."""
+        wanted = self.parameters.wait_for_subscribers
+        if wanted == 0:
+            return not self._stop.is_set()
+        images = [
+            publisher
+            for publisher in (self._image_publisher, self._compressed_publisher)
+            if publisher is not None
+        ]
+        topics = " and ".join(publisher.topic_name for publisher in images)
+        told = -1.0
+        while (
+            count := sum(publisher.get_subscription_count() for publisher in images)
+        ) < wanted:
+            if time.monotonic() - told >= _PATIENCE or told < 0:
+                told = time.monotonic()
+                self.get_logger().info(
+                    f"waiting for {wanted} subscription(s) of {topics}, there are {count} "
+                    "(parameter wait_for_subscribers)"
+                )
+            if self._stop.wait(0.02):
+                return False
+        return not self._stop.wait(_DISCOVERY_GRACE)
+
+    def _play(self) -> None:
+        published = 0
+        due = reported = begun = time.monotonic()
+        for frame, stamp_ns, interval in self._frames():
+            now = time.monotonic()
+            # Being late by less than a frame is made up for; more shifts all that follows.
+            due = max(due + interval, now)
+            if self._stop.wait(due - now):
+                return
+            self._publish(frame, stamp_ns)
+            published += 1
+            if due - reported >= _PROGRESS_PERIOD:
+                reported = due
+                total = f" of {self._total()}" if self._total() else ""
+                rate = (published - 1) / (due - begun)
+                self.get_logger().info(f"{published}{total} frames at {rate:.1f} Hz")
+        skipped = f", {len(self._source.skipped)} skipped" if self._source.skipped else ""
+        self.get_logger().info(f"end of {self._source.name}: {published} frames{skipped}")
+
+    def _frames(self) -> Iterator[tuple[Frame, int, float]]:
+        """Frames, their recorded stamps, and the seconds that lie between each and the last."""
+        parameters = self.parameters
+        previous_ns = None
+        for frame, stamp_ns in play(
+            self._source,
+            start=parameters.start,
+            step=parameters.step,
+            count=parameters.count or None,
+            again=lambda: self.parameters.loop and not self._stop.is_set(),
+        ):
+            yield frame, stamp_ns, self._interval(stamp_ns, previous_ns)
+            previous_ns = stamp_ns
+
+    def _interval(self, stamp_ns: int, previous_ns: int | None) -> float:
+        if previous_ns is None or self._source.is_live:
+            return 0.0
+        parameters = self.parameters
+        if parameters.rate > 0:
+            return 1.0 / (parameters.rate * parameters.speed)
+        return max(stamp_ns - previous_ns, 0) / _NANOSECONDS / parameters.speed
+
+    def _total(self) -> int | None:
+        """Frames of one pass; None when there is no end."""
+        parameters = self.parameters
+        if parameters.loop or (self._source.length is None and not parameters.count):
+            return None
+        if self._source.length is None:
+            return parameters.count
+        available = len(range(parameters.start, self._source.length, parameters.step))
+        return min(available, parameters.count or available)
+
+    def _publish(self, frame: Frame, stamp_ns: int) -> None:
+        if self.parameters.stamp == "now":
+            stamp_ns = self.get_clock().now().nanoseconds
+        seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
+        header = Header(
+            stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=self.parameters.frame_id
+        )
+        # camera_info is small and goes first: who pairs the two has it when the image comes in.
+        height, width = frame.image.shape[:2]
+        self._camera_info_publisher.publish(
+            camera_info_message(frame.camera, width, height, header)
+        )
+        if self._image_publisher is not None:
+            self._image_publisher.publish(image_message(frame, header))
+        if self._compressed_publisher is not None:
+            self._compressed_publisher.publish(
+                compressed_image_message(frame, header, self.parameters.jpeg_quality)
+            )
+
+    def _topic_publishers(self) -> list:
+        publishers = (
+            self._image_publisher,
+            self._compressed_publisher,
+            self._camera_info_publisher,
+        )
+        return [publisher for publisher in publishers if publisher is not None]
+
+
+def image_message(frame: Frame, header: Header) -> Image:
+    """A sensor_msgs/Image of the frame, its pixels copied once."""
+    height, width = frame.image.shape[:2]
+    pixels = np.ascontiguousarray(frame.image)
+    return Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=frame.encoding,
+        is_bigendian=int(pixels.dtype.byteorder == ">"),
+        step=pixels.strides[0],
+        data=_bytes(pixels),
+    )
+
+
+def compressed_image_message(frame: Frame, header: Header, jpeg_quality: int) -> CompressedImage:
+    """A sensor_msgs/CompressedImage: JPEG of 8 bits, PNG of 16 bits, which JPEG cannot hold."""
+    if frame.image.dtype == np.uint8:
+        suffix, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+    else:
+        suffix, options = "png", []
+    _, encoded = cv2.imencode(f".{suffix}", frame.image, options)
+    # The wording of compressed_image_transport: pixel format of the image, then of the compressed.
+    inner = "" if frame.image.ndim == 2 else f"bgr{frame.image.dtype.itemsize * 8}"
+    return CompressedImage(
+        header=header,
+        format=f"{frame.encoding}; {suffix} compressed {inner}",
+        data=_bytes(encoded),
+    )
+
+
+def camera_info_message(
+    camera: Camera | None, width: int, height: int, header: Header
+) -> CameraInfo:
+    """A sensor_msgs/CameraInfo; without a camera K is zero, ROS's sign of uncalibrated."""
+    message = CameraInfo(header=header, width=width, height=height)
+    if camera is None:
+        return message
+    count = max(len(camera.distortion), _DISTORTION_COUNT[camera.model])
+    message.distortion_model = camera.model
+    message.d = np.pad(camera.distortion, (0, count - len(camera.distortion))).tolist()
+    message.k = camera.matrix.ravel().tolist()
+    message.r = np.eye(3).ravel().tolist()
+    message.p = np.hstack([camera.matrix, np.zeros((3, 1))]).ravel().tolist()
+    return message
+
+
+def _bytes(values: np.ndarray) -> array.array:
+    """A copy that a uint8[] field takes over without a look at each element."""
+    content = array.array("B")
+    content.frombytes(memoryview(values).cast("B"))
+    return content
+
+
+def _describe(source: Source) -> str:
+    length = "no end" if source.length is None else f"{source.length} frames"
+    rate = f" at {source.rate:.4g} Hz" if source.rate else ""
+    intrinsics = "" if source.camera else ", intrinsics unknown"
+    return f"{source.kind} {source.name}: {length}{rate}{intrinsics}"
+
+
+class _LoggerBridge(logging.Handler):
+    """Passes what the sources warn about, a frame skipped, to the node's logger."""
+
+    def __init__(self, node: ImagePlayerNode) -> None:
+        super().__init__(logging.WARNING)
+        self._node = node
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._node.get_logger().warning(record.getMessage())
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node; the exit status is 1 where the node could not start or playing failed."""
+    nodes = []
+
+    def make() -> ImagePlayerNode:
+        nodes.append(ImagePlayerNode())
+        return nodes[0]
+
+    status = run(make, args)
+    return status or int(any(node.failed for node in nodes))

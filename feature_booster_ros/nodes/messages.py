@@ -1,0 +1,221 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Between the messages of this package and the library's arrays, without a Python loop over
+features.
+"""
+
+from __future__ import annotations
+
+import array
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from feature_booster_ros.features import Features
+from feature_booster_ros.msg import FeatureArray, MatchArray
+
+if TYPE_CHECKING:
+    from feature_booster_ros.matching import Matches
+
+Message = TypeVar("Message", FeatureArray, MatchArray)
+
+# NumPy's type of each array.array type code that the messages use, in the machine's byte order.
+_DTYPES = {"f": np.float32, "I": np.uint32, "B": np.uint8}
+
+
+def to_feature_array(
+    features: Features,
+    header: Header,
+    camera_info: CameraInfo,
+    detector: str,
+    model: str,
+    half: bool = False,
+) -> FeatureArray:
+    """A message with ``features``, all of it copied.
+
+    Args:
+        features: N features.
+        header: of the image that they were found in.
+        camera_info: of that image; an all-zero ``k`` says that the intrinsics are unknown.
+        detector: name of the extractor, such as "sift".
+        model: name of the booster, such as "SIFT+Boost-F", or "none" for raw descriptors.
+        half: send float descriptors as float16, half the bytes; binary ones stay as they are.
+    """
+    message = FeatureArray()
+    message.header = header
+    message.camera_info = camera_info
+    message.detector = detector
+    message.model = model
+    message.x = _sequence("f", features.keypoints[:, 0])
+    message.y = _sequence("f", features.keypoints[:, 1])
+    message.scale = _sequence("f", features.scales)
+    message.angle = _sequence("f", features.angles)
+    message.score = _sequence("f", features.scores)
+    message.descriptor_length = features.descriptor_length
+    if features.is_binary:
+        message.descriptor_type = FeatureArray.BINARY
+        rows = features.descriptors
+    elif half:
+        message.descriptor_type = FeatureArray.FLOAT16
+        rows = features.descriptors.astype("<f2")
+    else:
+        message.descriptor_type = FeatureArray.FLOAT32
+        rows = features.descriptors.astype("<f4", copy=False)
+    message.descriptors = array.array("B")
+    message.descriptors.frombytes(rows.tobytes())
+    return message
+
+
+def from_feature_array(message: FeatureArray) -> Features:
+    """The features in a message; float16 descriptors come back as float32.
+
+    Raises:
+        ValueError: the lengths of two fields disagree, a position is not finite, or the descriptor
+            type is unknown; the message names the field.
+    """
+    count = len(message.x)
+    columns = {name: _numbers(message, name, "f") for name in ("x", "y", "scale", "angle", "score")}
+    for name, values in columns.items():
+        _check_length("FeatureArray", name, len(values), count, "x")
+        if not np.isfinite(values).all():
+            raise ValueError(f"FeatureArray.{name} has values that are not finite")
+    return Features(
+        np.stack([columns["x"], columns["y"]], axis=1),
+        columns["scale"],
+        columns["angle"],
+        columns["score"],
+        _descriptors(message, count),
+    )
+
+
+def to_match_array(
+    matches: Matches,
+    query: Features,
+    reference: Features,
+    inliers: np.ndarray,
+    header: Header,
+    reference_stamp: Time,
+) -> MatchArray:
+    """A message with M matches, all of it copied.
+
+    Args:
+        matches: indices in ``query`` (column 0) and in ``reference`` (column 1), and distances.
+        query: features of the newest frame.
+        reference: features of the frame it is matched with.
+        inliers: (M,) bool, which matches agree with the two-view geometry.
+        header: of the query frame.
+        reference_stamp: of the reference frame.
+
+    Raises:
+        ValueError: ``inliers`` does not have one element per match.
+    """
+    if np.shape(inliers) != (len(matches.indices),):
+        raise ValueError(
+            f"inliers must have shape ({len(matches.indices)},), not {np.shape(inliers)}"
+        )
+    query_points = query.keypoints[matches.indices[:, 0]]
+    reference_points = reference.keypoints[matches.indices[:, 1]]
+    message = MatchArray()
+    message.header = header
+    message.reference_stamp = reference_stamp
+    message.query_indices = _sequence("I", matches.indices[:, 0])
+    message.reference_indices = _sequence("I", matches.indices[:, 1])
+    message.distances = _sequence("f", matches.distances)
+    message.inliers = _sequence("B", inliers)
+    message.query_x = _sequence("f", query_points[:, 0])
+    message.query_y = _sequence("f", query_points[:, 1])
+    message.reference_x = _sequence("f", reference_points[:, 0])
+    message.reference_y = _sequence("f", reference_points[:, 1])
+    return message
+
+
+def from_match_array(message: MatchArray) -> tuple[Matches, np.ndarray, np.ndarray, np.ndarray]:
+    """The matches in a message.
+
+    Returns:
+        M matches, (M,) bool inliers, (M, 2) float32 pixels in the query frame, and in the
+        reference.
+
+    Raises:
+        ValueError: the lengths of two fields disagree; the message names the field.
+    """
+    # Here and not above: it loads PyTorch, seconds that a node of raw features need not wait.
+    from feature_booster_ros.matching import Matches
+
+    count = len(message.query_indices)
+    columns = {"query_indices": _numbers(message, "query_indices", "I")}
+    for name, code in (
+        ("reference_indices", "I"),
+        ("distances", "f"),
+        ("inliers", "B"),
+        ("query_x", "f"),
+        ("query_y", "f"),
+        ("reference_x", "f"),
+        ("reference_y", "f"),
+    ):
+        columns[name] = _numbers(message, name, code)
+        _check_length("MatchArray", name, len(columns[name]), count, "query_indices")
+    indices = np.stack([columns["query_indices"], columns["reference_indices"]], axis=1)
+    return (
+        Matches(indices.astype(np.int64), columns["distances"]),
+        columns["inliers"].astype(bool),
+        np.stack([columns["query_x"], columns["query_y"]], axis=1),
+        np.stack([columns["reference_x"], columns["reference_y"]], axis=1),
+    )
+
+
+def _sequence(code: str, values: np.ndarray) -> array.array:
+    """``values`` (N,) as an array.array, which a message takes as it is.
+
+    A NumPy array assigned to the same field would have each of its elements checked in Python.
+    """
+    sequence = array.array(code)
+    sequence.frombytes(np.ascontiguousarray(values, _DTYPES[code]).tobytes())
+    return sequence
+
+
+def _numbers(message: Message, name: str, code: str) -> np.ndarray:
+    """A sequence field as an array that shares the message's memory."""
+    return np.frombuffer(getattr(message, name), _DTYPES[code])
+
+
+def _check_length(message: str, name: str, length: int, expected: int, other: str) -> None:
+    if length != expected:
+        raise ValueError(
+            f"{message}.{name} has {length} elements, but {message}.{other} has {expected}: the "
+            "publisher must fill both with one per feature or match"
+        )
+
+
+def _descriptors(message: FeatureArray, count: int) -> np.ndarray:
+    """(N, D) float32 or (N, D / 8) uint8, of a message with ``count`` features."""
+    length = message.descriptor_length
+    if message.descriptor_type == FeatureArray.BINARY:
+        if length % 8:
+            raise ValueError(
+                "FeatureArray.descriptor_length of binary descriptors must be a multiple of 8, "
+                f"not {length}"
+            )
+        dtype, columns = np.dtype(np.uint8), length // 8
+    elif message.descriptor_type == FeatureArray.FLOAT32:
+        dtype, columns = np.dtype("<f4"), length
+    elif message.descriptor_type == FeatureArray.FLOAT16:
+        dtype, columns = np.dtype("<f2"), length
+    else:
+        raise ValueError(
+            "FeatureArray.descriptor_type must be FLOAT32, FLOAT16 or BINARY, not "
+            f"{message.descriptor_type}"
+        )
+    if columns == 0:
+        raise ValueError("FeatureArray.descriptor_length is 0")
+    expected = count * columns * dtype.itemsize
+    if len(message.descriptors) != expected:
+        raise ValueError(
+            f"FeatureArray.descriptors has {len(message.descriptors)} bytes, but {count} "
+            f"descriptors of {length} elements take {expected}"
+        )
+    rows = np.frombuffer(message.descriptors, dtype).reshape(count, columns)
+    return rows if dtype == np.uint8 else rows.astype(np.float32, copy=False)

@@ -1,0 +1,25 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The README's tables of all nodes' parameters; run as a module, this prints them."""
+
+from __future__ import annotations
+
+from feature_booster_ros.nodes.booster_node_parameters import BoosterNodeParameters
+from feature_booster_ros.nodes.image_player_node import ImagePlayerNodeParameters
+from feature_booster_ros.nodes.matcher_node_parameters import MatcherNodeParameters
+from feature_booster_ros.nodes.parameters import markdown_table
+
+_NODES = {
+    "booster_node": BoosterNodeParameters,
+    "matcher_node": MatcherNodeParameters,
+    "image_player_node": ImagePlayerNodeParameters,
+}
+
+
+def parameter_tables() -> str:
+    """A heading and a Markdown table for each node."""
+    return "\n\n".join(f"### {name}\n\n{markdown_table(node)}" for name, node in _NODES.items())
+
+
+if __name__ == "__main__":
+    print(parameter_tables())

@@ -1,0 +1,48 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Quality of service of the nodes' topics.
+
+Image subscriptions default to sensor data (best effort, volatile, keep the last 5), which connects
+to any publisher. Publishers default to reliable: a reliable publisher serves reliable and
+best-effort subscriptions alike, while a best-effort one leaves the reliable (RViz, ``ros2 bag
+record``) with nothing. Keeping only the last few samples, a reliable publisher does not wait for a
+slow subscriber: old samples are overwritten.
+
+Subscriptions to features default to reliable too: a FeatureArray of 2048 descriptors has a
+megabyte, more than Fast DDS's shared memory takes by default, so it is sent in pieces. A
+best-effort subscription that loses one piece loses the whole message, even on one machine. The
+same holds for images of a megabyte and more: where the camera's publisher is reliable, set the
+booster's ``qos_input_reliability`` so too.
+"""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+RELIABILITIES = ("best_effort", "reliable")
+
+
+def stream_profile(reliability: str, depth: int) -> QoSProfile:
+    """Profile of a stream of samples, of which only the newest are of interest.
+
+    Args:
+        reliability: one of ``RELIABILITIES``.
+        depth: samples kept, at least 1.
+
+    Raises:
+        ValueError: the reliability is unknown.
+    """
+    if reliability not in RELIABILITIES:
+        raise ValueError(
+            f"reliability must be one of {', '.join(RELIABILITIES)}, not {reliability!r}"
+        )
+    policies = {
+        "best_effort": ReliabilityPolicy.BEST_EFFORT,
+        "reliable": ReliabilityPolicy.RELIABLE,
+    }
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=policies[reliability],
+        durability=DurabilityPolicy.VOLATILE,
+    )
