@@ -1,0 +1,70 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is compared: an extractor, with or without a booster behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..booster import Booster
+from ..booster.descriptors import root_sift
+from ..features import Extractor, Features, available_extractors, create_extractor
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A way from an image to descriptors.
+
+    Attributes:
+        name: as it stands in tables.
+        extractor: image in, features out.
+        booster: features in, boosted features out; None for the features as they are.
+        is_root: whether the raw descriptors become RootSIFT (Arandjelovic and Zisserman, 2012).
+    """
+
+    name: str
+    extractor: Extractor
+    booster: Booster | None = None
+    is_root: bool = False
+
+    def describe(self, features: Features, image_shape: tuple[int, ...]) -> Features:
+        """The extractor's features with this method's descriptors."""
+        if self.booster is not None:
+            return self.booster(features, image_shape)
+        if self.is_root:
+            rows = root_sift(torch.from_numpy(features.descriptors)).numpy()
+            return dataclasses.replace(features, descriptors=rows)
+        return features
+
+    def __call__(self, image: np.ndarray) -> Features:
+        """Features of a grey image (H, W) uint8."""
+        return self.describe(self.extractor(image), image.shape)
+
+
+def create_method(specification: str, max_features: int, device: str = "auto") -> Method:
+    """The method of that name.
+
+    Args:
+        specification: an extractor ("sift", "orb"), "rootsift", a shipped model ("SIFT+Boost-F") or
+            the path of a weights file; or LABEL=one of these.
+        max_features: of an image.
+        device: of the booster.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none of that name, or its weights cannot be used.
+    """
+    label, _, rest = specification.rpartition("=")
+    label, name = label or rest, rest
+    if name.lower() in available_extractors():
+        return Method(label, create_extractor(name, max_features))
+    if name.lower() == "rootsift":
+        return Method(label, create_extractor("sift", max_features), is_root=True)
+    booster = Booster.from_pretrained(name, device)
+    if label == rest and Path(name).suffix:
+        label = Path(name).stem
+    return Method(label, create_extractor(booster.detector, max_features), booster)

@@ -1,0 +1,44 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Photographs in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+def find_photos(folder: str | Path) -> list[Path]:
+    """The images below a folder, sorted; FileNotFoundError if there is no such folder, or no image
+    in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of photographs at {folder}")
+    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not photos:
+        raise FileNotFoundError(f"no image in {folder}; looked for {', '.join(IMAGE_SUFFIXES)}")
+    return photos
+
+
+def split_photos(photos: list[Path], holdout: int) -> tuple[list[Path], list[Path]]:
+    """Photographs to train on and, every ``holdout``-th of the sorted list, those to validate and
+    test on.
+    """
+    held_out = photos[::holdout]
+    return [path for number, path in enumerate(photos) if number % holdout], held_out
+
+
+def read_photo(path: Path, longest_side: int) -> np.ndarray | None:
+    """A photograph as (H, W) uint8 of at most that longest side, or None if it cannot be read."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        return None
+    ratio = longest_side / max(image.shape)
+    if ratio < 1:
+        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    return image

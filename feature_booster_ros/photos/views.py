@@ -1,0 +1,144 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Random views of a photograph: where the camera stands, and what light and sensor do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ViewDistribution:
+    """How far the views of a photograph differ. Ranges are of the standard deviation or the half
+    width as named.
+    """
+
+    rotation: float = 25.0
+    """Standard deviation of the roll in degrees, for most of the views."""
+    full_rotation_share: float = 0.15
+    """Share of the views that are rolled by any angle."""
+    log2_scale: float = 0.45
+    """Standard deviation of the zoom in octaves."""
+    tilt: float = 20.0
+    """Standard deviation of the two angles, in degrees, by which the photograph is turned out of
+    the image plane.
+    """
+    shift: float = 0.1
+    """Standard deviation of the shift, in parts of the photograph's size."""
+
+
+def random_homography(
+    rng: np.random.Generator, shape: tuple[int, ...], views: ViewDistribution
+) -> np.ndarray:
+    """(3, 3) homography, pixels of a photograph to pixels of a view of it.
+
+    The photograph is a plane in front of a pinhole camera with a field of view of about 50 degrees,
+    which turns and moves; so the perspective is one that a camera can see.
+
+    Args:
+        rng: source of randomness.
+        shape: (height, width, ...) of photograph and view.
+        views: how far they differ.
+    """
+    height, width = shape[:2]
+    focal = 1.1 * max(height, width)
+    roll = (
+        rng.normal(0, views.rotation)
+        if rng.random() >= views.full_rotation_share
+        else rng.uniform(-180, 180)
+    )
+    tilt, pan = np.clip(rng.normal(0, views.tilt, 2), -60, 60)
+    zoom = 2.0 ** np.clip(rng.normal(0, views.log2_scale), -1.5, 1.5)
+    rotation = _rotation(2, roll) @ _rotation(0, tilt) @ _rotation(1, pan)
+    # The plane's two axes and its centre, as seen by the camera: the columns of a plane-induced
+    # homography.
+    plane = np.column_stack([rotation[:, 0], rotation[:, 1], [0, 0, focal / zoom]])
+    centre_photo = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1.0]])
+    shift = rng.normal(0, views.shift, 2) * (width, height)
+    camera = np.array(
+        [[focal, 0, (width - 1) / 2 + shift[0]], [0, focal, (height - 1) / 2 + shift[1]], [0, 0, 1]]
+    )
+    homography = camera @ plane @ centre_photo
+    # Scaled to depth 1 at the centre, which lies before the camera, so that the sign of depth keeps
+    # its meaning.
+    centre = homography @ [(width - 1) / 2, (height - 1) / 2, 1.0]
+    return homography / centre[2]
+
+
+def _rotation(axis: int, degrees: float) -> np.ndarray:
+    vector = np.zeros(3)
+    vector[axis] = np.deg2rad(degrees)
+    return cv2.Rodrigues(vector)[0]
+
+
+def warp_points(points: np.ndarray, homography: np.ndarray) -> np.ndarray:
+    """Points (..., 2) by a homography (3, 3); NaN for those behind the camera."""
+    mapped = points @ homography[:, :2].T + homography[:, 2]
+    depth = mapped[..., 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(depth > 1e-9, mapped[..., :2] / depth, np.nan)
+
+
+def warp_keypoints(geometry: np.ndarray, homography: np.ndarray) -> np.ndarray:
+    """Where, how large and how turned a view shows keypoints.
+
+    Args:
+        geometry: (N, 4) x, y in pixels, scale, angle in radians.
+        homography: (3, 3).
+
+    Returns:
+        (N, 4) of the view, to first order; NaN for those behind the camera.
+    """
+    points, angles = geometry[:, :2].astype(np.float64), geometry[:, 3]
+    step = 0.1  # pixels
+    ahead = np.column_stack([np.cos(angles), np.sin(angles)]) * step
+    beside = np.column_stack([-ahead[:, 1], ahead[:, 0]])
+    centre, *ends = (warp_points(points + offset, homography) for offset in (0, ahead, beside))
+    along, across = (end - centre for end in ends)
+    area = np.abs(along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0])
+    scales = geometry[:, 2] * np.sqrt(area) / step
+    return np.column_stack([centre, scales, np.arctan2(along[:, 1], along[:, 0])])
+
+
+def warp_image(image: np.ndarray, homography: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A view of ``image`` (H, W) uint8 and the mask (H, W) uint8 of its pixels that the photograph
+    covers.
+
+    Where the view shrinks the photograph, that is blurred first, as a lens would.
+    """
+    height, width = image.shape
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    corners = warp_points(centre + np.array([[0, 0], [1, 0], [0, 1]]), homography)
+    shrink = 1 / np.sqrt(max(abs(np.linalg.det(corners[1:] - corners[0])), 1e-6))
+    if shrink > 1:
+        image = cv2.GaussianBlur(image, (0, 0), 0.5 * np.sqrt(shrink**2 - 1) + 1e-3)
+    view = cv2.warpPerspective(
+        image, homography, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    inside = np.full(image.shape, 255, np.uint8)
+    mask = cv2.warpPerspective(inside, homography, (width, height), flags=cv2.INTER_NEAREST)
+    return view, cv2.erode(mask, np.ones((9, 9), np.uint8), borderValue=255)
+
+
+def change_light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """``image`` (H, W) uint8 with another exposure, contrast, gamma, shade, blur and noise."""
+    pixels = image.astype(np.float32) / 255
+    pixels = pixels ** np.float32(2.0 ** rng.normal(0, 0.4))
+    pixels = (pixels - 0.5) * np.float32(rng.uniform(0.6, 1.3)) + np.float32(
+        0.5 + rng.normal(0, 0.08)
+    )
+    if rng.random() < 0.3:
+        height, width = image.shape
+        direction = rng.normal(0, 0.3, 2)
+        shade = (
+            np.linspace(-1, 1, width) * direction[0]
+            + np.linspace(-1, 1, height)[:, None] * direction[1]
+        )
+        pixels *= np.exp(shade).astype(np.float32)
+    if rng.random() < 0.4:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1.5))
+    noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0, 0.03))
+    return np.clip((pixels + noise) * 255, 0, 255).astype(np.uint8)

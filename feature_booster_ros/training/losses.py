@@ -1,0 +1,142 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The losses of FeatureBooster (arXiv 2211.15069, section 3.3), for whole batches of image pairs at
+once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BINS = 10
+LOWEST_AP = 0.05
+"""The boost loss counts a lower average precision as this: its gradient is the ratio's, which grows
+with 1 / AP^2, and would come from a few hopeless queries alone."""
+
+L2_RANGE = 4.0
+"""Largest squared distance of two unit vectors."""
+
+
+class _SoftCumulativeHistogram(torch.autograd.Function):
+    """How many distances lie below each bin's edge, softly: the running sum of FastAP's histogram.
+
+    FastAP counts a distance u, in units of bins, with weight max(0, 1 - |u - l|) in bin l. Summed
+    up to bin l this is clamp(l + 1 - u, 0, 1), whose derivative is -1 in one bin alone, the one u
+    lies in. So neither direction needs the (bins, N, N) tensor that the definition suggests.
+    """
+
+    @staticmethod
+    def forward(ctx, distances: Tensor, bins: int) -> Tensor:
+        # One buffer for all edges: fresh memory for each would cost more than the arithmetic.
+        opposite, below, counts = -distances, torch.empty_like(distances), []
+        for edge in range(bins + 1):
+            torch.add(opposite, edge + 1, out=below)
+            counts.append(below.clamp_(0, 1).sum(-1))
+        ctx.save_for_backward(distances)
+        ctx.bins = bins
+        return torch.stack(counts, dim=-1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (distances,) = ctx.saved_tensors
+        # One more bin, without gradient, takes the distances beyond the last edge.
+        padded = torch.cat([gradient, gradient.new_zeros(*gradient.shape[:-1], 1)], dim=-1)
+        lies_in = distances.floor().clamp_(0, ctx.bins + 1).long()
+        return -padded.gather(-1, lies_in), None
+
+
+def fast_ap(
+    distances: Tensor, positive: Tensor, negative: Tensor, largest: float, bins: int = BINS
+) -> Tensor:
+    """Average precision of each query, by soft histograms (FastAP, Cakir et al., CVPR 2019,
+    equation 8).
+
+    Args:
+        distances: (..., M, N), query by candidate.
+        positive: (..., M, N) bool, the candidates that show the query's point.
+        negative: (..., M, N) bool, those that do not; a candidate that is neither is left out.
+        largest: the largest distance there can be.
+        bins: the histogram's.
+
+    Returns:
+        (..., M) in [0, 1]; 0 for a query without positives, which the caller leaves out.
+    """
+    units = distances * (bins / largest)
+    beyond = units.new_tensor(bins + 2.0)
+    seen = _SoftCumulativeHistogram.apply(torch.where(positive | negative, units, beyond), bins)
+    seen_positive = _positive_cumulative_histogram(units, positive, bins)
+    in_bin = torch.diff(seen_positive, dim=-1, prepend=torch.zeros_like(seen_positive[..., :1]))
+    precision = seen_positive / seen.clamp_min(torch.finfo(seen.dtype).eps)
+    return ((in_bin * precision).sum(-1) / positive.sum(-1).clamp_min(1)).clamp(max=1.0)
+
+
+def _positive_cumulative_histogram(units: Tensor, positive: Tensor, bins: int) -> Tensor:
+    """As _SoftCumulativeHistogram over the positives alone, which are so few that gathering them is
+    quicker.
+    """
+    where = positive.nonzero(as_tuple=True)
+    edges = torch.arange(1, bins + 2, device=units.device, dtype=units.dtype)
+    below = (edges - units[where].unsqueeze(-1)).clamp(0, 1)
+    counts = units.new_zeros(*units.shape[:-1], bins + 1)
+    return counts.index_put(where[:-1], below, accumulate=True)
+
+
+def descriptor_distances(a: Tensor, b: Tensor, binary: bool) -> tuple[Tensor, float]:
+    """Distances (..., M, N) of descriptors (..., M, D) and (..., N, D), and the largest there can
+    be.
+
+    Squared L2 distance of unit rows, or the Hamming distance of rows of +1 and -1.
+    """
+    similarity = a @ b.transpose(-1, -2)
+    if binary:
+        return (a.shape[-1] - similarity) / 2, float(a.shape[-1])
+    return 2 - 2 * similarity, L2_RANGE
+
+
+def neighbour_loss(
+    distances: Tensor, positive: Tensor, negative: Tensor, largest: float, temperature: float
+) -> Tensor:
+    """Negative log-likelihood of choosing a positive, were the neighbour drawn by its distance.
+
+    FastAP's histogram cannot tell candidates within one bin apart, though the nearest of them is
+    all that matching takes; this can (the softmax of InfoNCE, van den Oord et al., arXiv
+    1807.03748).
+
+    Args:
+        distances: (..., M, N), query by candidate.
+        positive, negative: (..., M, N) bool, as for :func:`fast_ap`.
+        largest: the largest distance there can be.
+        temperature: of the softmax, as a share of ``largest``.
+
+    Returns:
+        (..., M); 0 for a query without positives.
+    """
+    scores = distances / (-temperature * largest)
+    lowest = torch.finfo(scores.dtype).min
+    of_positive = scores.masked_fill(~positive, lowest).logsumexp(-1)
+    of_all = scores.masked_fill(~(positive | negative), lowest).logsumexp(-1)
+    return torch.where(positive.any(-1), of_all - of_positive, 0.0)
+
+
+def straight_through_signs(boosted: Tensor) -> Tensor:
+    """Signs as +1 and -1, with the gradient of the identity (Bengio et al., arXiv 1308.3432)."""
+    signs = torch.where(boosted >= 0, 1.0, -1.0).to(boosted.dtype)
+    return boosted + (signs - boosted).detach()
+
+
+def booster_loss(ap: Tensor, raw_ap: Tensor, valid: Tensor, boost_weight: float) -> Tensor:
+    """Mean over the valid queries of 1 - AP plus the weighted boost loss (equations 7 to 9).
+
+    The boost loss, max(0, AP_raw / AP_boosted - 1), asks every descriptor to become no worse than
+    it was.
+
+    Args:
+        ap: (...) average precision with the boosted descriptors.
+        raw_ap: (...) with the descriptors that went in.
+        valid: (...) bool, which queries have a positive.
+        boost_weight: 10 in the paper.
+    """
+    ap, raw_ap = ap[valid], raw_ap[valid]
+    boost = (raw_ap / ap.clamp_min(LOWEST_AP) - 1).clamp_min(0)
+    return (1 - ap).mean() + boost_weight * boost.mean()
