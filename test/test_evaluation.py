@@ -1,0 +1,122 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluation: metrics by hand, and the runs of the command line on real images."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from feature_booster_ros.cli import main
+from feature_booster_ros.evaluation.methods import create_method
+from feature_booster_ros.evaluation.metrics import score_matches
+from feature_booster_ros.evaluation.warped_photos import evaluate_warped_pairs, warped_pairs
+from feature_booster_ros.features import create_extractor
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("astronaut", "coffee", "chelsea"):
+        cv2.imwrite(
+            str(folder / f"{name}.png"), cv2.cvtColor(getattr(data, name)(), cv2.COLOR_RGB2BGR)
+        )
+    return folder
+
+
+def test_scores_by_hand():
+    score = score_matches([100, 200], [np.array([0.5, 2.9, 3.1, np.nan]), np.array([])])
+    assert (score.features, score.matches, score.correct, score.accuracy) == (150, 2, 1, 0.25)
+    with pytest.raises(ValueError, match="no image pair"):
+        score_matches([], [])
+
+
+def test_right_matches_are_counted_as_right(photos):
+    pairs = warped_pairs(sorted(photos.iterdir()), create_extractor("sift", 400))
+    assert len(pairs) == 3
+    raw = evaluate_warped_pairs(pairs)
+    assert raw.accuracy > 0.5 and raw.correct > 50
+
+    def scrambled(features, shape):
+        return features.select(np.random.default_rng(len(features)).permutation(len(features)))
+
+    # Another order of the same features changes nothing; descriptors of other keypoints do.
+    assert evaluate_warped_pairs(pairs, scrambled).correct == pytest.approx(raw.correct, abs=2)
+
+    def shifted(features, shape):
+        from dataclasses import replace
+
+        return replace(
+            features, keypoints=features.keypoints + np.float32(50 * (len(features) % 2))
+        )
+
+    odd = [pair for pair in pairs if len(pair.photo) % 2 != len(pair.view) % 2]
+    if odd:
+        assert evaluate_warped_pairs(odd, shifted).accuracy < 0.1
+
+
+@pytest.mark.parametrize("name", ["SIFT+Boost-F", "ORB+Boost-B"])
+def test_the_shipped_weights_match_photos_they_have_not_seen_better_than_raw(photos, name):
+    method = create_method(name, 1000, "cpu")
+    pairs = [
+        pair
+        for seed in range(4)
+        for pair in warped_pairs(sorted(photos.iterdir()), method.extractor, seed=seed)
+    ]
+    raw, boosted = evaluate_warped_pairs(pairs), evaluate_warped_pairs(pairs, method.describe)
+    assert boosted.correct > raw.correct
+
+
+def test_methods_by_name_label_and_path(tmp_path):
+    assert create_method("ORB", 10).booster is None
+    assert create_method("mine=SIFT+Boost-F", 10, "cpu").name == "mine"
+    root = create_method("rootsift", 50)
+    features = root(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY))
+    raw = root.extractor(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY))
+    expected = np.sqrt(raw.descriptors / raw.descriptors.sum(1, keepdims=True))
+    np.testing.assert_allclose(features.descriptors, expected, atol=1e-6)
+    with pytest.raises(FileNotFoundError, match="no weights called 'surf'"):
+        create_method("surf", 10)
+
+
+def test_evaluate_photos(photos, capsys):
+    arguments = ["evaluate", "photos", str(photos), "--holdout", "1", "--max-features", "200"]
+    assert main([*arguments, "--methods", "sift", "ours=SIFT+Boost-F", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "3 warped photographs, at most 200 features"
+    assert printed[3].startswith("| sift") and printed[4].startswith("| ours")
+    assert float(printed[4].split("|")[4]) > 20
+
+
+def test_evaluate_sequence(capsys):
+    arguments = ["evaluate", "sequence", "rendered:frames=6", "--gap", "2", "--max-features", "300"]
+    assert main([*arguments, "--methods", "orb", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("4 pairs 2 frames apart of rendered:frames=6")
+    cells = [cell.strip() for cell in printed[3].split("|")]
+    assert cells[1] == "orb" and float(cells[4]) > 30  # inliers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["evaluate", "photos", "/nowhere"], "no folder of photographs at /nowhere"),
+        (["evaluate", "sequence", "/nowhere"], "/nowhere"),
+        (
+            ["evaluate", "sequence", "rendered:frames=3", "--gap", "0", "--methods", "orb"],
+            "gap must be",
+        ),
+        (
+            ["evaluate", "sequence", "rendered:frames=3", "--gap", "9", "--methods", "orb"],
+            "too few frames",
+        ),
+        (
+            ["train", "--model", "X", "--photos", "/nowhere", "--output", "/tmp/x"],
+            "no model is called 'X'",
+        ),
+    ],
+)
+def test_what_a_user_can_mend_is_said_in_one_line(arguments, text, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("feature-booster: ") and text in error

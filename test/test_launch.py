@@ -1,0 +1,137 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What booster.launch.py starts for which arguments. Skipped without launch: it is not on PyPI."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+NOT_ON_PYPI = "launch and launch_ros come with a ROS 2 distribution only"
+launch = pytest.importorskip("launch", reason=NOT_ON_PYPI)
+launch_ros = pytest.importorskip("launch_ros", reason=NOT_ON_PYPI)
+
+NODE_TYPES = {"BoosterNode", "MatcherNode", "ImagePlayerNode"}
+LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "booster.launch.py"
+
+
+@pytest.fixture
+def launch_file():
+    """Return the launch file as a module."""
+    specification = importlib.util.spec_from_file_location("booster_launch", LAUNCH_FILE)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def started(launch_file, monkeypatch):
+    """Return a function from launch arguments to each node's keyword arguments, by executable."""
+    nodes = {}
+
+    class RecordedNode(launch_ros.actions.Node):
+        def __init__(self, **keywords):
+            nodes[keywords["executable"]] = keywords
+            super().__init__(**keywords)
+
+    monkeypatch.setattr(launch_file, "Node", RecordedNode)
+
+    def run(**arguments) -> dict[str, dict]:
+        context = launch.LaunchContext()
+        context.launch_configurations.update(arguments)
+        for entity in launch_file.generate_launch_description().entities:
+            entity.visit(context)
+        return nodes
+
+    return run
+
+
+def overridden(node: dict) -> dict:
+    """Return the parameters that come after the parameters file."""
+    return node["parameters"][1] if len(node["parameters"]) > 1 else {}
+
+
+def test_every_argument_is_described(launch_file):
+    arguments = launch_file.generate_launch_description().get_launch_arguments()
+    names = {argument.name for argument in arguments}
+    assert {"model", "device", "max_features", "params_file", "namespace", "image"} <= names
+    assert {"camera_info", "source", "rate", "loop", "rviz", "matcher", "log_level"} <= names
+    assert all(argument.description != "no description given" for argument in arguments)
+    assert all(argument.default_value is not None for argument in arguments)
+
+
+def test_a_camera_driver_publishes_by_default(started):
+    nodes = started()
+    assert set(nodes) == {"booster_node", "matcher_node"}
+    assert overridden(nodes["booster_node"]) == {"image_transport": "raw"}
+
+
+def test_arguments_reach_the_nodes(started):
+    player = {"source": "rendered", "rate": "5", "loop": "true"}
+    nodes = started(model="ORB+Boost-B", device="cpu", max_features="500", **player)
+    booster = overridden(nodes["booster_node"])
+    assert (booster["model"], booster["device"]) == ("ORB+Boost-B", "cpu")
+    assert booster["max_features"] == 500
+    player = overridden(nodes["image_player_node"])
+    assert (player["source"], player["rate"], player["loop"]) == ("rendered", 5.0, True)
+
+
+def test_topics_and_namespace(started):
+    nodes = started(image="/front/image_raw", namespace="robot", image_transport="compressed")
+    booster = nodes["booster_node"]
+    assert booster["namespace"] == "robot"
+    assert overridden(booster)["image_transport"] == "compressed"
+    assert dict(booster["remappings"]) == {
+        "image": "/front/image_raw",
+        "image/compressed": "/front/image_raw/compressed",
+        "camera_info": "/front/camera_info",
+    }
+
+
+def test_camera_info_elsewhere(started):
+    booster = started(image="/front/image_raw", camera_info="/calibration")["booster_node"]
+    assert dict(booster["remappings"])["camera_info"] == "/calibration"
+
+
+def test_parameters_are_those_of_the_node(started):
+    """The names that the launch file overrides are parameters, with values of their type."""
+    parameters = pytest.importorskip("feature_booster_ros.nodes.parameters")
+    nodes = started(
+        model="none", device="cpu", max_features="9", source="rendered", rate="1", loop="false"
+    )
+    for executable, node in nodes.items():
+        module = importlib.import_module(f"feature_booster_ros.nodes.{executable}")
+        (node_type,) = (each for name, each in vars(module).items() if name in NODE_TYPES)
+        parameters.from_values(node_type.parameter_type, overridden(node))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ({}, 1),
+        ({"rviz": "true"}, 3),
+        ({"rviz": "true", "matcher": "false"}, 2),
+        ({"rviz": "true", "rviz_config": "mine.rviz"}, 1),
+    ],
+)
+def test_player_waits_for_who_takes_images(started, arguments, count):
+    player = overridden(started(source="rendered", **arguments)["image_player_node"])
+    assert player["wait_for_subscribers"] == count
+
+
+def test_matcher_off_rviz_on(started):
+    assert set(started(matcher="false", rviz="true")) == {"booster_node", "rviz2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"max_features": "many"}, "max_features must be an integer, not 'many'"),
+        ({"source": "rendered", "rate": "fast"}, "rate must be a number, not 'fast'"),
+        ({"params_file": "missing.yaml"}, "there is no file missing.yaml"),
+        ({"rviz": "perhaps"}, "perhaps"),
+    ],
+)
+def test_bad_argument_is_named(started, arguments, error):
+    with pytest.raises(Exception, match=error):
+        started(**arguments)

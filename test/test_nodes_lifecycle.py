@@ -1,0 +1,270 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Starting, stopping, transitions and parameters of the nodes, over their services."""
+
+import signal
+
+import numpy as np
+import pytest
+import torch
+from camera_messages import gray_photograph, image_message
+from conftest import wait_for
+
+from feature_booster_ros.booster.model_config import weights_folder
+from feature_booster_ros.msg import FeatureArray
+
+NODES = ["booster_node", "matcher_node"]
+# Reliable, so that the one image a test publishes arrives; not lazy, as the node may not have seen
+# the test's subscription by then.
+ALONE = {"use_camera_info": False, "qos_input_reliability": "reliable", "lazy": False}
+RAW = {**ALONE, "model": "none"}  # quick to start: no network
+
+
+def refusals(ros, node, **values):
+    """The reasons for which a node refuses parameters, one per value."""
+    results = ros.set_parameters(node.full_name, **values)
+    assert not any(result.successful for result in results), results
+    return [result.reason for result in results]
+
+
+def set_parameters(ros, node, **values):
+    for result in ros.set_parameters(node.full_name, **values):
+        assert result.successful, result.reason
+
+
+def wait_for_state(ros, node, state):
+    wait_for(lambda: ros.state(node.full_name) == state, f"{node.name} becoming {state}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", NODES)
+def test_node_activates_itself_and_ends_cleanly(start_node, ros, name, number):
+    node = start_node(name, parameters=RAW if name == "booster_node" else {})
+    wait_for_state(ros, node, "active")
+    assert node.stop(number) == 0
+    assert "Traceback" not in node.output() and "rror" not in node.output()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_node_ends_cleanly_in_the_middle_of_work(start_node, ros, number):
+    node = start_node("booster_node", parameters=RAW)
+    features = ros.listen(FeatureArray, "features")
+    for stamp in range(1, 6):
+        ros.publish("image", image_message(gray_photograph((1280, 960)), "mono8", stamp))
+    wait_for(lambda: features, "the first features")
+    for stamp in range(6, 16):
+        ros.publish("image", image_message(gray_photograph((1280, 960)), "mono8", stamp))
+    assert node.stop(number) == 0
+    assert "Traceback" not in node.output() and "rror" not in node.output()
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_lifecycle_manager_takes_over(start_node, ros, name):
+    node = start_node(
+        name, parameters={"autostart": False, **(RAW if name == "booster_node" else {})}
+    )
+    node.wait_for_output("waiting for a lifecycle manager")
+    assert ros.state(node.full_name) == "unconfigured"
+    for _ in range(2):  # all that was made can be made again
+        for transition, state in (
+            ("configure", "inactive"),
+            ("activate", "active"),
+            ("deactivate", "inactive"),
+            ("activate", "active"),
+            ("deactivate", "inactive"),
+            ("cleanup", "unconfigured"),
+        ):
+            assert ros.transition(node.full_name, transition), transition
+            assert ros.state(node.full_name) == state
+    assert not ros.transition(node.full_name, "activate")
+    assert ros.transition(node.full_name, "configure")
+    assert ros.transition(node.full_name, "activate")
+    assert ros.transition(node.full_name, "shutdown")
+    assert ros.state(node.full_name) == "finalized"
+    assert node.stop() == 0
+
+
+def test_only_an_active_node_works(start_node, ros):
+    node = start_node("booster_node", parameters={**RAW, "autostart": False})
+    features = ros.listen(FeatureArray, "features")
+    publisher = ros.publisher(type(image_message(np.zeros((1, 1), np.uint8), "mono8")), "image")
+    assert ros.transition(node.full_name, "configure")
+    assert publisher.get_subscription_count() == 0
+    assert ros.transition(node.full_name, "activate")
+    ros.publish("image", image_message(gray_photograph(), "mono8", 1))
+    wait_for(lambda: features, "features of an active node")
+    assert ros.transition(node.full_name, "deactivate")
+    wait_for(lambda: publisher.get_subscription_count() == 0, "the end of the subscription")
+    assert ros.transition(node.full_name, "activate")
+    ros.publish("image", image_message(gray_photograph(), "mono8", 2))
+    wait_for(lambda: len(features) == 2, "features of a node that is active again")
+
+
+def damaged_weights(folder, kind):
+    """A weights file that is no use for SIFT+Boost-F, and what is said of it."""
+    if kind == "missing":
+        return folder / "nowhere.safetensors", "nowhere.safetensors"
+    if kind == "truncated":
+        path = folder / "truncated.safetensors"
+        path.write_bytes((weights_folder() / "SIFT+Boost-F.safetensors").read_bytes()[:100_000])
+        return path, "truncated.safetensors"
+    return weights_folder() / "ORB+Boost-B.safetensors", "ORB+Boost-B"
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "of another model"])
+def test_bad_weights_leave_the_node_unconfigured_and_can_be_corrected(
+    start_node, ros, tmp_path, kind
+):
+    weights, named = damaged_weights(tmp_path, kind)
+    node = start_node("booster_node", parameters={**ALONE, "weights": str(weights)})
+    output = node.wait_for_output("cannot configure")
+    errors = [line for line in output.splitlines() if "ERROR" in line]
+    assert len(errors) == 1 and named in errors[0], output
+    assert "Traceback" not in output
+    assert ros.state(node.full_name) == "unconfigured"
+    assert not ros.transition(node.full_name, "configure")
+    set_parameters(ros, node, weights="")
+    assert ros.transition(node.full_name, "configure")
+    assert ros.transition(node.full_name, "activate")
+    assert ros.state(node.full_name) == "active"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("name", NODES)
+def test_cuda_where_there_is_none(start_node, ros, name):
+    node = start_node(name, parameters={"device": "cuda"})
+    output = node.wait_for_output("cannot configure")
+    assert "'cuda'" in output and "use auto or cpu" in output and "Traceback" not in output
+    assert ros.state(node.full_name) == "unconfigured"
+    set_parameters(ros, node, device="cpu")
+    assert ros.transition(node.full_name, "configure")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "named"),
+    [
+        ("booster_node", {"max_features": 0}, "'max_features' must be 1 to 100000, not 0"),
+        (
+            "booster_node",
+            {"max_features": "many"},
+            "'max_features' takes an integer, 1 to 100000, not 'many'",
+        ),
+        (
+            "booster_node",
+            {"precision": "fp8"},
+            "'precision' must be one of fp32, fp16, bf16, not 'fp8'",
+        ),
+        (
+            "booster_node",
+            {"sift_sigma": 2},
+            "'sift_sigma' takes a double, 1.1 to 10.0, not 2: write 2.0",
+        ),
+        ("booster_node", {"grid_rows": 3}, "'grid_rows' (3) and 'grid_columns' (0)"),
+        ("matcher_node", {"ratio": 1.5}, "'ratio' must be 0.01 to 1.0, not 1.5"),
+        (
+            "matcher_node",
+            {"reference": "next"},
+            "'reference' must be one of previous, keyframe, not 'next'",
+        ),
+    ],
+)
+def test_bad_parameter_at_start_ends_the_node_with_an_error(start_node, name, parameters, named):
+    node = start_node(name, parameters=parameters)
+    assert node.wait() == 1
+    assert named in node.output() and "Traceback" not in node.output()
+
+
+def test_arguments_that_ros_cannot_parse(start_node):
+    node = start_node("matcher_node", "-p", "ratio")
+    assert node.wait() == 1
+    assert "cannot start with these ROS arguments" in node.output()
+    assert "Traceback" not in node.output()
+
+
+def test_parameter_file_and_misspelt_name(start_node, ros, tmp_path):
+    path = tmp_path / "parameters.yaml"
+    path.write_text(
+        "/**/booster_node:\n  ros__parameters:\n    model: none\n    use_camera_info: false\n"
+        "    qos_input_reliability: reliable\n    lazy: false\n    max_features: 7\n    "
+        "max_feature: 9\n"
+    )
+    node = start_node("booster_node", "--params-file", str(path))
+    node.wait_for_output("there is no parameter 'max_feature' (did you mean 'max_features'?)")
+    features = ros.listen(FeatureArray, "features")
+    ros.publish("image", image_message(gray_photograph(), "mono8"))
+    wait_for(lambda: features, "features")
+    assert len(features[0].x) == 7
+
+
+def test_parameters_refused_with_a_reason(start_node, ros):
+    node = start_node("booster_node", parameters=ALONE)
+    wait_for_state(ros, node, "active")
+    reasons = refusals(
+        ros,
+        node,
+        max_features=0,
+        precision="fp8",
+        sift_first_octave=-2,
+        model="SIFT+Boost-X",
+        detector="orb",
+        image_transport="compressed",
+        normalization="intrinsics",
+        mask="/nowhere.png",
+        grid_rows=4,
+        autostart=False,
+    )
+    for reason, expected in zip(
+        reasons,
+        [
+            ("max_features", "1", "100000"),
+            ("'precision'", "fp32, fp16, bf16", "'fp8'"),
+            ("sift_first_octave", "-1", "0"),
+            ("'SIFT+Boost-X'", "SIFT+Boost-F"),
+            ("'detector'", "SIFT+Boost-F", "sift", "auto"),
+            ("'image_transport'", "unconfigured", "cleanup"),
+            ("'normalization'", "'use_camera_info'"),
+            ("'mask'", "/nowhere.png"),
+            ("'grid_rows'", "'grid_columns'"),
+            ("autostart", "read-only"),
+        ],
+        strict=True,
+    ):
+        assert all(part in reason for part in expected), (reason, expected)
+    # After all that it works as before.
+    features = ros.listen(FeatureArray, "features")
+    ros.publish("image", image_message(gray_photograph(), "mono8"))
+    wait_for(lambda: features, "features")
+    assert features[0].model == "SIFT+Boost-F"
+
+
+def test_parameters_that_may_change_while_unconfigured(start_node, ros):
+    node = start_node("booster_node", parameters=RAW)
+    wait_for_state(ros, node, "active")
+    assert "unconfigured" in refusals(ros, node, qos_output_reliability="best_effort")[0]
+    for transition in ("deactivate", "cleanup"):
+        assert ros.transition(node.full_name, transition)
+    set_parameters(ros, node, qos_output_reliability="best_effort", qos_output_depth=2)
+    for transition in ("configure", "activate"):
+        assert ros.transition(node.full_name, transition)
+    topic = f"{ros.namespace}/features"
+    (publisher,) = wait_for(
+        lambda: ros.node.get_publishers_info_by_topic(topic), "the publisher of features"
+    )
+    assert publisher.qos_profile.reliability.name == "BEST_EFFORT"
+
+
+def test_default_quality_of_service(start_node, ros):
+    start_node("booster_node", parameters={"model": "none"})
+    publishers = wait_for(
+        lambda: ros.node.get_publishers_info_by_topic(f"{ros.namespace}/features"),
+        "the publisher of features",
+    )
+    assert publishers[0].qos_profile.reliability.name == "RELIABLE"
+    for topic in ("image", "camera_info"):
+        full = f"{ros.namespace}/{topic}"
+        subscriptions = wait_for(
+            lambda full=full: ros.node.get_subscriptions_info_by_topic(full),
+            f"the subscription to {topic}",
+        )
+        assert subscriptions[0].qos_profile.reliability.name == "BEST_EFFORT"
+        assert subscriptions[0].qos_profile.durability.name == "VOLATILE"

@@ -1,0 +1,164 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to arrays and back."""
+
+import time
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from camera_messages import camera_info_message
+from rclpy.serialization import deserialize_message, serialize_message
+from std_msgs.msg import Header
+
+from feature_booster_ros.features import Features
+from feature_booster_ros.matching import Matches
+from feature_booster_ros.msg import FeatureArray, MatchArray
+from feature_booster_ros.nodes.messages import (
+    from_feature_array,
+    from_match_array,
+    to_feature_array,
+    to_match_array,
+)
+
+
+def make_features(count: int, binary: bool = False) -> Features:
+    rng = np.random.default_rng(count)
+    if binary:
+        descriptors = rng.integers(0, 256, (count, 32), np.uint8)
+    else:
+        descriptors = rng.standard_normal((count, 128)).astype(np.float32)
+        descriptors /= np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-9)
+    scalars = rng.random((3, count)).astype(np.float32)
+    return Features(rng.random((count, 2)).astype(np.float32) * 640, *scalars, descriptors)
+
+
+def send(features: Features, half: bool = False) -> FeatureArray:
+    """The message as it arrives on the other side of the middleware."""
+    message = to_feature_array(
+        features, Header(frame_id="camera"), camera_info_message(), "sift", "none", half
+    )
+    return deserialize_message(serialize_message(message), FeatureArray)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 37])
+def test_features_survive_the_middleware(count, binary):
+    features = make_features(count, binary)
+    received = from_feature_array(send(features))
+    for name in ("keypoints", "scales", "angles", "scores", "descriptors"):
+        expected = getattr(features, name)
+        np.testing.assert_array_equal(getattr(received, name), expected)
+        assert getattr(received, name).dtype == expected.dtype
+    assert received.is_binary == binary
+
+
+def test_message_describes_itself():
+    message = send(make_features(3))
+    assert (message.detector, message.model, message.header.frame_id) == ("sift", "none", "camera")
+    assert (message.descriptor_type, message.descriptor_length) == (FeatureArray.FLOAT32, 128)
+    assert len(message.descriptors) == 3 * 128 * 4
+    binary = send(make_features(3, binary=True))
+    assert (binary.descriptor_type, binary.descriptor_length) == (FeatureArray.BINARY, 256)
+    assert len(binary.descriptors) == 3 * 32
+
+
+def test_half_precision_halves_the_descriptors():
+    features = make_features(5)
+    message = send(features, half=True)
+    assert message.descriptor_type == FeatureArray.FLOAT16
+    assert len(message.descriptors) == 5 * 128 * 2
+    received = from_feature_array(message)
+    assert received.descriptors.dtype == np.float32
+    np.testing.assert_allclose(received.descriptors, features.descriptors, atol=5e-4)
+
+
+@pytest.mark.parametrize("field", ["y", "scale", "angle", "score"])
+def test_disagreeing_length_is_refused_by_name(field):
+    message = send(make_features(4))
+    setattr(message, field, [0.0] * 3)
+    with pytest.raises(ValueError, match=rf"FeatureArray\.{field} has 3 elements.*x has 4"):
+        from_feature_array(message)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("descriptors", [0] * 7),
+        ("descriptor_length", 0),
+        ("descriptor_type", 9),
+        ("x", [0.0, float("nan"), 1.0, 2.0]),
+    ],
+)
+def test_invalid_field_is_refused_by_name(field, value):
+    message = send(make_features(4))
+    setattr(message, field, value)
+    with pytest.raises(ValueError, match=rf"FeatureArray\.{field}"):
+        from_feature_array(message)
+
+
+def test_binary_length_must_fill_bytes():
+    message = send(make_features(2, binary=True))
+    message.descriptor_length = 255
+    with pytest.raises(ValueError, match=r"descriptor_length.*multiple of 8"):
+        from_feature_array(message)
+
+
+def test_matches_survive_the_middleware():
+    query, reference = make_features(9), make_features(8)
+    matches = Matches(np.array([[8, 0], [2, 7], [0, 3]]), np.array([0.1, 0.2, 0.3], np.float32))
+    inliers = np.array([True, False, True])
+    header = Header(stamp=Time(sec=5), frame_id="camera")
+    message = to_match_array(matches, query, reference, inliers, header, Time(sec=4, nanosec=7))
+    message = deserialize_message(serialize_message(message), MatchArray)
+    assert (
+        message.header.stamp.sec,
+        message.reference_stamp.sec,
+        message.reference_stamp.nanosec,
+    ) == (5, 4, 7)
+    received, marks, query_points, reference_points = from_match_array(message)
+    np.testing.assert_array_equal(received.indices, matches.indices)
+    np.testing.assert_array_equal(received.distances, matches.distances)
+    np.testing.assert_array_equal(marks, inliers)
+    np.testing.assert_array_equal(query_points, query.keypoints[[8, 2, 0]])
+    np.testing.assert_array_equal(reference_points, reference.keypoints[[0, 7, 3]])
+
+
+def test_no_matches():
+    none = to_match_array(
+        Matches.empty(), make_features(2), make_features(0), np.zeros(0, bool), Header(), Time()
+    )
+    received, inliers, query_points, _ = from_match_array(none)
+    assert len(received) == len(inliers) == 0
+    assert query_points.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "field", ["reference_indices", "distances", "inliers", "query_x", "reference_y"]
+)
+def test_disagreeing_matches_are_refused_by_name(field):
+    matches = Matches(np.array([[0, 0], [1, 1]]), np.zeros(2, np.float32))
+    message = to_match_array(
+        matches, make_features(2), make_features(2), np.ones(2, bool), Header(), Time()
+    )
+    setattr(message, field, [1])
+    with pytest.raises(
+        ValueError, match=rf"MatchArray\.{field} has 1 elements.*query_indices has 2"
+    ):
+        from_match_array(message)
+
+
+def test_inliers_must_be_one_per_match():
+    matches = Matches(np.array([[0, 0]]), np.zeros(1, np.float32))
+    with pytest.raises(ValueError, match="inliers"):
+        to_match_array(
+            matches, make_features(1), make_features(1), np.ones(2, bool), Header(), Time()
+        )
+
+
+def test_ten_thousand_features_take_no_loop():
+    """A loop over the elements of 10,000 descriptors takes more than a second."""
+    features = make_features(10_000)
+    start = time.process_time()
+    from_feature_array(to_feature_array(features, Header(), camera_info_message(), "sift", "none"))
+    assert time.process_time() - start < 0.25

@@ -1,0 +1,132 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameter dataclasses: what is allowed, the parameter file, the table."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from feature_booster_ros.nodes.booster_node_parameters import BoosterNodeParameters
+from feature_booster_ros.nodes.image_player_node import ImagePlayerNodeParameters
+from feature_booster_ros.nodes.matcher_node_parameters import MatcherNodeParameters
+from feature_booster_ros.nodes.parameters import (
+    Change,
+    ParameterError,
+    changed,
+    from_values,
+    markdown_table,
+    parameter,
+    specifications,
+)
+
+NODES = {
+    "booster_node": BoosterNodeParameters,
+    "matcher_node": MatcherNodeParameters,
+    "image_player_node": ImagePlayerNodeParameters,
+}
+BOOSTER_YAML = Path(__file__).parents[1] / "config" / "booster.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    start: bool = parameter(True, "Set at start.", change=Change.START)
+    count: int = parameter(5, "A count.", minimum=1, maximum=10)
+    share: float = parameter(0.5, "A share.", minimum=0.0, maximum=1.0)
+    size: int = parameter(3, "A size.", minimum=0, change=Change.UNCONFIGURED)
+    kind: str = parameter("a", "A kind.", choices=("a", "b"))
+
+    def __post_init__(self):
+        if self.kind == "b" and self.count > 7:
+            raise ValueError("parameter 'count' must be 7 or less while 'kind' is b")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"count": 0}, "parameter 'count' must be 1 to 10, not 0"),
+        ({"count": 11}, "parameter 'count' must be 1 to 10, not 11"),
+        ({"count": 2.0}, "parameter 'count' takes an integer, 1 to 10, not 2.0"),
+        ({"count": True}, "parameter 'count' takes an integer"),
+        ({"share": 1}, "parameter 'share' takes a double, 0.0 to 1.0, not 1: write 1.0"),
+        ({"share": float("nan")}, "parameter 'share' must be 0.0 to 1.0, not nan"),
+        ({"size": -1}, "parameter 'size' must be 0 or more, not -1"),
+        ({"kind": "c"}, "parameter 'kind' must be one of a, b, not 'c'"),
+        ({"start": "yes"}, "parameter 'start' takes a bool, true or false, not 'yes'"),
+        ({"cuont": 1}, "there is no parameter 'cuont' (did you mean 'count'?)"),
+        ({"kind": "b", "count": 8}, "'count' must be 7 or less"),
+    ],
+)
+def test_bad_value_is_refused_with_name_value_and_what_is_allowed(values, message):
+    with pytest.raises(ParameterError) as error:
+        from_values(Example, values)
+    assert message in str(error.value)
+
+
+def test_values_become_an_instance():
+    assert from_values(Example, {"count": 7, "kind": "b"}) == Example(count=7, kind="b")
+
+
+def test_change_while_configured():
+    assert changed(Example(), {"count": 2, "use_sim_time": True}, configured=True) == Example(
+        count=2
+    )
+    assert changed(Example(), {"size": 3}, configured=True) == Example()
+    assert changed(Example(), {"size": 4}, configured=False) == Example(size=4)
+    with pytest.raises(
+        ParameterError, match="'size' can be set only while the node is unconfigured.*cleanup"
+    ):
+        changed(Example(), {"size": 4}, configured=True)
+    with pytest.raises(ParameterError, match="7 or less"):
+        changed(Example(count=8), {"kind": "b"}, configured=True)
+
+
+def test_descriptors():
+    descriptors = {name: s.descriptor() for name, s in specifications(Example).items()}
+    assert descriptors["start"].read_only and not descriptors["count"].read_only
+    assert descriptors["count"].description == "A count."
+    assert (
+        descriptors["count"].integer_range[0].from_value,
+        descriptors["count"].integer_range[0].to_value,
+    ) == (1, 10)
+    assert descriptors["share"].floating_point_range[0].to_value == 1.0
+    assert "unconfigured" in descriptors["size"].additional_constraints
+    assert "one of a, b" in descriptors["kind"].additional_constraints.lower()
+
+
+def test_table():
+    table = markdown_table(Example)
+    assert "| `count` | integer | `5` | 1 to 10 | any time | A count. |" in table
+    assert "| `start` | bool | `true` | true or false | at start | Set at start. |" in table
+
+
+def test_the_readme_has_the_tables_as_printed():
+    command = [sys.executable, "-m", "feature_booster_ros.nodes.parameter_tables"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert all(f"### {name}\n" in printed for name in NODES)
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    assert printed.strip() in readme, "put what the command prints between the README's markers"
+
+
+@pytest.mark.parametrize("parameter_type", NODES.values(), ids=NODES.keys())
+def test_defaults_are_allowed_and_described(parameter_type):
+    from_values(
+        parameter_type, {name: s.default for name, s in specifications(parameter_type).items()}
+    )
+    for specification in specifications(parameter_type).values():
+        assert len(specification.description) > 10
+        assert "|" not in specification.description  # it would break the table
+
+
+@pytest.mark.parametrize(("name", "parameter_type"), NODES.items(), ids=NODES.keys())
+def test_parameter_file_has_every_parameter_with_its_default(name, parameter_type):
+    values = yaml.safe_load(BOOSTER_YAML.read_text())[f"/**/{name}"]["ros__parameters"]
+    assert from_values(parameter_type, values) == parameter_type()
+    assert list(values) == list(specifications(parameter_type))
+
+
+def test_parameter_file_has_no_other_node():
+    assert set(yaml.safe_load(BOOSTER_YAML.read_text())) == {f"/**/{name}" for name in NODES}

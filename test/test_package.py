@@ -1,0 +1,244 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package as others get it: built by colcon, and as a wheel without ROS."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+import feature_booster_ros
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "feature_booster_ros"
+NODES = ["booster_node", "image_player_node", "matcher_node"]
+MODELS = ["SIFT+Boost-F", "SIFT+Boost-B", "ORB+Boost-B"]
+
+
+def share() -> Path:
+    """Return the share folder of the built package; skip where there is none."""
+    index = pytest.importorskip("ament_index_python.packages", reason="ROS 2 is not installed")
+    try:
+        return Path(index.get_package_share_directory(PACKAGE))
+    except index.PackageNotFoundError:
+        pytest.skip("the package is not built, or its environment not sourced: source env.sh")
+
+
+# The sources
+
+
+def test_versions_agree():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert manifest.findtext("version") == feature_booster_ros.__version__
+
+
+def test_changelog_tells_of_this_version():
+    changelog = (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8")
+    newest = re.search(r"^(\d+\.\d+\.\d+)\b.*\n-+$", changelog, re.MULTILINE)
+    assert newest is not None, "CHANGELOG.rst has no heading such as '0.1.0 (2026-11-22)'"
+    assert newest.group(1) == feature_booster_ros.__version__
+
+
+def test_licence_is_stated_alike():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    licence = manifest.find("license")
+    assert licence.text == "Apache-2.0"
+    assert "Apache License" in (ROOT / licence.get("file")).read_text(encoding="utf-8")
+    unmarked = [
+        str(path.relative_to(ROOT))
+        for folder in (PACKAGE, "launch", "scripts", "test")
+        for path in (ROOT / folder).rglob("*.py")
+        if "SPDX-License-Identifier: Apache-2.0" not in path.read_text(encoding="utf-8")[:400]
+    ]
+    assert not unmarked
+
+
+def test_imports_point_one_way():
+    """Only nodes/ may know that ROS exists."""
+    ros = re.compile(
+        r"^\s*(?:from|import) (?:rclpy|cv_bridge|\w+_msgs|feature_booster_ros\.(?:msg|nodes))\b"
+    )
+    offenders = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (ROOT / PACKAGE).rglob("*.py")
+        if "nodes" not in path.relative_to(ROOT).parts
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if ros.match(line)
+    ]
+    assert not offenders
+
+
+def test_every_ros_package_imported_is_declared():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    declared = {
+        element.text for kind in ("depend", "exec_depend") for element in manifest.findall(kind)
+    }
+    ros = re.compile(
+        r"^\s*(?:from|import) (rclpy|cv_bridge|message_filters|ament_index_python|launch(?:_ros)?"
+        r"|rcl_interfaces|\w+_msgs|\w+_srvs)\b",
+        re.MULTILINE,
+    )
+    imported = {
+        name
+        for folder in (f"{PACKAGE}/nodes", "launch")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in ros.findall(path.read_text(encoding="utf-8"))
+    }
+    # tf2_msgs is used where it is installed.
+    assert imported - {"tf2_msgs"} <= declared
+
+
+# Built by colcon
+
+
+def test_installed_beside_the_messages():
+    share()
+    importlib.import_module(f"{PACKAGE}.msg")
+    assert feature_booster_ros.__version__  # ours and not rosidl's empty __init__.py
+
+
+def test_message_fields():
+    share()
+    messages = importlib.import_module(f"{PACKAGE}.msg")
+    assert messages.FeatureArray.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "camera_info": "sensor_msgs/CameraInfo",
+        "detector": "string",
+        "model": "string",
+        "x": "sequence<float>",
+        "y": "sequence<float>",
+        "scale": "sequence<float>",
+        "angle": "sequence<float>",
+        "score": "sequence<float>",
+        "descriptor_type": "uint8",
+        "descriptor_length": "uint32",
+        "descriptors": "sequence<uint8>",
+    }
+    assert (
+        messages.FeatureArray.FLOAT32,
+        messages.FeatureArray.FLOAT16,
+        messages.FeatureArray.BINARY,
+    ) == (0, 1, 2)
+    assert messages.MatchArray.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "reference_stamp": "builtin_interfaces/Time",
+        "query_indices": "sequence<uint32>",
+        "reference_indices": "sequence<uint32>",
+        "distances": "sequence<float>",
+        "inliers": "sequence<uint8>",
+        "query_x": "sequence<float>",
+        "query_y": "sequence<float>",
+        "reference_x": "sequence<float>",
+        "reference_y": "sequence<float>",
+    }
+
+
+def test_share_folder():
+    folder = share()
+    for name in (
+        "package.xml",
+        "config/booster.rviz",
+        "config/booster.yaml",
+        "config/models.yaml",
+        "launch/booster.launch.py",
+        "msg/FeatureArray.msg",
+        "msg/MatchArray.msg",
+    ):
+        assert (folder / name).is_file(), name
+
+
+@pytest.mark.parametrize("name", [*NODES, "demo"])
+def test_executable_starts_its_node(name):
+    script = share().parents[1] / "lib" / PACKAGE / name
+    assert os.access(script, os.X_OK)
+    assert f"from {PACKAGE}.nodes.{name} import main" in script.read_text(encoding="utf-8")
+    assert callable(importlib.import_module(f"{PACKAGE}.nodes.{name}").main)
+
+
+@pytest.mark.parametrize("arguments", [["lib/feature_booster_ros/demo"], ["bin/feature-booster"]])
+def test_command_explains_itself(arguments):
+    script = share().parents[1] / arguments[0]
+    result = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "usage" in result.stdout.lower()
+
+
+def test_rviz_shows_the_topics():
+    configuration = yaml.safe_load((share() / "config" / "booster.rviz").read_text("utf-8"))
+    displays = configuration["Visualization Manager"]["Displays"]
+    topics = [display["Topic"]["Value"] for display in displays if "Topic" in display]
+    # Relative, so that they follow the namespace.
+    assert topics == ["image", "match_image", "path", "odometry", "landmarks"]
+
+
+# As a wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Build the wheel from a copy, so that nothing is left in the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    skipped = shutil.ignore_patterns(
+        ".*", "build", "install", "log", "demo_output", "__pycache__", "*.egg-info"
+    )
+    shutil.copytree(ROOT, folder / "source", ignore=skipped)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "-q", "--no-deps", "--no-build-isolation"]
+        + ["--no-index", "--wheel-dir", folder, folder / "source"],
+        check=True,
+    )
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_wheel_is_complete(wheel):
+    assert wheel.name.startswith(f"{PACKAGE}-{feature_booster_ros.__version__}-py3-none-any")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert f"feature-booster = {PACKAGE}.cli:main" in archive.read(entry_points).decode()
+    modules = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / PACKAGE).rglob("*.py")
+        if "__pycache__" not in path.parts
+    }
+    assert modules <= names
+    assert f"{PACKAGE}/config/models.yaml" in names
+    for model in MODELS:
+        assert f"{PACKAGE}/weights/{model}.safetensors" in names
+
+
+def test_wheel_works_without_ros(wheel, tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "-q", "--no-deps", "--no-index"]
+        + ["--target", tmp_path, wheel],
+        check=True,
+    )
+    program = f"""
+import sys
+for name in ("rclpy", "sensor_msgs", "cv_bridge"):
+    sys.modules[name] = None  # importing it is an ImportError
+from feature_booster_ros.booster import Booster
+import feature_booster_ros.cli, feature_booster_ros.matching, feature_booster_ros.sources
+assert feature_booster_ros.__file__.startswith({str(tmp_path)!r}), feature_booster_ros.__file__
+for model in {MODELS!r}:
+    print(Booster.from_pretrained(model, device="cpu").name)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == MODELS

@@ -1,0 +1,337 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""image_player_node in its own process, listened to over DDS."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from conftest import wait_for
+from records import picture, write_camera_yaml, write_euroc, write_kitti, write_pictures
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from feature_booster_ros.nodes.image_player_node import (
+    camera_info_message,
+    compressed_image_message,
+    image_message,
+)
+from feature_booster_ros.sources import Camera, Frame
+
+
+@pytest.fixture
+def play(start_node, ros):
+    """Starts a player with listeners: play(source, **parameters) gives process, images, infos.
+
+    It waits for the listeners, so that nothing is lost; the rate is 50 Hz unless told otherwise.
+    """
+
+    def start(source, **parameters):
+        listened = SimpleNamespace(
+            images=ros.listen(Image, "image"), infos=ros.listen(CameraInfo, "camera_info")
+        )
+        parameters = {
+            "source": str(source),
+            "wait_for_subscribers": 1,
+            "rate": 50.0,
+            **parameters,
+        }
+        listened.process = start_node("image_player_node", parameters=parameters)
+        return listened
+
+    return start
+
+
+def pixels(message):
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+
+
+def stamp_ns(message):
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def test_images_arrive_with_exact_pixels_and_the_node_exits_at_the_end(tmp_path, play):
+    pictures = write_kitti(tmp_path)
+    player = play(tmp_path)
+    assert player.process.wait() == 0
+    wait_for(lambda: len(player.images) == 4, "4 images")
+    for message, image in zip(player.images, pictures, strict=True):
+        assert (message.encoding, message.step, message.header.frame_id) == ("mono8", 64, "camera")
+        np.testing.assert_array_equal(pixels(message), image)
+
+
+def test_camera_info_goes_with_each_image(tmp_path, play):
+    write_kitti(tmp_path)
+    player = play(tmp_path, frame_id="left")
+    wait_for(lambda: len(player.images) == len(player.infos) == 4, "4 images and 4 camera_infos")
+    assert [stamp_ns(info) for info in player.infos] == [stamp_ns(im) for im in player.images]
+    info = player.infos[0]
+    assert (info.width, info.height, info.header.frame_id) == (64, 48, "left")
+    assert list(info.k) == [50, 0, 32, 0, 50, 24, 0, 0, 1]
+    assert list(info.p) == [50, 0, 32, 0, 0, 50, 24, 0, 0, 0, 1, 0]
+    assert list(info.r) == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert list(info.d) == [0] * 5
+    assert info.distortion_model == "plumb_bob"
+
+
+def test_camera_is_given_by_parameter(tmp_path, play):
+    write_pictures(tmp_path / "images", ["a.png"])
+    player = play(tmp_path / "images", camera=str(write_camera_yaml(tmp_path / "camera.yaml")))
+    wait_for(lambda: player.infos, "camera_info")
+    assert player.infos[0].k[0] == 50.5
+
+
+def test_recorded_stamps_are_kept(tmp_path, play):
+    write_euroc(tmp_path)
+    player = play(tmp_path)
+    wait_for(lambda: len(player.images) == 3, "3 images")
+    assert [stamp_ns(message) for message in player.images] == [
+        1403636579763555584,
+        1403636579813555456,
+        1403636579863555584,
+    ]
+
+
+def test_stamps_may_be_now(tmp_path, play):
+    write_kitti(tmp_path)
+    player = play(tmp_path, stamp="now")
+    wait_for(lambda: player.images, "an image")
+    assert abs(stamp_ns(player.images[0]) - time.time_ns()) < 60 * 1_000_000_000
+
+
+def received_rate(messages):
+    """Rate in Hz by stamps of publishing (stamp: now), robust against a single hiccup."""
+    stamps = [stamp_ns(message) for message in messages]
+    return 1e9 / np.median(np.diff(stamps))
+
+
+def test_recorded_rate(tmp_path, play):
+    write_kitti(tmp_path, count=8)
+    player = play(tmp_path, rate=0.0, stamp="now")
+    wait_for(lambda: len(player.images) == 8, "8 images")
+    assert received_rate(player.images) == pytest.approx(10, rel=0.1)
+
+
+def test_speed_is_a_factor_on_the_recorded_rate(tmp_path, play):
+    write_kitti(tmp_path, count=8)
+    player = play(tmp_path, rate=0.0, speed=3.0, stamp="now")
+    wait_for(lambda: len(player.images) == 8, "8 images")
+    assert received_rate(player.images) == pytest.approx(30, rel=0.15)
+
+
+def test_rate_can_be_changed_while_playing(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play(tmp_path, rate=2.0, stamp="now", loop=True)
+    wait_for(lambda: player.images, "an image")
+    (result,) = ros.set_parameters(player.process.full_name, rate=40.0)
+    assert result.successful
+    before = len(player.images) + 2
+    wait_for(lambda: len(player.images) >= before + 10, "more images")
+    assert received_rate(player.images[before:]) == pytest.approx(40, rel=0.2)
+
+
+def test_loop_goes_on_with_rising_stamps(tmp_path, play):
+    pictures = write_kitti(tmp_path)
+    player = play(tmp_path, loop=True)
+    wait_for(lambda: len(player.images) >= 9, "9 images")
+    stamps = [stamp_ns(message) // 1_000_000 for message in player.images[:9]]
+    assert stamps == list(range(0, 900, 100))
+    np.testing.assert_array_equal(pixels(player.images[8]), pictures[0])
+
+
+def test_start_step_and_count(tmp_path, play):
+    write_kitti(tmp_path, count=9)
+    player = play(tmp_path, start=1, step=3, count=2)
+    assert player.process.wait() == 0
+    wait_for(lambda: len(player.images) == 2, "2 images")
+    assert [stamp_ns(message) // 100_000_000 for message in player.images] == [1, 4]
+
+
+def test_node_may_stay_at_the_end(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play(tmp_path, at_end="stay")
+    player.process.wait_for_output("end of")
+    assert ros.state(player.process.full_name) == "active"
+
+
+def test_deactivated_and_activated_it_starts_anew(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play(tmp_path, at_end="stay")
+    player.process.wait_for_output("end of")
+    assert ros.transition(player.process.full_name, "deactivate")
+    assert ros.transition(player.process.full_name, "activate")
+    wait_for(lambda: len(player.images) == 8, "8 images")
+
+
+def test_deactivation_ends_waiting_and_playing(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play(tmp_path, wait_for_subscribers=5)
+    player.process.wait_for_output("waiting for 5 subscription(s)")
+    assert ros.transition(player.process.full_name, "deactivate")
+    assert ros.state(player.process.full_name) == "inactive"
+    assert not player.images
+
+
+def test_compressed_images(tmp_path, play, ros):
+    pictures = write_kitti(tmp_path)
+    compressed = ros.listen(CompressedImage, "image/compressed")
+    player = play(tmp_path, image_transport="compressed")
+    wait_for(lambda: len(compressed) == len(player.infos) == 4, "4 compressed images")
+    assert not player.images
+    assert compressed[0].format == "mono8; jpeg compressed "
+    decoded = cv2.imdecode(np.frombuffer(compressed[0].data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.abs(decoded.astype(int) - pictures[0]).mean() < 10
+
+
+def test_both_transports_at_once(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    compressed = ros.listen(CompressedImage, "image/compressed")
+    player = play(tmp_path, image_transport="both", wait_for_subscribers=2)
+    wait_for(lambda: len(compressed) == len(player.images) == 4, "4 images of each transport")
+
+
+def test_missing_source_leaves_the_node_unconfigured(play, ros):
+    player = play("/no/where")
+    output = player.process.wait_for_output("cannot configure")
+    assert "'/no/where' does not exist" in output
+    assert ros.state(player.process.full_name) == "unconfigured"
+
+
+def test_source_can_be_set_and_configured_afterwards(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play("")
+    player.process.wait_for_output("parameter 'source' is empty")
+    (result,) = ros.set_parameters(player.process.full_name, source=str(tmp_path))
+    assert result.successful
+    assert ros.transition(player.process.full_name, "configure")
+    assert ros.transition(player.process.full_name, "activate")
+    wait_for(lambda: len(player.images) == 4, "4 images")
+
+
+def test_start_past_the_end_is_refused(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play(tmp_path, start=4)
+    player.process.wait_for_output("start 4 is past the end")
+    assert ros.state(player.process.full_name) == "unconfigured"
+
+
+def test_source_is_not_changed_while_configured(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play(tmp_path, loop=True)
+    wait_for(lambda: player.images, "an image")
+    (result,) = ros.set_parameters(player.process.full_name, source="/elsewhere")
+    assert not result.successful
+    assert "unconfigured" in result.reason
+
+
+def test_unreadable_file_in_the_middle_is_skipped_and_told(tmp_path, play):
+    write_kitti(tmp_path)
+    (tmp_path / "image_0" / "000001.png").write_bytes(b"not a picture")
+    player = play(tmp_path)
+    output = player.process.wait_for_output("end of")
+    assert "000001.png skipped" in output
+    assert "3 frames, 1 skipped" in output
+    wait_for(lambda: len(player.images) == 3, "3 images")
+    assert player.process.wait() == 0
+
+
+def test_nothing_readable_ends_with_an_error(tmp_path, play):
+    (tmp_path / "a.png").touch()
+    player = play(tmp_path)
+    assert player.process.wait() == 1
+    assert "no frame of" in player.process.output()
+
+
+def test_nothing_readable_may_stay(tmp_path, play, ros):
+    (tmp_path / "a.png").touch()
+    player = play(tmp_path, at_end="stay")
+    player.process.wait_for_output("playing stopped")
+    assert ros.state(player.process.full_name) == "active"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("rate", -1.0), ("step", 0), ("stamp", "tomorrow"), ("kind", "laser")]
+)
+def test_bad_parameter_is_refused_with_its_name(start_node, name, value):
+    process = start_node("image_player_node", parameters={name: value})
+    assert process.wait() == 1
+    assert name in process.output()
+
+
+def test_interrupt_while_playing_ends_quietly(tmp_path, play):
+    write_kitti(tmp_path)
+    player = play(tmp_path, loop=True)
+    wait_for(lambda: player.images, "an image")
+    assert player.process.stop() == 0
+    assert "Traceback" not in player.process.output()
+
+
+# The messages, without a process
+
+
+def test_colour_is_bgr8():
+    image = picture(0, color=True)
+    message = image_message(Frame(0, image), Header())
+    assert (message.encoding, message.step) == ("bgr8", 3 * 64)
+    np.testing.assert_array_equal(pixels(message).reshape(48, 64, 3), image)
+
+
+def test_16_bits_are_mono16():
+    deep = picture(0).astype(np.uint16) * 257 + 1
+    message = image_message(Frame(0, deep), Header())
+    assert (message.encoding, message.step, message.is_bigendian) == ("mono16", 128, 0)
+    np.testing.assert_array_equal(pixels(message).view("<u2"), deep)
+
+
+def test_unknown_intrinsics_are_zero_with_the_size_given():
+    info = camera_info_message(None, 64, 48, Header())
+    assert not any(info.k)
+    assert (info.width, info.height) == (64, 48)
+
+
+def test_rows_of_a_view_are_packed():
+    image = picture(0)[:, ::2]
+    message = image_message(Frame(0, image), Header())
+    assert message.step == 32
+    np.testing.assert_array_equal(pixels(message), image)
+
+
+def test_image_message_is_made_without_a_look_at_each_byte():
+    frame = Frame(0, picture(0, width=1241, height=376))
+    fastest = min(_seconds(lambda: image_message(frame, Header())) for _ in range(20))
+    # Element by element it takes tens of milliseconds.
+    assert fastest < 0.005
+
+
+def test_compressed_16_bits_are_png_and_exact():
+    deep = picture(0).astype(np.uint16) * 257
+    message = compressed_image_message(Frame(0, deep), Header(), 95)
+    assert message.format == "mono16; png compressed "
+    decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(decoded, deep)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "sent"),
+    [
+        ("plumb_bob", 4, 5),
+        ("equidistant", 0, 4),
+        ("rational_polynomial", 8, 8),
+        ("rational_polynomial", 14, 14),
+    ],
+)
+def test_distortion_has_the_length_that_ros_expects(model, given, sent):
+    camera = Camera(64, 48, np.eye(3), np.arange(given), model)
+    message = camera_info_message(camera, 64, 48, Header())
+    assert message.distortion_model == model
+    assert list(message.d) == [*range(given), *[0] * (sent - given)]
+
+
+def _seconds(call):
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun

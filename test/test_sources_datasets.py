@@ -1,0 +1,307 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""KITTI, TUM RGB-D and EuRoC in the layouts that they are downloaded in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from records import shared, write_euroc, write_kitti, write_pictures, write_tum
+
+from feature_booster_ros.sources import open_source
+
+# KITTI
+
+
+def test_kitti_has_times_intrinsics_and_poses(tmp_path):
+    pictures = write_kitti(tmp_path)
+    source = open_source(tmp_path)
+    frames = list(source)
+    assert source.rate == pytest.approx(10)
+    assert [frame.stamp_ns for frame in frames] == [0, 100_000_000, 200_000_000, 300_000_000]
+    np.testing.assert_array_equal(frames[2].image, pictures[2])
+    np.testing.assert_array_equal(
+        frames[2].camera.matrix, [[50, 0, 32], [0, 50, 24], [0, 0, 1]]
+    )
+    assert (frames[2].camera.width, frames[2].camera.height) == (64, 48)
+    np.testing.assert_array_equal(frames[2].pose[:3, 3], [0, 0, 2])
+
+
+def test_kitti_camera_1_stands_half_a_metre_to_the_right(tmp_path):
+    write_kitti(tmp_path)
+    frame = next(iter(open_source(tmp_path / "image_1")))
+    np.testing.assert_allclose(frame.pose[:3, 3], [0.5, 0, 0], atol=1e-12)
+
+
+def test_kitti_poses_of_the_benchmark_lie_two_folders_up(tmp_path):
+    sequence = tmp_path / "sequences" / "03"
+    write_kitti(sequence)
+    (tmp_path / "poses").mkdir()
+    (sequence / "poses.txt").rename(tmp_path / "poses" / "03.txt")
+    assert next(iter(open_source(sequence))).pose is not None
+
+
+def test_kitti_thinned_out_keeps_its_own_times_and_poses(tmp_path):
+    write_kitti(tmp_path)
+    (tmp_path / "image_0" / "000001.png").unlink()
+    frames = list(open_source(tmp_path))
+    assert [frame.stamp for frame in frames] == pytest.approx([0, 0.2, 0.3])
+    assert [frame.pose[2, 3] for frame in frames] == [0, 2, 3]
+
+
+def test_kitti_without_enough_times_names_the_first_image_without(tmp_path):
+    write_kitti(tmp_path)
+    (tmp_path / "times.txt").write_text("0\n0.1\n")
+    with pytest.raises(ValueError, match=r"times\.txt has 2 times.* 4 images.*000002\.png"):
+        open_source(tmp_path)
+
+
+def test_kitti_with_too_many_times_plays_with_a_warning(tmp_path, caplog):
+    write_kitti(tmp_path)
+    with (tmp_path / "times.txt").open("a") as file:
+        file.write("0.4\n")
+    assert len(list(open_source(tmp_path))) == 4
+    assert "5 times for 4 images" in caplog.text
+
+
+def test_kitti_with_unsorted_times_plays_in_their_order_with_a_warning(tmp_path, caplog):
+    write_kitti(tmp_path)
+    (tmp_path / "times.txt").write_text("0\n0.2\n0.1\n0.3\n")
+    frames = list(open_source(tmp_path))
+    assert [frame.name[:6] for frame in frames] == ["000000", "000002", "000001", "000003"]
+    assert "000002.png is not later" in caplog.text
+
+
+def test_kitti_with_a_bad_line_names_file_and_line(tmp_path):
+    write_kitti(tmp_path)
+    (tmp_path / "times.txt").write_text("0\nten\n0.2\n0.3\n")
+    with pytest.raises(ValueError, match=r"times\.txt, line 2: 'ten' is not a time"):
+        open_source(tmp_path)
+
+
+def test_kitti_with_a_bad_pose_names_file_and_line(tmp_path):
+    write_kitti(tmp_path)
+    (tmp_path / "poses.txt").write_text("1 0 0\n")
+    with pytest.raises(ValueError, match=r"poses\.txt, line 1: 3 values, expected 12"):
+        open_source(tmp_path)
+
+
+def test_kitti_without_the_camera_in_calib_names_those_there(tmp_path):
+    write_kitti(tmp_path)
+    (tmp_path / "calib.txt").write_text("P7: 1\n")
+    with pytest.raises(ValueError, match=r"calib\.txt has no P0, only P7"):
+        open_source(tmp_path)
+
+
+def test_kitti_without_calib_has_no_intrinsics(tmp_path, caplog):
+    write_kitti(tmp_path)
+    (tmp_path / "calib.txt").unlink()
+    frame = next(iter(open_source(tmp_path)))
+    assert frame.camera is None
+    assert frame.pose is not None
+    assert "intrinsics are unknown" in caplog.text
+
+
+def test_kitti_with_fewer_poses_gives_the_rest_none(tmp_path):
+    write_kitti(tmp_path)
+    (tmp_path / "poses.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n")
+    assert [frame.pose is None for frame in open_source(tmp_path)] == [False, True, True, True]
+
+
+def test_kitti_camera_that_is_not_there_is_named(tmp_path):
+    write_kitti(tmp_path)
+    with pytest.raises(FileNotFoundError, match="image_3"):
+        open_source(tmp_path, camera_index=3)
+
+
+def _write_kitti_raw(sequence, calibration):
+    write_pictures(sequence / "image_00" / "data", ["0000000000.png", "0000000001.png"])
+    (sequence / "image_00" / "timestamps.txt").write_text(
+        "2011-09-26 13:02:25.964389445\n2011-09-26 13:02:26.074389000\n"
+    )
+    (sequence.parent / "calib_cam_to_cam.txt").write_text(
+        "calib_time: 09-Jan-2012 13:57:47\n" + calibration
+    )
+
+
+def test_kitti_raw_sync_has_dated_times_and_the_rectified_camera(tmp_path):
+    sequence = tmp_path / "2011_09_26" / "2011_09_26_drive_0001_sync"
+    _write_kitti_raw(sequence, "S_rect_00: 64 48\nP_rect_00: 50 0 32 0 0 50 24 0 0 0 1 0\n")
+    source = open_source(sequence)
+    first, second = source
+    assert first.stamp_ns == 1317042145_964389445
+    assert second.stamp_ns - first.stamp_ns == 109_999_555
+    assert (source.camera.width, source.camera.matrix[0, 0]) == (64, 50)
+
+
+def test_kitti_raw_extract_has_the_distorted_camera(tmp_path):
+    sequence = tmp_path / "2011_09_26" / "2011_09_26_drive_0001_extract"
+    _write_kitti_raw(
+        sequence, "S_00: 64 48\nK_00: 49 0 32 0 49 24 0 0 1\nD_00: -0.3 0.1 0.001 0.002 -0.03\n"
+    )
+    camera = open_source(sequence / "image_00" / "data").camera
+    assert camera.matrix[0, 0] == 49
+    np.testing.assert_array_equal(camera.distortion, [-0.3, 0.1, 0.001, 0.002, -0.03])
+
+
+def test_real_kitti():
+    source = open_source(shared("sequences/kitti_a"))
+    frames = list(source)
+    assert len(frames) == 51
+    assert source.rate == pytest.approx(10)
+    assert source.camera.matrix[0, 0] == 707.0912
+    assert {(frame.camera.height, frame.camera.width) for frame in frames} == {
+        frames[0].image.shape
+    }
+    # It drives forwards, 60 m in 5 s.
+    assert frames[-1].pose[2, 3] == pytest.approx(60, abs=5)
+
+
+# TUM RGB-D
+
+
+def test_tum_has_exact_times_of_its_listing(tmp_path):
+    pictures = write_tum(tmp_path)
+    frames = list(open_source(tmp_path))
+    assert frames[0].stamp_ns == 1305031102_175304000
+    np.testing.assert_array_equal(frames[1].image, pictures[1])
+
+
+def test_tum_poses_are_interpolated(tmp_path):
+    write_tum(tmp_path)
+    frames = list(open_source(tmp_path))
+    # 175.304 lies 1/8975 of the way from 175.300 to 211.200 ms.
+    share = 4 / 35_900
+    np.testing.assert_allclose(frames[0].pose[0, 3], share, rtol=1e-6)
+    turned = np.arctan2(frames[0].pose[1, 0], frames[0].pose[0, 0])
+    np.testing.assert_allclose(turned, share * np.pi / 2, rtol=1e-6)
+
+
+def test_tum_poses_are_not_interpolated_across_a_gap(tmp_path):
+    write_tum(tmp_path)
+    assert list(open_source(tmp_path))[2].pose is None
+
+
+def test_tum_without_listing_takes_times_from_the_names(tmp_path):
+    write_tum(tmp_path)
+    (tmp_path / "rgb.txt").unlink()
+    frames = list(open_source(tmp_path))
+    assert frames[0].stamp_ns == 1305031102_175304000
+
+
+@pytest.mark.parametrize(
+    ("name", "fx"),
+    [
+        ("rgbd_dataset_freiburg1_xyz", 517.3),
+        ("rgbd_dataset_freiburg2_desk", 520.9),
+        ("fr3_office", 535.4),
+    ],
+)
+def test_tum_knows_the_kinect_by_the_name(tmp_path, name, fx):
+    write_tum(tmp_path / name)
+    camera = open_source(tmp_path / name).camera
+    assert camera.matrix[0, 0] == fx
+    assert (camera.width, camera.height) == (640, 480)
+
+
+@pytest.mark.parametrize("name", ["office", "afr1", "fr12"])
+def test_tum_does_not_guess_intrinsics(tmp_path, name):
+    write_tum(tmp_path / name)
+    assert open_source(tmp_path / name).camera is None
+
+
+def test_tum_with_an_image_missing_skips_it(tmp_path):
+    write_tum(tmp_path)
+    (tmp_path / "rgb" / "1305031102.211214.png").unlink()
+    source = open_source(tmp_path)
+    assert len(list(source)) == 2
+    assert "does not exist" in source.skipped[0][1]
+
+
+def test_tum_with_an_unsorted_listing_is_played_in_order(tmp_path, caplog):
+    write_tum(tmp_path)
+    lines = (tmp_path / "rgb.txt").read_text().splitlines()
+    (tmp_path / "rgb.txt").write_text("\n".join([lines[2], lines[1], lines[3]]))
+    stamps = [frame.stamp_ns for frame in open_source(tmp_path)]
+    assert stamps == sorted(stamps)
+    assert "is not later" in caplog.text
+
+
+def test_tum_with_names_that_are_no_times_is_refused(tmp_path):
+    write_pictures(tmp_path / "rgb", ["first.png"])
+    with pytest.raises(ValueError, match=r"first\.png is not named by its time"):
+        open_source(tmp_path, kind="tum")
+
+
+def test_tum_without_anything_says_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"neither rgb\.txt nor rgb"):
+        open_source(tmp_path, kind="tum")
+
+
+def test_real_tum():
+    source = open_source(shared("sequences/tum_office"), camera="535.4,539.2,320.1,247.6")
+    frames = list(source)
+    assert len(frames) == 17
+    assert frames[0].stamp_ns == 1341847980_722988000
+    assert source.rate == pytest.approx(1, abs=0.05)
+
+
+# EuRoC
+
+
+@pytest.mark.parametrize("inside", [".", "mav0", "mav0/cam0", "mav0/cam0/data"])
+def test_euroc_is_opened_from_any_of_its_folders(tmp_path, inside):
+    pictures = write_euroc(tmp_path)
+    frames = list(open_source(tmp_path / inside))
+    assert frames[0].stamp_ns == 1403636579763555584
+    np.testing.assert_array_equal(frames[1].image, pictures[1])
+
+
+def test_euroc_has_intrinsics_with_distortion(tmp_path):
+    write_euroc(tmp_path)
+    camera = open_source(tmp_path).camera
+    assert camera.matrix[0, 2] == 36.7
+    assert camera.model == "plumb_bob"
+    np.testing.assert_array_equal(
+        camera.distortion, [-0.28340811, 0.07395907, 0.00019359, 1.76187114e-05, 0]
+    )
+
+
+def test_euroc_pose_is_the_camera_s_not_the_body_s(tmp_path):
+    write_euroc(tmp_path)
+    frames = list(open_source(tmp_path))
+    np.testing.assert_allclose(frames[2].pose[:3, 3], [2, 0.1, 0])
+
+
+def test_euroc_rate(tmp_path):
+    write_euroc(tmp_path)
+    assert open_source(tmp_path).rate == pytest.approx(20, rel=1e-3)
+
+
+def test_euroc_camera_that_is_not_there_is_named(tmp_path):
+    write_euroc(tmp_path)
+    with pytest.raises(FileNotFoundError, match="cam1"):
+        open_source(tmp_path, camera_index=1)
+
+
+def test_euroc_with_an_unknown_distortion_model_is_refused(tmp_path):
+    write_euroc(tmp_path)
+    sensor = tmp_path / "mav0" / "cam0" / "sensor.yaml"
+    sensor.write_text(sensor.read_text().replace("radial-tangential", "fov"))
+    with pytest.raises(ValueError, match=r"sensor\.yaml: distortion_model 'fov'"):
+        open_source(tmp_path)
+
+
+def test_euroc_without_sensor_yaml_has_no_intrinsics(tmp_path, caplog):
+    write_euroc(tmp_path)
+    (tmp_path / "mav0" / "cam0" / "sensor.yaml").unlink()
+    assert open_source(tmp_path).camera is None
+    assert "intrinsics are unknown" in caplog.text
+
+
+def test_euroc_with_a_bad_listing_names_the_line(tmp_path):
+    write_euroc(tmp_path)
+    listing = tmp_path / "mav0" / "cam0" / "data.csv"
+    listing.write_text("#timestamp [ns],filename\nsoon,a.png\n")
+    with pytest.raises(ValueError, match=r"data\.csv, line 2"):
+        open_source(tmp_path)

@@ -1,0 +1,234 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bags written with rosbags, in both storages of rosbag2."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from records import BagWriter, picture
+
+from feature_booster_ros.sources import open_source
+
+SECOND = 1_000_000_000
+STORAGES = ("mcap", "sqlite3")
+
+
+@pytest.fixture(params=STORAGES)
+def storage(request):
+    return request.param
+
+
+def write_drive(path, storage="mcap", count=4):
+    """One camera, 20 Hz from 100 s on, with a camera_info before each image."""
+    pictures = [picture(seed) for seed in range(count)]
+    with BagWriter(path, storage) as bag:
+        for index, image in enumerate(pictures):
+            stamp_ns = 100 * SECOND + index * SECOND // 20
+            bag.camera_info("/front/camera_info", stamp_ns, focal=50 + index)
+            bag.image("/front/image_raw", stamp_ns, image)
+    return pictures
+
+
+def test_images_have_exact_pixels_and_stamps(tmp_path, storage):
+    pictures = write_drive(tmp_path / "drive", storage)
+    with open_source(tmp_path / "drive") as source:
+        frames = list(source)
+    assert [frame.stamp_ns for frame in frames][:2] == [100 * SECOND, 100 * SECOND + 50_000_000]
+    for frame, image in zip(frames, pictures, strict=True):
+        np.testing.assert_array_equal(frame.image, image)
+
+
+def test_length_and_rate(tmp_path, storage):
+    write_drive(tmp_path / "drive", storage)
+    with open_source(tmp_path / "drive") as source:
+        assert len(source) == 4
+        assert source.rate == pytest.approx(20)
+
+
+def test_single_file_of_a_bag_is_opened(tmp_path, storage):
+    write_drive(tmp_path / "drive", storage)
+    (file,) = (
+        path for path in (tmp_path / "drive").iterdir() if path.suffix in (".mcap", ".db3")
+    )
+    with open_source(file) as source:
+        assert len(list(source)) == 4
+
+
+def test_folder_without_metadata_is_opened_by_its_one_file(tmp_path, storage):
+    write_drive(tmp_path / "drive", storage)
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    with open_source(tmp_path / "drive") as source:
+        assert len(list(source)) == 4
+
+
+def test_camera_info_is_that_of_the_time(tmp_path):
+    write_drive(tmp_path / "drive")
+    with open_source(tmp_path / "drive") as source:
+        cameras = [frame.camera for frame in source]
+        assert [camera.matrix[0, 0] for camera in cameras] == [50, 51, 52, 53]
+        np.testing.assert_array_equal(cameras[0].distortion, [0.1, 0, 0, 0, 0])
+
+
+def test_bag_can_be_read_again(tmp_path, storage):
+    write_drive(tmp_path / "drive", storage)
+    with open_source(tmp_path / "drive") as source:
+        first, second = list(source), list(source)
+    assert len(second) == 4
+    assert first[0].camera.matrix[0, 0] == second[0].camera.matrix[0, 0]
+
+
+def test_step_counts_images_only(tmp_path):
+    pictures = write_drive(tmp_path / "drive")
+    with open_source(tmp_path / "drive") as source:
+        frames = list(source.frames(start=1, step=2))
+    np.testing.assert_array_equal(frames[1].image, pictures[3])
+
+
+def test_several_topics_are_listed(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.image("/left/image_raw", 1, picture(0))
+        bag.compressed_image("/right/image_raw/compressed", 1, picture(1))
+    with pytest.raises(
+        ValueError,
+        match=r"several.*/left/image_raw \(Image\), "
+        r"/right/image_raw/compressed \(CompressedImage\)",
+    ):
+        open_source(tmp_path / "drive")
+
+
+def test_topic_is_chosen_by_option(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        for seed, side in enumerate(("left", "right")):
+            bag.camera_info(f"/{side}/camera_info", 1, focal=50 + seed)
+            bag.image(f"/{side}/image_raw", 1, picture(seed))
+    with open_source(f"{tmp_path / 'drive'},topic=/right/image_raw") as source:
+        (frame,) = source
+    np.testing.assert_array_equal(frame.image, picture(1))
+    assert frame.camera.matrix[0, 0] == 51
+
+
+def test_unknown_topic_lists_those_there(tmp_path):
+    write_drive(tmp_path / "drive")
+    with pytest.raises(ValueError, match=r"no image topic '/rear'; it has /front/image_raw"):
+        open_source(tmp_path / "drive", topic="/rear")
+
+
+def test_compressed_images_are_decoded_and_paired(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/front/camera_info", 1, focal=50)
+        bag.compressed_image("/front/image_raw/compressed", 1, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        (frame,) = source
+    np.testing.assert_array_equal(frame.image, picture(0))
+    assert frame.camera.matrix[0, 0] == 50
+
+
+def test_raw_is_taken_where_both_transports_were_recorded(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.compressed_image("/front/image_raw/compressed", 1, picture(0))
+        bag.image("/front/image_raw", 1, picture(1))
+    with open_source(tmp_path / "drive") as source:
+        assert source.topic == "/front/image_raw"
+
+
+def test_camera_info_of_another_namespace_is_not_taken(tmp_path, caplog):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/rear/camera_info", 1, focal=50)
+        bag.image("/front/image_raw", 1, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        assert source.camera is None
+    assert "no /front/camera_info" in caplog.text
+    assert "/rear/camera_info" in caplog.text
+
+
+def test_camera_info_topic_is_chosen_by_option(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/rear/camera_info", 1, focal=50)
+        bag.image("/front/image_raw", 1, picture(0))
+    with open_source(tmp_path / "drive", camera_info_topic="/rear/camera_info") as source:
+        assert source.camera.matrix[0, 0] == 50
+    with pytest.raises(ValueError, match=r"no camera_info topic '/top'; it has /rear/camera_info"):
+        open_source(tmp_path / "drive", camera_info_topic="/top")
+
+
+def test_zero_intrinsics_are_uncalibrated(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/front/camera_info", 1, focal=0)
+        bag.image("/front/image_raw", 1, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        assert [frame.camera for frame in source] == [None]
+
+
+def test_camera_info_that_makes_no_sense_is_told_once(tmp_path, caplog):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        for stamp_ns in (1, 2):
+            bag.camera_info("/front/camera_info", stamp_ns, focal=np.nan)
+            bag.image("/front/image_raw", stamp_ns, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        assert [frame.camera for frame in source] == [None, None]
+    assert caplog.text.count("/front/camera_info is of no use") == 1
+
+
+def test_message_without_stamp_takes_the_time_of_recording(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.image("/image", 0, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        assert [frame.stamp_ns for frame in source] == [1_000_000]
+
+
+def test_topic_in_the_root_namespace_is_paired(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/camera_info", 1, focal=50)
+        bag.image("/image", 1, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        assert source.camera is not None
+
+
+def test_message_of_unknown_encoding_is_skipped(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.image("/image", 1, picture(0))
+        bag.image("/image", 2, picture(1), encoding="secret")
+        bag.image("/image", 3, picture(2))
+    with open_source(tmp_path / "drive") as source:
+        assert len(list(source)) == 2
+        ((name, reason),) = source.skipped
+    assert name == "/image[1]"
+    assert "'secret'" in reason
+
+
+def test_bag_without_images_lists_its_topics(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/camera_info", 1, focal=50)
+    with pytest.raises(ValueError, match=r"no topic of sensor_msgs/Image.*only /camera_info"):
+        open_source(tmp_path / "drive")
+
+
+def test_cut_off_bag_says_how_to_mend_it(tmp_path, storage):
+    write_drive(tmp_path / "drive", storage)
+    (file,) = (
+        path for path in (tmp_path / "drive").iterdir() if path.suffix in (".mcap", ".db3")
+    )
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="drive"):
+        list(open_source(tmp_path / "drive"))
+
+
+def test_folder_of_two_bags_without_metadata_is_refused(tmp_path):
+    write_drive(tmp_path / "drive")
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    file = tmp_path / "drive" / "drive.mcap"
+    shutil.copy(file, file.with_name("other.mcap"))
+    with pytest.raises(ValueError, match="ros2 bag reindex"):
+        open_source(tmp_path / "drive")
+
+
+def test_missing_package_says_what_to_install(tmp_path, monkeypatch):
+    write_drive(tmp_path / "drive")
+    monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
+    with pytest.raises(ImportError, match="pip install rosbags"):
+        open_source(tmp_path / "drive")
