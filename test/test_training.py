@@ -23,7 +23,6 @@ from feature_booster_ros.photos import (
     random_homography,
     split_photos,
     warp_image,
-    warp_keypoints,
     warp_points,
 )
 from feature_booster_ros.training.initialization import (
@@ -35,7 +34,6 @@ from feature_booster_ros.training.losses import (
     booster_loss,
     descriptor_distances,
     fast_ap,
-    neighbour_loss,
     straight_through_signs,
 )
 from feature_booster_ros.training.pairs import label_pairs, pair_batches
@@ -99,15 +97,6 @@ def test_fast_ap_of_a_perfect_and_of_a_hopeless_ranking():
     last = fast_ap(torch.tensor([[4.0, 0.0, 0.0, 0.0]]), positive, ~positive, 4.0)
     assert first.item() == pytest.approx(1.0)
     assert last.item() == pytest.approx(0.25)
-
-
-def test_the_neighbour_loss_is_the_likelihood_of_a_positive():
-    distances = torch.tensor([[0.0, 1.0, 2.0, 9.0], [1.0, 1.0, 1.0, 1.0]])
-    positive = torch.tensor([[True, False, False, False], [False, False, False, False]])
-    negative = torch.tensor([[False, True, True, False], [True, True, True, True]])
-    loss = neighbour_loss(distances, positive, negative, 4.0, 0.25)
-    expected = np.log(1 + np.exp(-1) + np.exp(-2))  # the fourth is neither
-    assert loss.tolist() == pytest.approx([expected, 0.0])
 
 
 def test_distances_are_squared_l2_and_hamming():
@@ -174,35 +163,12 @@ def test_light_changes_but_the_picture_stays():
 
 
 def test_labels():
-    first = [[10.0, 10, 2, 0], [50, 50, 2, 1], [90, 90, 2, 0], [0, 0, 0, 0]]
-    second = [[12.0, 10, 2.2, 6.2], [60, 50, 2, 1], [90, 90, 4, 0], [0, 0, 0, 0]]
-    keypoints = torch.tensor([[first], [second]])
-    padding = torch.tensor([[[False, False, False, True]]] * 2)
-    # The two views are the same.
-    positive, negative = label_pairs(keypoints, keypoints, padding)
-    # (50, 50) and (60, 50) are 10 pixels apart; the third has another scale; the fourth is padding.
-    assert positive[0].int().tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert negative[0].int().tolist() == [[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
-
-
-def test_keypoints_are_warped_as_the_features_of_a_warped_image_are():
-    turn, zoom = np.deg2rad(30), 1.3
-    rotation = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    homography = np.eye(3)
-    homography[:2, :2] = rotation
-    homography[:2, 2] = 256 - rotation @ [256, 256]
-    view, mask = warp_image(PHOTO, homography)
-    extractor = create_extractor("sift", 400)
-    photo, view = extractor(PHOTO), extractor(view, mask)
-    seen_as = warp_keypoints(
-        np.column_stack([photo.keypoints, photo.scales, photo.angles]), homography
-    )
-    distance = np.linalg.norm(seen_as[:, None, :2] - view.keypoints, axis=2)
-    nearest, found = distance.argmin(1), distance.min(1) < 0.5
-    assert found.sum() > 50
-    ratio = view.scales[nearest] / seen_as[:, 2]
-    assert 0.9 < np.median(ratio[found]) < 1.1
-    assert np.median(np.cos(view.angles[nearest] - seen_as[:, 3])[found]) > 0.99
+    positions = torch.tensor([[[[10.0, 10], [50, 50], [0, 0]]], [[[12.0, 10], [60, 50], [0, 0]]]])
+    padding = torch.tensor([[[False, False, True]], [[False, False, True]]])
+    positive, negative = label_pairs(positions, positions, padding)  # the two views are the same
+    assert positive[0].int().tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    # (50, 50) and (60, 50) are neither; what is padding is neither.
+    assert negative[0].int().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("detector", ["sift", "orb"])

@@ -8,7 +8,6 @@ from .views import (
     change_light,
     random_homography,
     warp_image,
-    warp_keypoints,
     warp_points,
 )
 
@@ -20,6 +19,5 @@ __all__ = [
     "read_photo",
     "split_photos",
     "warp_image",
-    "warp_keypoints",
     "warp_points",
 ]

@@ -82,27 +82,6 @@ def warp_points(points: np.ndarray, homography: np.ndarray) -> np.ndarray:
         return np.where(depth > 1e-9, mapped[..., :2] / depth, np.nan)
 
 
-def warp_keypoints(geometry: np.ndarray, homography: np.ndarray) -> np.ndarray:
-    """Where, how large and how turned a view shows keypoints.
-
-    Args:
-        geometry: (N, 4) x, y in pixels, scale, angle in radians.
-        homography: (3, 3).
-
-    Returns:
-        (N, 4) of the view, to first order; NaN for those behind the camera.
-    """
-    points, angles = geometry[:, :2].astype(np.float64), geometry[:, 3]
-    step = 0.1  # pixels
-    ahead = np.column_stack([np.cos(angles), np.sin(angles)]) * step
-    beside = np.column_stack([-ahead[:, 1], ahead[:, 0]])
-    centre, *ends = (warp_points(points + offset, homography) for offset in (0, ahead, beside))
-    along, across = (end - centre for end in ends)
-    area = np.abs(along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0])
-    scales = geometry[:, 2] * np.sqrt(area) / step
-    return np.column_stack([centre, scales, np.arctan2(along[:, 1], along[:, 0])])
-
-
 def warp_image(image: np.ndarray, homography: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A view of ``image`` (H, W) uint8 and the mask (H, W) uint8 of its pixels that the photograph
     covers.

@@ -10,10 +10,6 @@ import torch
 from torch import Tensor
 
 BINS = 10
-LOWEST_AP = 0.05
-"""The boost loss counts a lower average precision as this: its gradient is the ratio's, which grows
-with 1 / AP^2, and would come from a few hopeless queries alone."""
-
 L2_RANGE = 4.0
 """Largest squared distance of two unit vectors."""
 
@@ -94,31 +90,6 @@ def descriptor_distances(a: Tensor, b: Tensor, binary: bool) -> tuple[Tensor, fl
     return 2 - 2 * similarity, L2_RANGE
 
 
-def neighbour_loss(
-    distances: Tensor, positive: Tensor, negative: Tensor, largest: float, temperature: float
-) -> Tensor:
-    """Negative log-likelihood of choosing a positive, were the neighbour drawn by its distance.
-
-    FastAP's histogram cannot tell candidates within one bin apart, though the nearest of them is
-    all that matching takes; this can (the softmax of InfoNCE, van den Oord et al., arXiv
-    1807.03748).
-
-    Args:
-        distances: (..., M, N), query by candidate.
-        positive, negative: (..., M, N) bool, as for :func:`fast_ap`.
-        largest: the largest distance there can be.
-        temperature: of the softmax, as a share of ``largest``.
-
-    Returns:
-        (..., M); 0 for a query without positives.
-    """
-    scores = distances / (-temperature * largest)
-    lowest = torch.finfo(scores.dtype).min
-    of_positive = scores.masked_fill(~positive, lowest).logsumexp(-1)
-    of_all = scores.masked_fill(~(positive | negative), lowest).logsumexp(-1)
-    return torch.where(positive.any(-1), of_all - of_positive, 0.0)
-
-
 def straight_through_signs(boosted: Tensor) -> Tensor:
     """Signs as +1 and -1, with the gradient of the identity (Bengio et al., arXiv 1308.3432)."""
     signs = torch.where(boosted >= 0, 1.0, -1.0).to(boosted.dtype)
@@ -138,5 +109,5 @@ def booster_loss(ap: Tensor, raw_ap: Tensor, valid: Tensor, boost_weight: float)
         boost_weight: 10 in the paper.
     """
     ap, raw_ap = ap[valid], raw_ap[valid]
-    boost = (raw_ap / ap.clamp_min(LOWEST_AP) - 1).clamp_min(0)
+    boost = (raw_ap / ap.clamp_min(1e-3) - 1).clamp_min(0)
     return (1 - ap).mean() + boost_weight * boost.mean()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,17 +13,13 @@ from torch import Tensor
 
 from ..booster.descriptors import unpack_bits
 from ..features.normalization import assumed_camera_matrix
-from ..photos import warp_keypoints
+from ..photos import warp_points
 from .view_store import ViewStore
 
 POSITIVE_RADIUS = 3.0
 """Pixels."""
 NEGATIVE_RADIUS = 15.0
 """Pixels."""
-POSITIVE_OCTAVES = 0.5
-"""Largest difference of scales, in octaves."""
-POSITIVE_TURN = math.cos(math.radians(45))
-"""Cosine of the largest difference of angles."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ def _collate(
     geometry = np.zeros((2, batch, features, 4), np.float32)
     # Padding lies far from everything: NaN is never within a radius, and is neither positive nor
     # negative.
-    warped = np.full((2, batch, features, 4), np.nan, np.float32)
+    warped = np.full((2, batch, features, 2), np.nan, np.float32)
     for index, (photo, *views) in enumerate(chosen):
         homographies = store.homographies[photo, views]
         for side, view in enumerate(views):
@@ -96,7 +91,7 @@ def _collate(
             raw[side, index, : len(kept)] = store.descriptors[photo, view][kept]
             geometry[side, index, : len(kept)] = rows = store.geometry[photo, view][kept]
             other = homographies[1 - side] @ np.linalg.inv(homographies[side])
-            warped[side, index, : len(kept)] = warp_keypoints(rows, other)
+            warped[side, index, : len(kept)] = warp_points(rows[:, :2].astype(np.float64), other)
     return _to_tensors(store, [photo for photo, *_ in chosen], raw, geometry, warped, device)
 
 
@@ -109,9 +104,8 @@ def _to_tensors(
     device: torch.device,
 ) -> PairBatch:
     padding = torch.from_numpy(np.isnan(warped).all(-1) & (geometry[..., 2] == 0)).to(device)
-    positive, negative = label_pairs(
-        torch.from_numpy(geometry).to(device), torch.from_numpy(warped).to(device), padding
-    )
+    positions = torch.from_numpy(geometry[..., :2]).to(device)
+    positive, negative = label_pairs(positions, torch.from_numpy(warped).to(device), padding)
     assumed = np.stack([assumed_camera_matrix(store.shapes[photo]) for photo in photos])
     centre, focal = assumed[:, None, :2, 2], assumed[:, None, [0, 1], [0, 1]]
     normalized = geometry.copy()
@@ -127,28 +121,23 @@ def _to_tensors(
     )
 
 
-def label_pairs(keypoints: Tensor, seen_as: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-    """Which features of two views show the same thing, and which do not.
+def label_pairs(positions: Tensor, seen_at: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
+    """Which features of two views show the same point, and which do not.
 
-    Positive is within 3 pixels in both views, as a strong zoom makes 3 pixels of one view many of
-    the other, and alike in scale and angle. A detector finds one corner on several levels and in
-    several orientations; what only shares the place shows something else, and is neither positive
-    nor negative. Negative is beyond 15 pixels in either view.
+    Both directions are asked, as a strong zoom makes 3 pixels of one view many of the other:
+    positive is within 3 pixels in both views, negative beyond 15 in either.
 
     Args:
-        keypoints: (2, B, N, 4) x, y in pixels, scale, angle in radians.
-        seen_as: (2, B, N, 4) what the other view should show them as, NaN if it does not.
+        positions: (2, B, N, 2) pixels.
+        seen_at: (2, B, N, 2) where the other view shows them, NaN if nowhere.
         padding: (2, B, N) bool.
 
     Returns:
         (B, N, N) bool positive and negative.
     """
-    in_second = torch.cdist(seen_as[0, ..., :2], keypoints[1, ..., :2], p=float("inf"))
-    in_first = torch.cdist(keypoints[0, ..., :2], seen_as[1, ..., :2], p=float("inf"))
+    in_second = torch.cdist(seen_at[0], positions[1], p=float("inf"))
+    in_first = torch.cdist(positions[0], seen_at[1], p=float("inf"))
     present = ~padding[0].unsqueeze(2) & ~padding[1].unsqueeze(1)
-    octaves = seen_as[0, ..., 2].log2().unsqueeze(2) - keypoints[1, ..., 2].log2().unsqueeze(1)
-    turn = seen_as[0, ..., 3].unsqueeze(2) - keypoints[1, ..., 3].unsqueeze(1)
-    alike = (octaves.abs() <= POSITIVE_OCTAVES) & (torch.cos(turn) >= POSITIVE_TURN)
-    positive = (in_second <= POSITIVE_RADIUS) & (in_first <= POSITIVE_RADIUS) & present & alike
+    positive = (in_second <= POSITIVE_RADIUS) & (in_first <= POSITIVE_RADIUS) & present
     far = (in_second >= NEGATIVE_RADIUS) | (in_first >= NEGATIVE_RADIUS)
     return positive, far & present

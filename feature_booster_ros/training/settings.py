@@ -47,20 +47,6 @@ class TrainingSettings:
     weight_decay: float = field(default=0.0, metadata={"help": "weight decay of AdamW"})
     clip: float = field(default=1.0, metadata={"help": "largest norm of the gradient"})
     boost_weight: float = field(default=10.0, metadata={"help": "weight of the boost loss"})
-    bits: str = field(
-        default="signs",
-        metadata={
-            "help": "what a binary network is trained on: its signs, with the gradient passed "
-            "straight through, or its soft bits as unit vectors"
-        },
-    )
-    neighbour_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of the loss on the nearest neighbour; 0: none"},
-    )
-    temperature: float = field(
-        default=0.025, metadata={"help": "of that loss, as a share of the largest distance"}
-    )
     bins: int = field(
         default=10, metadata={"help": "bins of FastAP's histogram; more rank more finely"}
     )
@@ -82,15 +68,14 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for lowest, names in (
-            (0, "steps warmup weight_decay boost_weight neighbour_weight threads seed"),
+            (0, "steps warmup weight_decay boost_weight threads seed"),
             (1, "batch features view_features validate_every bins"),
             (2, "views holdout"),
         ):
             for name in names.split():
                 self._require(name, getattr(self, name) >= lowest, f"at least {lowest}")
-        for name in ("lr", "temperature", "clip"):
+        for name in ("lr", "clip"):
             self._require(name, getattr(self, name) > 0, "above 0")
-        self._require("bits", self.bits in ("signs", "soft"), "signs or soft")
         self._require("precision", self.precision in ("fp32", "bf16"), "fp32 or bf16")
 
     def command(self) -> str:

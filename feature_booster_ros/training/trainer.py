@@ -28,7 +28,6 @@ from .losses import (
     booster_loss,
     descriptor_distances,
     fast_ap,
-    neighbour_loss,
     straight_through_signs,
 )
 from .pairs import PairBatch, pair_batches
@@ -124,12 +123,11 @@ def training_step(
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
         boosted = network(inputs, batch.keypoints, batch.padding)
     boosted = boosted.float()
-    hamming = config.binary and settings.bits == "signs"
-    if hamming:
+    if config.binary:
         boosted = straight_through_signs(boosted)
-    elif config.binary or config.l2_normalization:
+    elif config.l2_normalization:
         boosted = torch.nn.functional.normalize(boosted, dim=-1)
-    distances, largest = descriptor_distances(boosted[0], boosted[1], hamming)
+    distances, largest = descriptor_distances(boosted[0], boosted[1], config.binary)
     with torch.no_grad():
         raw_distances, raw_largest = descriptor_distances(
             *batch.descriptors, config.detector == "orb"
@@ -144,11 +142,7 @@ def training_step(
         with torch.no_grad():
             raw_ap = fast_ap(raw_d, positive, negative, raw_largest, settings.bins)
         valid = positive.any(-1)
-        loss = booster_loss(ap, raw_ap, valid, settings.boost_weight)
-        if settings.neighbour_weight:
-            nearest = neighbour_loss(d, positive, negative, largest, settings.temperature)
-            loss = loss + settings.neighbour_weight * nearest[valid].mean()
-        losses.append(loss)
+        losses.append(booster_loss(ap, raw_ap, valid, settings.boost_weight))
         aps.append(ap[valid].mean().item())
         raw_aps.append(raw_ap[valid].mean().item())
     return (losses[0] + losses[1]) / 2, sum(aps) / 2, sum(raw_aps) / 2
