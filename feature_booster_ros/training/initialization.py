@@ -69,11 +69,16 @@ def start_from_checkpoint(
         network: gets the tensors.
         name_or_path: of the trained network.
         batches: features to turn the projection by.
+
+    Raises:
+        ValueError: the trained network takes descriptors of another length.
     """
     source = load_checkpoint(name_or_path)
-    start = f"a {source.config.detector} network of {source.config.descriptor_dim} elements"
     if source.config.descriptor_dim != network.config.descriptor_dim:
-        raise ValueError(f"{network.config.name} cannot start from {name_or_path}, {start}")
+        raise ValueError(
+            f"{network.config.name} cannot start from {name_or_path}, a {source.config.detector} "
+            f"network of {source.config.descriptor_dim} elements"
+        )
     given, target = source.state_dict(), network.state_dict()
     fitting = {
         name: tensor

@@ -77,7 +77,8 @@ def train(settings: TrainingSettings) -> Path:
     validation = warped_pairs(
         held_out[:VALIDATION_PHOTOS], create_extractor(network.config.detector, VALIDATION_FEATURES)
     )
-    logger.info("raw: %s", raw_score := evaluate_warped_pairs(validation))
+    raw_score = evaluate_warped_pairs(validation)
+    logger.info("raw: %s", raw_score)
     batches = pair_batches(store, settings.batch, settings.features, settings.seed, device)
     _start(network, settings, batches)
     network.to(device).train()
