@@ -132,7 +132,7 @@ class BagWriter:
     """
 
     def __init__(self, path: Path, storage: str) -> None:
-        rosbag2 = pytest.importorskip("rosbags.rosbag2")
+        rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="bags need rosbags")
         from rosbags.rosbag2.enums import StoragePlugin
         from rosbags.typesys import Stores, get_typestore
 
