@@ -97,6 +97,16 @@ def available_extractors() -> list[str]:
     return sorted(_EXTRACTORS)
 
 
+def extractor_class(name: str) -> type[Extractor]:
+    """The class of the extractor called ``name``, in any case; ValueError if there is none."""
+    try:
+        return _EXTRACTORS[name.lower()]
+    except KeyError:
+        raise ValueError(
+            f"no extractor is called {name!r}; there are {', '.join(available_extractors())}"
+        ) from None
+
+
 def create_extractor(
     name: str, max_features: int = 2048, grid: tuple[int, int] | None = None, **options: float
 ) -> Extractor:
@@ -112,12 +122,7 @@ def create_extractor(
     Raises:
         ValueError: no such extractor, an option it does not have, or a value out of range.
     """
-    try:
-        extractor = _EXTRACTORS[name.lower()]
-    except KeyError:
-        raise ValueError(
-            f"no extractor is called {name!r}; there are {', '.join(available_extractors())}"
-        ) from None
+    extractor = extractor_class(name)
     try:
         return extractor(max_features=max_features, grid=grid, **options)
     except TypeError as error:

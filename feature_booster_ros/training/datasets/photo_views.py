@@ -22,10 +22,23 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ..features import create_extractor
-from ..photos import ViewDistribution, change_light, random_homography, read_photo, warp_image
+from ...features import Features, create_extractor
+from ...features.extractor import extractor_class
+from ...photos import (
+    ViewDistribution,
+    change_light,
+    random_homography,
+    read_photo,
+    warp_image,
+    warp_points,
+)
+from .descriptor_storage import restore_descriptors, storage_type, store_descriptors
+from .feature_pair import NOWHERE, FeaturePair, PairSource
 
 logger = logging.getLogger(__name__)
+
+FEWEST_FEATURES = 16
+"""A view with fewer is not used."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +56,16 @@ class ViewSettings:
     distribution: ViewDistribution = ViewDistribution()
 
 
-@dataclass(frozen=True)
-class ViewStore:
+@dataclass(frozen=True, eq=False)
+class PhotoViews(PairSource):
     """Features of P photographs in V views each, at most K of a view, memory-mapped from a folder.
 
     Attributes:
         shapes: (P, 2) height and width of the photograph and of its views, in pixels.
         homographies: (P, V, 3, 3), pixels of the photograph to pixels of the view.
         counts: (P, V) features of a view.
-        geometry: (P, V, K, 4) float32 x, y in pixels, scale, angle in radians.
-        descriptors: (P, V, K, B) uint8: packed bits, or SIFT's 128 numbers as OpenCV gives them.
+        geometry: (P, V, K, 5) float32 x, y in pixels, scale, angle in radians, score.
+        descriptors: (P, V, K, B) as :func:`store_descriptors` gives them.
     """
 
     settings: ViewSettings
@@ -62,13 +75,51 @@ class ViewStore:
     geometry: np.ndarray
     descriptors: np.ndarray
 
+    @property
+    def detector(self) -> str:
+        return self.settings.detector
+
     def __len__(self) -> int:
         return len(self.shapes)
+
+    def draw(self, rng: np.random.Generator) -> FeaturePair | None:
+        """Two views of a photograph."""
+        photo = rng.integers(len(self))
+        usable = np.flatnonzero(self.counts[photo] >= FEWEST_FEATURES)
+        if len(usable) < 2:
+            return None
+        return self.pair(photo, *rng.choice(usable, 2, replace=False))
+
+    def pair(self, photo: int, first: int, second: int) -> FeaturePair:
+        """Two given views of a photograph."""
+        features = self.features(photo, first), self.features(photo, second)
+        between = self.homographies[photo, second] @ np.linalg.inv(self.homographies[photo, first])
+        seen_at = tuple(
+            np.nan_to_num(
+                warp_points(view.keypoints.astype(np.float64), homography), nan=NOWHERE
+            ).astype(np.float32)
+            for view, homography in zip(features, (between, np.linalg.inv(between)), strict=True)
+        )
+        shape = tuple(int(side) for side in self.shapes[photo])
+        return FeaturePair(features, (shape, shape), seen_at)
+
+    def features(self, photo: int, view: int) -> Features:
+        """The features of one view."""
+        count = self.counts[photo, view]
+        rows = np.array(self.geometry[photo, view, :count])
+        is_binary = extractor_class(self.detector).is_binary
+        return Features(
+            rows[:, :2],
+            rows[:, 2],
+            rows[:, 3],
+            rows[:, 4],
+            restore_descriptors(np.array(self.descriptors[photo, view, :count]), is_binary),
+        )
 
     @staticmethod
     def open(
         photos: Sequence[Path], settings: ViewSettings, cache: Path, workers: int = 1
-    ) -> ViewStore:
+    ) -> PhotoViews:
         """The store of these photographs, from ``cache``, or extracted into it first.
 
         A photograph that cannot be read, or is too plain to have features, is left out and counted.
@@ -86,7 +137,7 @@ class ViewStore:
             name: np.load(folder / f"{name}.npy", mmap_mode="r")
             for name in ("shapes", "homographies", "counts", "geometry", "descriptors")
         }
-        return ViewStore(settings, **arrays)
+        return PhotoViews(settings, **arrays)
 
 
 _Job = tuple[Path, ViewSettings, np.random.SeedSequence]
@@ -140,8 +191,11 @@ def _photo_views(
     columns = extractor.descriptor_length // (8 if extractor.is_binary else 1)
     homographies = np.tile(np.eye(3), (settings.views, 1, 1))
     counts = np.zeros(settings.views, np.int32)
-    geometry = np.zeros((settings.views, settings.features, 4), np.float32)
-    descriptors = np.zeros((settings.views, settings.features, columns), np.uint8)
+    geometry = np.zeros((settings.views, settings.features, 5), np.float32)
+    descriptors = np.zeros(
+        (settings.views, settings.features, columns),
+        storage_type(settings.detector, extractor.is_binary),
+    )
     for view in range(settings.views):
         image, mask = photo, None
         if view > 0:
@@ -151,21 +205,12 @@ def _photo_views(
         features = extractor(image, mask)
         count = counts[view] = len(features)
         geometry[view, :count] = np.column_stack(
-            [features.keypoints, features.scales, features.angles]
+            [features.keypoints, features.scales, features.angles, features.scores]
         )
-        descriptors[view, :count] = (
-            features.descriptors
-            if features.is_binary
-            else np.rint(features.descriptors * SIFT_UNIT).clip(0, 255)
-        )
-    if (counts >= 16).sum() < 2:
+        descriptors[view, :count] = store_descriptors(features.descriptors, settings.detector)
+    if (counts >= FEWEST_FEATURES).sum() < 2:
         return None
     return np.array(photo.shape, np.int32), homographies, counts, geometry, descriptors
-
-
-SIFT_UNIT = 512.0
-"""OpenCV's SIFT has rows of about this length, of integers up to 255; so stored they lose nothing.
-"""
 
 
 def default_workers() -> int:

@@ -1,0 +1,7 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Image pairs to train on, from wherever there is ground truth."""
+
+from .feature_pair import FeaturePair, PairSource
+
+__all__ = ["FeaturePair", "PairSource"]
