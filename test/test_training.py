@@ -25,6 +25,9 @@ from feature_booster_ros.photos import (
     warp_image,
     warp_points,
 )
+from feature_booster_ros.training.datasets.batches import label_pairs
+from feature_booster_ros.training.datasets.mixture import pair_batches
+from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 from feature_booster_ros.training.initialization import (
     sign_projection,
     start_from_checkpoint,
@@ -36,10 +39,8 @@ from feature_booster_ros.training.losses import (
     fast_ap,
     straight_through_signs,
 )
-from feature_booster_ros.training.pairs import label_pairs, pair_batches
 from feature_booster_ros.training.settings import TrainingSettings
 from feature_booster_ros.training.trainer import learning_rate_factor, train
-from feature_booster_ros.training.view_store import ViewSettings, ViewStore
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 
@@ -163,9 +164,11 @@ def test_light_changes_but_the_picture_stays():
 
 
 def test_labels():
-    positions = torch.tensor([[[[10.0, 10], [50, 50], [0, 0]]], [[[12.0, 10], [60, 50], [0, 0]]]])
-    padding = torch.tensor([[[False, False, True]], [[False, False, True]]])
-    positive, negative = label_pairs(positions, positions, padding)  # the two views are the same
+    nan = float("nan")
+    positions = torch.tensor(
+        [[[[10.0, 10], [50, 50], [nan, nan]]], [[[12.0, 10], [60, 50], [nan, nan]]]]
+    )
+    positive, negative = label_pairs(positions, positions)  # the two views are the same
     assert positive[0].int().tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
     # (50, 50) and (60, 50) are neither; what is padding is neither.
     assert negative[0].int().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
@@ -175,9 +178,9 @@ def test_labels():
 def test_positives_have_similar_descriptors(photos, tmp_path, detector):
     settings = ViewSettings(detector, views=3, features=200)
     paths = find_photos(photos)
-    store = ViewStore.open(paths, settings, tmp_path)
+    store = PhotoViews.open(paths, settings, tmp_path)
     assert len(store) == len(paths) - 1  # without the broken one
-    batch = next(pair_batches(store, 8, 128, 0, torch.device("cpu")))
+    batch = next(pair_batches(store, 8, 128, 4, 0, torch.device("cpu")))
     assert batch.descriptors.shape == (2, 8, 128, 128 if detector == "sift" else 256)
     distances, _ = descriptor_distances(*batch.descriptors, detector == "orb")
     assert batch.positive.sum() > 50
@@ -188,18 +191,18 @@ def test_positives_have_similar_descriptors(photos, tmp_path, detector):
 
 def test_a_store_is_opened_and_not_made_again(photos, tmp_path):
     settings = ViewSettings("orb", views=2, features=50)
-    first = ViewStore.open(find_photos(photos), settings, tmp_path)
+    first = PhotoViews.open(find_photos(photos), settings, tmp_path)
     made = (next(tmp_path.iterdir()) / "complete").stat().st_mtime_ns
-    again = ViewStore.open(find_photos(photos), settings, tmp_path)
+    again = PhotoViews.open(find_photos(photos), settings, tmp_path)
     assert (next(tmp_path.iterdir()) / "complete").stat().st_mtime_ns == made
     np.testing.assert_array_equal(first.descriptors, again.descriptors)
-    ViewStore.open(find_photos(photos), dataclasses.replace(settings, views=3), tmp_path)
+    PhotoViews.open(find_photos(photos), dataclasses.replace(settings, views=3), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_stored_sift_descriptors_are_the_extractors(photos, tmp_path):
     paths = find_photos(photos)[:2]
-    store = ViewStore.open(paths, ViewSettings("sift", views=2, features=100), tmp_path)
+    store = PhotoViews.open(paths, ViewSettings("sift", views=2, features=100), tmp_path)
     image = cv2.imread(str(paths[0]), cv2.IMREAD_GRAYSCALE)
     scale = 480 / max(image.shape)
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -243,8 +246,8 @@ def test_a_binary_network_starts_from_the_float_one(photos, tmp_path):
         )
     )
     settings = ViewSettings("sift", views=2, features=150)
-    store = ViewStore.open(find_photos(photos), settings, tmp_path)
-    batches = pair_batches(store, 4, 128, 0, torch.device("cpu"))
+    store = PhotoViews.open(find_photos(photos), settings, tmp_path)
+    batches = pair_batches(store, 4, 128, 4, 0, torch.device("cpu"))
     fresh = start_from_checkpoint(network, "SIFT+Boost-F", batches)
     assert fresh == ["final_proj.weight", "final_proj.bias"]
     assert torch.equal(network.kenc.encoder[0].weight, source.kenc.encoder[0].weight)
@@ -336,10 +339,10 @@ def test_the_loss_falls_on_a_batch_seen_again(photos, tmp_path):
 
     torch.manual_seed(0)
     settings = TrainingSettings("SIFT+Boost-F", str(photos), str(tmp_path))
-    store = ViewStore.open(
+    store = PhotoViews.open(
         find_photos(photos), ViewSettings("sift", views=3, features=150), tmp_path
     )
-    batch = next(pair_batches(store, 4, 128, 0, torch.device("cpu")))
+    batch = next(pair_batches(store, 4, 128, 4, 0, torch.device("cpu")))
     network = FeatureBooster(load_models()["SIFT+Boost-F"])
     start_near_identity(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -382,4 +385,4 @@ def test_photos_that_are_not_there(tmp_path):
         find_photos(tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="none of the 1 photographs"):
-        ViewStore.open(find_photos(tmp_path), ViewSettings("orb"), tmp_path / "cache")
+        PhotoViews.open(find_photos(tmp_path), ViewSettings("orb"), tmp_path / "cache")

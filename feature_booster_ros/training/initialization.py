@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..booster import FeatureBooster, load_checkpoint
 from ..booster.descriptors import network_input
-from .pairs import PairBatch
+from .datasets.batches import PairBatch
 
 SMALL = 0.01
 """Factor of the residual branches' last layers."""

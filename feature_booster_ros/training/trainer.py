@@ -23,6 +23,9 @@ from ..evaluation.metrics import MatchingScore
 from ..evaluation.warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
 from ..features import create_extractor
 from ..photos import find_photos, split_photos
+from .datasets.batches import PairBatch
+from .datasets.mixture import pair_batches
+from .datasets.photo_views import PhotoViews, ViewSettings, default_workers
 from .initialization import start_from_checkpoint, start_near_identity
 from .losses import (
     booster_loss,
@@ -30,9 +33,7 @@ from .losses import (
     fast_ap,
     straight_through_signs,
 )
-from .pairs import PairBatch, pair_batches
 from .settings import TrainingSettings
-from .view_store import ViewSettings, ViewStore, default_workers
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def train(settings: TrainingSettings) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     (output / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
     training, held_out = split_photos(find_photos(settings.photos), settings.holdout)
-    store = ViewStore.open(
+    store = PhotoViews.open(
         training,
         ViewSettings(
             detector=network.config.detector,
@@ -79,7 +80,14 @@ def train(settings: TrainingSettings) -> Path:
     )
     raw_score = evaluate_warped_pairs(validation)
     logger.info("raw: %s", raw_score)
-    batches = pair_batches(store, settings.batch, settings.features, settings.seed, device)
+    batches = pair_batches(
+        store,
+        settings.batch,
+        settings.features,
+        network.config.keypoint_dim,
+        settings.seed,
+        device,
+    )
     _start(network, settings, batches)
     network.to(device).train()
     weights = output / f"{network.config.name}.safetensors"
