@@ -1,0 +1,243 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Features of MegaDepth's images, extracted once and stored with their depths."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ...features import Extractor, create_extractor
+from .depth_maps import depth_at, read_depth, shrink_depth
+from .megadepth import MAX_OVERLAP, MIN_OVERLAP, read_grey
+from .megadepth_scene import MegaDepthScene, SceneView, find_scene_files, read_scene
+from .posed_view import PosedView
+from .posed_views import FEWEST_FEATURES, PosedViewsWriter
+
+logger = logging.getLogger(__name__)
+
+DEPTH_REDUCTION = 4
+"""Pixels of an image, across and down, for each of the depth map that is stored: it serves the
+occlusion check only, which looks at surfaces and not at their edges.
+"""
+TRACK_RADIUS = 1.5
+"""Pixels from a feature to where a point of the reconstruction is seen, to take that one's depth."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What :func:`extract` stored.
+
+    Attributes:
+        scenes: with pairs.
+        views: images with their features.
+        pairs: of images, each order counted.
+        left_out: images without, by reason.
+        output: file.
+    """
+
+    scenes: int
+    views: int
+    pairs: int
+    left_out: tuple[tuple[str, int], ...]
+    output: Path
+
+    def __str__(self) -> str:
+        lines = [f"{self.scenes} scenes, {self.views} images, {self.pairs} pairs"]
+        lines += [f"  {count} images left out: {reason}" for reason, count in self.left_out]
+        return "\n".join([*lines, f"written to {self.output}"])
+
+
+@dataclass(frozen=True)
+class _Settings:
+    base_path: Path
+    detector: str
+    max_features: int
+    longest_side: int
+
+
+def extract(
+    scene_list_path: str | PathLike,
+    scene_info_path: str | PathLike,
+    base_path: str | PathLike,
+    output: str | PathLike,
+    detector: str = "sift",
+    max_features: int = 2048,
+    longest_side: int = 1024,
+    images_per_scene: int = 200,
+    min_overlap: float = MIN_OVERLAP,
+    max_overlap: float = MAX_OVERLAP,
+    seed: int = 0,
+    workers: int = 1,
+) -> Extraction:
+    """Stores features of whole images, their depths and the pairs of images, for
+    :class:`.posed_views.PosedViews`.
+
+    A feature's depth is that of the depth map, or where that has none, of the point of the
+    reconstruction seen there. An image that cannot be read or has few features is left out and
+    counted. The file is there only once it is complete.
+
+    Args:
+        scene_list_path: text file with the names of the scenes, one a line.
+        scene_info_path: folder of the scenes' .npz files, of people whom you trust.
+        base_path: MegaDepth's folder.
+        output: file to write, .h5.
+        detector: of the features.
+        max_features: of an image.
+        longest_side: to which larger images are shrunk, pixels.
+        images_per_scene: most images of a scene: those of pairs drawn at random until they are so
+            many, with all pairs among them.
+        min_overlap, max_overlap: bounds on the share of the first image's points that the second
+            shows too.
+        seed: of the draw.
+        workers: processes.
+
+    Raises:
+        FileNotFoundError: there is no such list, or no file of any of its scenes.
+        ValueError: an argument is out of range, h5py is not installed, or no pair is left.
+    """
+    for name, value, least in (("longest_side", longest_side, 64), ("workers", workers, 1),
+                               ("images_per_scene", images_per_scene, 2)):  # fmt: skip
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    create_extractor(detector, max_features)  # to refuse at once what it would refuse later
+    paths = find_scene_files(scene_list_path, scene_info_path)
+    settings = _Settings(Path(base_path), detector, max_features, longest_side)
+    left_out: Counter[str] = Counter()
+    views = pairs = scenes = 0
+    with PosedViewsWriter(output, detector) as writer, _mapper(workers) as run:
+        for number, path in enumerate(tqdm(paths, "scenes")):
+            try:
+                scene = read_scene(path, min_overlap, max_overlap)
+            except ValueError as error:
+                logger.warning("left out a scene: %s", error)
+                continue
+            rng = np.random.default_rng([seed, number])
+            chosen = choose_images(scene, images_per_scene, rng)
+            jobs = [(scene.views[image], settings) for image in chosen]
+            stored: dict[int, str] = {}
+            for (view, _), image, result in zip(jobs, chosen, run(jobs), strict=True):
+                if isinstance(result, str):
+                    left_out[result] += 1
+                    logger.warning("left out %s: %s", view.image_path, result)
+                    continue
+                stored[image] = view.image_path
+                writer.add(scene.name, view.image_path, result)
+            kept = np.isin(scene.pairs, list(stored)).all(axis=1)
+            if not kept.any():
+                logger.warning("scene %s has no pairs", scene.name)
+                continue
+            names = [
+                (stored[first], stored[second]) for first, second in scene.pairs[kept].tolist()
+            ]
+            writer.add_pairs(scene.name, names, scene.overlaps[kept])
+            views, pairs, scenes = views + len(stored), pairs + len(names), scenes + 1
+        if pairs == 0:
+            reasons = ", ".join(f"{count} images: {reason}" for reason, count in left_out.items())
+            raise ValueError(
+                f"no pair of images with an overlap from {min_overlap} to {max_overlap} is left of "
+                f"the {len(paths)} scenes ({reasons or 'there was none'})"
+            )
+    return Extraction(scenes, views, pairs, tuple(left_out.items()), Path(output))
+
+
+def choose_images(scene: MegaDepthScene, limit: int, rng: np.random.Generator) -> list[int]:
+    """Numbers of at most ``limit`` views, ascending, each of a pair with another of them."""
+    if len(scene.views) <= limit:
+        return sorted(scene.views)
+    chosen: set[int] = set()
+    for pair in rng.permutation(scene.pairs).tolist():
+        if len(chosen | set(pair)) > limit:
+            break
+        chosen |= set(pair)
+    return sorted(chosen)
+
+
+_Job = tuple[SceneView, _Settings]
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator:
+    """A function from jobs to their results, in order, one after another or in processes."""
+    if workers == 1:
+        yield functools.partial(map, _extract_view)
+        return
+    # Spawned and not forked: a fork of a process whose OpenCV has threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
+
+        def run(jobs: Iterable[_Job]) -> Iterator[PosedView | str]:
+            return pool.map(_extract_view, jobs, chunksize=2)
+
+        yield run
+
+
+# A process makes its extractor once.
+_extractor = functools.lru_cache(maxsize=1)(create_extractor)
+
+
+def _extract_view(job: _Job) -> PosedView | str:
+    """A view, or why there is none."""
+    view, settings = job
+    full = read_grey(settings.base_path / view.image_path)
+    if full is None:
+        return "it cannot be read"
+    ratio = settings.longest_side / max(full.shape)
+    image = full
+    if ratio < 1:
+        image = cv2.resize(full, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    extractor: Extractor = _extractor(settings.detector, settings.max_features)
+    features = extractor(image)
+    if len(features) < FEWEST_FEATURES:
+        return f"it has fewer than {FEWEST_FEATURES} features"
+    scale = np.array(image.shape[::-1]) / full.shape[::-1]
+    matrix = view.camera_matrix.copy()
+    matrix[:2] *= scale[:, None]
+    matrix[:2, 2] += 0.5 * scale - 0.5
+    in_full = (features.keypoints + 0.5) / scale - 0.5
+    depth = _read_depth(view, settings.base_path, full.shape)
+    small = None
+    depths = np.zeros(len(features), np.float32)
+    if depth is not None:
+        depths = depth_at(depth, in_full)
+        height, width = (max(1, round(side / DEPTH_REDUCTION)) for side in image.shape)
+        small = shrink_depth(depth, (height, width))
+    tracked = track_depths(view, in_full, TRACK_RADIUS / min(scale))
+    depths = np.where(depths > 0, depths, tracked)
+    return PosedView(features, image.shape, matrix, view.pose, depths, small)
+
+
+def _read_depth(view: SceneView, base_path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    if view.depth_path is None:
+        return None
+    try:
+        return read_depth(base_path / view.depth_path, shape)
+    except (FileNotFoundError, ValueError) as error:
+        logger.debug("%s", error)
+        return None
+
+
+def track_depths(view: SceneView, pixels: np.ndarray, radius: float) -> np.ndarray:
+    """(N,) float32 depth of the point of the reconstruction that is seen nearest to each pixel
+    (N, 2), 0 where none is within the radius.
+    """
+    if len(view.points) == 0 or len(pixels) == 0:
+        return np.zeros(len(pixels), np.float32)
+    # |a - b|^2 as a matrix product: thousands of features meet thousands of points.
+    a, b = np.asarray(pixels, np.float64), view.pixels.astype(np.float64)
+    squared = (a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1)
+    nearest = squared.argmin(axis=1)
+    close = squared[np.arange(len(a)), nearest] <= radius**2
+    return np.where(close, view.depths[nearest], 0).astype(np.float32)
