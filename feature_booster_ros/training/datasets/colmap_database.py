@@ -1,0 +1,148 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Our features and matches as COLMAP's database, for its verification and its mapper.
+
+pycolmap imports the images, since it reads the focal lengths of their EXIF and since what belongs
+to an image in the database has changed over its versions. Keypoints and matches are written with
+SQL: their tables have stayed the same, and pycolmap has functions for them only from 3.10 on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ...sources.frame import Camera
+
+COLMAP_CENTRE = 0.5
+"""Where COLMAP has the centre of the top-left pixel; here it is at 0."""
+
+_MOST_IMAGES = 2**31 - 1
+# Number of OpenCV's coefficients that COLMAP's camera models take.
+_MODELS = {
+    ("plumb_bob", 0): ("PINHOLE", 0),
+    ("rational_polynomial", 0): ("PINHOLE", 0),
+    ("equidistant", 0): ("PINHOLE", 0),
+    ("plumb_bob", 4): ("OPENCV", 4),
+    ("plumb_bob", 5): ("FULL_OPENCV", 8),
+    ("rational_polynomial", 8): ("FULL_OPENCV", 8),
+    ("equidistant", 4): ("OPENCV_FISHEYE", 4),
+}
+
+
+def import_images(
+    database: Path, folder: Path, names: Sequence[str], camera: Camera | None, is_shared: bool
+) -> dict[str, int]:
+    """Makes the database with its images and cameras, without features.
+
+    Args:
+        database: file to be made.
+        folder: of the images.
+        names: paths of the images below the folder.
+        camera: that took them all, or None: then COLMAP's SIMPLE_RADIAL, with the focal length of
+            the EXIF, or a guess.
+        is_shared: whether all images have one unknown camera, not each its own.
+
+    Returns:
+        The id of every image in the database.
+
+    Raises:
+        ValueError: the camera's distortion has no model in COLMAP, or COLMAP read fewer images.
+    """
+    import pycolmap
+
+    options = pycolmap.ImageReaderOptions()
+    if camera is not None:
+        options.camera_model, parameters = colmap_camera(camera)
+        options.camera_params = ",".join(repr(float(value)) for value in parameters)
+    mode = "SINGLE" if is_shared or camera is not None else "PER_IMAGE"
+    database.touch()  # an empty file is an empty database, but there has to be one
+    # Positional, as the fourth argument has had two names.
+    pycolmap.import_images(
+        str(database), str(folder), getattr(pycolmap.CameraMode, mode), list(names), options
+    )
+    with _connect(database) as connection:
+        ids = dict(connection.execute("SELECT name, image_id FROM images"))
+    if missing := [name for name in names if name not in ids]:
+        raise ValueError(
+            f"COLMAP could not import {missing[0]} and {len(missing) - 1} more of the images in "
+            f"{folder}: images that share a camera must be of one size; else see its messages above"
+        )
+    return ids
+
+
+def write_keypoints(database: Path, keypoints: Mapping[int, np.ndarray]) -> None:
+    """Adds keypoints by image id: (N, 2) pixels of the file's own size, ours (centre at 0)."""
+    rows = []
+    for image_id, points in keypoints.items():
+        colmap = np.ascontiguousarray(points + COLMAP_CENTRE, np.float32)
+        rows.append((image_id, *colmap.shape, colmap.tobytes()))
+    with _connect(database) as connection:
+        connection.executemany(
+            'INSERT INTO keypoints (image_id, "rows", cols, data) VALUES (?, ?, ?, ?)', rows
+        )
+
+
+def write_matches(database: Path, matches: Mapping[tuple[int, int], np.ndarray]) -> None:
+    """Adds matches by pair of image ids: (M, 2) indices of features."""
+    rows = []
+    for (first, second), indices in matches.items():
+        if first > second:
+            first, second, indices = second, first, indices[:, ::-1]
+        pair_id = first * _MOST_IMAGES + second
+        blob = np.ascontiguousarray(indices, np.uint32)
+        rows.append((pair_id, *blob.shape, blob.tobytes()))
+    with _connect(database) as connection:
+        connection.executemany(
+            'INSERT INTO matches (pair_id, "rows", cols, data) VALUES (?, ?, ?, ?)', rows
+        )
+
+
+def verify_matches(database: Path, pairs: Sequence[tuple[int, int]]) -> int:
+    """Lets COLMAP find the two-view geometry of these pairs of image ids; returns how many have
+    one.
+    """
+    import pycolmap
+
+    pair_list = database.with_name(database.name + ".pairs.txt")
+    pair_list.write_text("".join(f"{first} {second}\n" for first, second in pairs))
+    # COLMAP reads pairs as names with a space between: a name with a space in it would not do.
+    with _connect(database) as connection:
+        names = connection.execute("SELECT name, image_id FROM images").fetchall()
+        connection.execute("UPDATE images SET name = CAST(image_id AS TEXT)")
+    try:
+        pycolmap.verify_matches(str(database), str(pair_list))
+    finally:
+        with _connect(database) as connection:
+            connection.executemany("UPDATE images SET name = ? WHERE image_id = ?", names)
+        pair_list.unlink()
+    with _connect(database) as connection:
+        query = 'SELECT COUNT(*) FROM two_view_geometries WHERE "rows" > 0'
+        return connection.execute(query).fetchone()[0]
+
+
+def colmap_camera(camera: Camera) -> tuple[str, np.ndarray]:
+    """COLMAP's model and its parameters for a calibrated camera; ValueError if it has none."""
+    count = len(camera.distortion) if np.any(camera.distortion) else 0
+    if (camera.model, count) not in _MODELS:
+        raise ValueError(
+            f"COLMAP has no camera model for {camera.model} distortion with {count} coefficients; "
+            "give images that are rectified, or leave the camera out"
+        )
+    model, coefficients = _MODELS[camera.model, count]
+    matrix = camera.matrix
+    focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2] + COLMAP_CENTRE
+    distortion = np.zeros(coefficients)
+    distortion[:count] = camera.distortion[:count]
+    return model, np.concatenate([focal, centre, distortion])
+
+
+@contextmanager
+def _connect(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that commits at the end and closes; sqlite3's own context does not close."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        yield connection

@@ -1,0 +1,67 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""COLMAP's incremental mapper, the same for all versions of pycolmap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import pycolmap
+
+SMALLEST_MODEL = 3
+"""Images of a sub-model: with two, nothing tells wrong matches along the epipolar lines."""
+
+
+def import_pycolmap() -> ModuleType:
+    """pycolmap, quiet but for its warnings; ValueError that says how to install it where it is
+    missing.
+    """
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise ValueError(
+            "a reconstruction needs pycolmap: pip install 'feature_booster_ros[train]' "
+            "(or pycolmap)"
+        ) from error
+    pycolmap.logging.minloglevel = int(pycolmap.logging.WARNING)
+    return pycolmap
+
+
+def map_incrementally(
+    database: Path,
+    images: Path,
+    output: Path,
+    is_calibrated: bool,
+    threads: int,
+) -> list[pycolmap.Reconstruction]:
+    """Every sub-model that COLMAP finds, the largest first.
+
+    Args:
+        database: with verified matches.
+        images: folder of the images, for the points' colours.
+        output: folder to be made: gets the models in folders 0, 1 and on.
+        is_calibrated: whether the database's intrinsics are right, and are to stay.
+        threads: of the bundle adjustment; -1 for all processors.
+    """
+    pycolmap = import_pycolmap()
+    if hasattr(pycolmap, "set_random_seed"):
+        pycolmap.set_random_seed(0)
+    options = pycolmap.IncrementalPipelineOptions()
+    options.min_model_size = SMALLEST_MODEL
+    options.num_threads = threads
+    if is_calibrated:
+        options.ba_refine_focal_length = False
+        options.ba_refine_extra_params = False
+    output.mkdir()
+    with tqdm(desc="images registered") as progress:
+        models = pycolmap.incremental_mapping(
+            str(database), str(images), str(output), options,
+            next_image_callback=progress.update,
+        )  # fmt: skip
+    usable = [model for model in models.values() if model.num_reg_images() >= SMALLEST_MODEL]
+    return sorted(usable, key=lambda model: -model.num_reg_images())
