@@ -12,6 +12,7 @@ from skimage import data
 
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.training.datasets.descriptor_storage import store_descriptors
+from feature_booster_ros.training.datasets.posed_view import overlap
 from feature_booster_ros.training.datasets.posed_views import (
     PosedView,
     PosedViews,
@@ -129,6 +130,20 @@ def test_a_pair_has_both_directions():
     assert pair.shapes == (SHAPE, SHAPE)
     np.testing.assert_allclose(pair.seen_at[0], [[50, 50]], atol=1e-4)
     np.testing.assert_allclose(pair.seen_at[1], [[100, 50], [160, 60]], atol=1e-4)
+
+
+def test_overlap_is_the_share_that_the_other_view_shows():
+    """Of a wall 2 m away, 320 pixels wide: moved by a quarter of it, and at half the distance."""
+    wall = view_of([], [], depth=np.full((60, 80), 2.0, np.float32))
+    beside = view_of([], [], position=(0.8, 0, 0), depth=np.full((60, 80), 2.0, np.float32))
+    nearer = view_of([], [], position=(0, 0, 1), depth=np.full((60, 80), 1.0, np.float32))
+    assert overlap(wall, beside) == pytest.approx(0.75)
+    assert overlap(wall, nearer) == overlap(nearer, wall) == pytest.approx(0.25)
+    half_known = np.full((60, 80), 2.0, np.float32)
+    half_known[:30] = 0
+    half = view_of([], [], depth=half_known)
+    assert overlap(wall, half) == pytest.approx(0.5, abs=0.02)
+    assert overlap(wall, view_of([], [], depth=np.full((60, 80), 1.0, np.float32))) == 0
 
 
 def test_arrays_of_the_wrong_shape_are_named():

@@ -75,7 +75,7 @@ class CameraPath:
             + s * s * (s - 1) * step * self._slopes[i + 1]
         )
         pose = np.eye(4)
-        pose[:3, :3] = _rotation(*value[3:])
+        pose[:3, :3] = rotation(*value[3:])
         pose[:3, 3] = value[:3]
         return pose
 
@@ -140,8 +140,10 @@ def random_path(
     )
 
 
-def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Turn camera axes into world axes: roll about z, then pitch about x, then yaw about y."""
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Turn camera axes into world axes: roll about z, then pitch about x, then yaw about y; radians,
+    signs as those of a :class:`Waypoint`.
+    """
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     cr, sr = np.cos(roll), np.sin(roll)
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

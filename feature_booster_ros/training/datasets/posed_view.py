@@ -68,22 +68,9 @@ def transfer(
         is wrong then. ``NOWHERE`` behind the reference's camera, and where the point is hidden.
         Outside the reference image the pixel where the point would be.
     """
-    known = query.feature_depths > 0
-    depths = np.where(known, query.feature_depths, 1.0).astype(np.float64)
-    pixels, distances = project(
-        query.features.keypoints, depths, query.camera_matrix, query.pose, reference
+    return locate(
+        query.features.keypoints, query.feature_depths, query, reference, relative_tolerance
     )
-    seen_at = np.where((distances > 0)[:, None], pixels, NOWHERE)
-    if reference.depth is not None:
-        inside = known & (distances > 0) & within(pixels, reference.shape)
-        nearest, farthest = _depths_around(reference.depth, pixels[inside], reference.shape)
-        seen = seen_at[inside]
-        seen[distances[inside] < nearest * (1 - relative_tolerance)] = UNKNOWN
-        seen[distances[inside] > farthest * (1 + relative_tolerance)] = NOWHERE
-        seen[np.isnan(nearest)] = UNKNOWN
-        seen_at[inside] = seen
-    seen_at[~known] = UNKNOWN
-    return seen_at.astype(np.float32)
 
 
 def posed_pair(first: PosedView, second: PosedView) -> FeaturePair:
@@ -95,18 +82,56 @@ def posed_pair(first: PosedView, second: PosedView) -> FeaturePair:
     )
 
 
-def project(
+def overlap(first: PosedView, second: PosedView) -> float:
+    """How much of what one view shows the other shows: the smaller share, 0 to 1, of a view's
+    pixels of known depth that are visible in the other. Both need depth maps.
+    """
+    return min(_visible_share(first, second), _visible_share(second, first))
+
+
+def locate(
     pixels: np.ndarray,
     depths: np.ndarray,
-    camera_matrix: np.ndarray,
-    pose: np.ndarray,
+    query: PosedView,
     reference: PosedView,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (N, 2) at depths (N,) of a camera at a pose, as pixels (N, 2) and depths (N,) of the
-    reference; behind its camera the pixels mean nothing.
+    relative_tolerance: float = 0.05,
+) -> np.ndarray:
+    """The pixels of ``reference`` that show given pixels (N, 2) at depths (N,) of ``query``, as
+    :func:`transfer` has it: (N, 2) float32.
     """
-    rays = np.column_stack([pixels, np.ones(len(pixels))]) @ np.linalg.inv(camera_matrix).T
-    motion = np.linalg.inv(reference.pose) @ pose
+    known = depths > 0
+    seen_at, distances = _project(pixels, np.where(known, depths, 1.0), query, reference)
+    seen_at[distances <= 0] = NOWHERE
+    if reference.depth is not None:
+        inside = known & within(seen_at, reference.shape)
+        distance = distances[inside]
+        nearest, farthest = _depths_around(reference.depth, seen_at[inside], reference.shape)
+        checked = seen_at[inside]
+        checked[distance < nearest * (1 - relative_tolerance)] = UNKNOWN
+        checked[distance > farthest * (1 + relative_tolerance)] = NOWHERE
+        checked[np.isnan(nearest)] = UNKNOWN
+        seen_at[inside] = checked
+    seen_at[~known] = UNKNOWN
+    return seen_at.astype(np.float32)
+
+
+def _visible_share(query: PosedView, reference: PosedView) -> float:
+    rows, columns = query.depth.shape
+    steps = query.shape[1] / columns, query.shape[0] / rows
+    pixels = (np.indices((columns, rows)).reshape(2, -1).T + 0.5) * steps - 0.5
+    depths = query.depth.T.ravel()
+    seen_at = locate(pixels, depths, query, reference)
+    return float(within(seen_at, reference.shape).sum() / max(np.sum(depths > 0), 1))
+
+
+def _project(
+    pixels: np.ndarray, depths: np.ndarray, query: PosedView, reference: PosedView
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 2) at depths (N,) of the query, as pixels (N, 2) and depths (N,) of the reference;
+    behind its camera the pixels mean nothing.
+    """
+    rays = np.column_stack([pixels, np.ones(len(pixels))]) @ np.linalg.inv(query.camera_matrix).T
+    motion = np.linalg.inv(reference.pose) @ query.pose
     points = (rays * depths[:, None]) @ motion[:3, :3].T + motion[:3, 3]
     projected = points @ np.asarray(reference.camera_matrix).T
     with np.errstate(divide="ignore", invalid="ignore"):
