@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,3 +69,33 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
     if label == rest and Path(name).suffix:
         label = Path(name).stem
     return Method(label, create_extractor(booster.detector, max_features), booster)
+
+
+def create_methods(
+    specifications: Sequence[str], max_features: int, device: str = "auto"
+) -> list[Method]:
+    """Methods to compare; those of one detector share their extractor.
+
+    Raises:
+        FileNotFoundError, ValueError: as of :func:`create_method`; or two have one name.
+    """
+    extractors: dict[str, Extractor] = {}
+    methods = []
+    for specification in specifications:
+        method = create_method(specification, max_features, device)
+        if any(method.name == other.name for other in methods):
+            raise ValueError(
+                f"two methods are called {method.name!r}: write LABEL={specification} for one"
+            )
+        extractor = extractors.setdefault(method.extractor.name, method.extractor)
+        methods.append(dataclasses.replace(method, extractor=extractor))
+    return methods
+
+
+def describe_all(methods: Sequence[Method], image: np.ndarray) -> list[Features]:
+    """Every method's features of a grey image (H, W) uint8, extracted once for each extractor."""
+    extracted: dict[Extractor, Features] = {}
+    for method in methods:
+        if method.extractor not in extracted:
+            extracted[method.extractor] = method.extractor(image)
+    return [method.describe(extracted[method.extractor], image.shape) for method in methods]

@@ -1,12 +1,16 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics of matches against ground truth."""
+"""Metrics of matches, and of what is estimated from them, against ground truth."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+MMA_THRESHOLDS = tuple(range(1, 11))
+"""Pixels at which the mean matching accuracy is taken for its curve."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +23,18 @@ class MatchingScore:
         correct: matches a pair within 3 pixels of the truth.
         accuracy: mean matching accuracy (MMA, Mikolajczyk and Schmid, PAMI 2005): the share of a
             pair's matches within 3 pixels, in [0, 1]; a pair without matches counts as 0.
+        curve: the same at each of ``MMA_THRESHOLDS`` pixels.
     """
 
     features: float
     matches: float
     correct: float
     accuracy: float
+    curve: tuple[float, ...]
 
 
 def score_matches(
-    features: list[float], errors: list[np.ndarray], threshold: float = 3.0
+    features: Sequence[float], errors: Sequence[np.ndarray], threshold: float = 3.0
 ) -> MatchingScore:
     """The mean score of pairs.
 
@@ -43,11 +49,76 @@ def score_matches(
     """
     if not errors:
         raise ValueError("there is no image pair to score")
-    correct = np.array([(error <= threshold).sum() for error in errors], float)
     matches = np.array([len(error) for error in errors], float)
+
+    def correct(limit: float) -> np.ndarray:
+        return np.array([(error <= limit).sum() for error in errors], float)
+
+    def accuracy(limit: float) -> float:
+        return float((correct(limit) / np.maximum(matches, 1)).mean())
+
     return MatchingScore(
         features=float(np.mean(features)),
         matches=float(matches.mean()),
-        correct=float(correct.mean()),
-        accuracy=float((correct / np.maximum(matches, 1)).mean()),
+        correct=float(correct(threshold).mean()),
+        accuracy=accuracy(threshold),
+        curve=tuple(accuracy(limit) for limit in MMA_THRESHOLDS),
+    )
+
+
+def error_auc(errors: Sequence[float], threshold: float) -> float:
+    """Area under the curve of recall over error, up to a threshold and divided by it, in [0, 1].
+
+    The curve runs straight from (0, 0) through (error, share of the errors up to it), and level
+    from the last error below the threshold, as in the evaluations of SuperGlue (Sarlin et al., CVPR
+    2020) and those after it.
+
+    Args:
+        errors: of each pair; infinite where nothing could be estimated.
+        threshold: in the errors' unit, above 0.
+
+    Raises:
+        ValueError: there is no error, or one is NaN.
+    """
+    if not len(errors):
+        raise ValueError("there is no error to take the area of")
+    if np.isnan(errors).any():
+        raise ValueError("an error is NaN: give infinity where nothing could be estimated")
+    below = np.sort([error for error in errors if error < threshold])
+    steps = np.concatenate([[0.0], below, [threshold]])
+    recall = np.concatenate([np.arange(len(below) + 1), [len(below)]]) / len(errors)
+    return float((np.diff(steps) * (recall[1:] + recall[:-1])).sum() / 2 / threshold)
+
+
+@dataclass(frozen=True)
+class EstimationScore:
+    """How near to the truth what is estimated from the matches comes, over image pairs.
+
+    Attributes:
+        pairs: how many pairs were judged.
+        failures: of those, how many have no estimate. They count as infinitely wrong.
+        median_error: in the errors' unit; infinite where most pairs have no estimate.
+        accuracy: share of the pairs with an error up to each threshold, in [0, 1].
+        auc: :func:`error_auc` of each threshold.
+    """
+
+    pairs: int
+    failures: int
+    median_error: float
+    accuracy: dict[int, float]
+    auc: dict[int, float]
+
+
+def score_estimates(errors: Sequence[float], thresholds: Sequence[int]) -> EstimationScore:
+    """The score of pairs' errors, infinite where nothing could be estimated.
+
+    Raises:
+        ValueError: there is no error, or one is NaN.
+    """
+    return EstimationScore(
+        pairs=len(errors),
+        failures=int(np.isinf(errors).sum()),
+        median_error=float(np.median(errors)),
+        accuracy={limit: float(np.mean(np.asarray(errors) <= limit)) for limit in thresholds},
+        auc={limit: error_auc(errors, limit) for limit in thresholds},
     )

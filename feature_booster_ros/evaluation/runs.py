@@ -1,80 +1,162 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The runs of ``feature-booster evaluate``: from paths to tables."""
+"""The runs of ``feature-booster evaluate``: from paths to benchmarks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..features import create_extractor
+from tqdm import tqdm
+
 from ..photos import find_photos, split_photos
 from ..sources import open_source
-from .methods import create_method
-from .sequence import STAGES, evaluate_sequence
-from .table import format_table
+from .benchmark import OVERALL, Benchmark, MethodScore
+from .homography_benchmark import evaluate_homography_sets
+from .homography_files import read_hpatches, read_pair
+from .methods import Method, create_methods
+from .pose_benchmark import evaluate_pose_pairs
+from .pose_pairs import read_pose_pairs
+from .sequence import evaluate_sequence
+from .tables import benchmark_text
 from .warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
+
+
+def run_photos(folder: str | Path, methods: Sequence[Method], holdout: int) -> Benchmark:
+    """Methods side by side on warped photographs.
+
+    Args:
+        folder: of photographs.
+        methods: to compare.
+        holdout: only every n-th photograph, those that ``train`` with the same number keeps from
+            training; 1 for all of them.
+    """
+    photos = split_photos(find_photos(folder), holdout)[1]
+    pairs: dict[str, list[WarpedPair]] = {}
+    scores = []
+    for method in methods:
+        detector = method.extractor.name
+        if detector not in pairs:
+            pairs[detector] = warped_pairs(photos, method.extractor)
+        matching = evaluate_warped_pairs(
+            tqdm(pairs[detector], f"match ({method.name})"), method.describe
+        )
+        scores.append(
+            MethodScore(
+                method=method.name,
+                detector=detector,
+                pairs=len(pairs[detector]),
+                features=matching.features,
+                matches=matching.matches,
+                matching={OVERALL: matching},
+            )
+        )
+    unread = len(photos) - scores[0].pairs
+    notes = (f"{unread} photographs could not be read and are left out",) if unread else ()
+    title = f"{scores[0].pairs} warped photographs, {_cap(methods)}"
+    return Benchmark("photos", "photos", title, tuple(scores), notes)
+
+
+def run_sequence(
+    uri: str | Path, methods: Sequence[Method], gaps: Sequence[int]
+) -> list[Benchmark]:
+    """Methods side by side on a sequence's pairs of frames, one benchmark a gap.
+
+    Args:
+        uri: as :func:`open_source` takes it.
+        methods: to compare.
+        gaps: frames between the two of a pair.
+    """
+    with open_source(uri) as source:
+        by_gap = evaluate_sequence(source, methods, gaps)
+        skipped, has_camera = len(source.skipped), source.camera is not None
+    notes = [f"{skipped} frames could not be used and are skipped"] if skipped else []
+    benchmarks = []
+    for gap, scores in by_gap.items():
+        title = f"{scores[0].pairs} pairs {gap} frames apart of {uri}, {_cap(methods)}"
+        pose_notes = _pose_notes(scores[0], has_camera)
+        benchmarks.append(
+            Benchmark("sequence", f"gap {gap}", title, tuple(scores), (*notes, *pose_notes))
+        )
+    return benchmarks
+
+
+def _pose_notes(score: MethodScore, has_camera: bool) -> list[str]:
+    judged = score.pose.pairs if score.pose else 0
+    if not has_camera:
+        return ["no pose AUC: the source does not know its intrinsics (SOURCE,camera=fx,fy,cx,cy)"]
+    if not judged:
+        return ["no pose AUC: no pair with ground-truth poses and a motion between them"]
+    if judged < score.pairs:
+        return [
+            f"pose AUC of {judged} of the {score.pairs} pairs: the others have no ground truth, or "
+            "no motion between them"
+        ]
+    return []
+
+
+def run_hpatches(
+    folder: str | Path, methods: Sequence[Method], every_sequence: bool = False
+) -> Benchmark:
+    """Methods side by side on HPatches; arguments as of :func:`read_hpatches`."""
+    sets, left_out = read_hpatches(folder, every_sequence)
+    scores = evaluate_homography_sets(sets, methods)
+    kinds = [images.subset for images in sets]
+    title = (
+        f"HPatches, {len(sets)} sequences ({kinds.count('illumination')} illumination, "
+        f"{kinds.count('viewpoint')} viewpoint), {_cap(methods)}"
+    )
+    notes = []
+    if left_out:
+        notes.append(f"left out for their size, as in D2-Net's protocol: {', '.join(left_out)}")
+    return Benchmark("homography", "hpatches", title, tuple(scores), tuple(notes))
+
+
+def run_homography(
+    first: str | Path, second: str | Path, homography: str | Path, methods: Sequence[Method]
+) -> Benchmark:
+    """Methods side by side on one pair of images; arguments as of :func:`read_pair`."""
+    images = read_pair(first, second, homography)
+    scores = evaluate_homography_sets([images], methods)
+    title = f"{first} and {second}, {_cap(methods)}"
+    return Benchmark("homography", images.name, title, tuple(scores))
+
+
+def run_pose(
+    pairs_file: str | Path,
+    images: str | Path,
+    methods: Sequence[Method],
+    longest_side: int | None = None,
+) -> Benchmark:
+    """Methods side by side on pairs with known relative pose.
+
+    Args:
+        pairs_file, images: as of :func:`read_pose_pairs`.
+        methods: to compare.
+        longest_side: shrink larger images to it, in pixels.
+    """
+    pairs = read_pose_pairs(pairs_file, images)
+    scores = evaluate_pose_pairs(pairs, methods, longest_side)
+    title = f"{len(pairs)} pairs of {pairs_file}, {_cap(methods)}"
+    notes = _pose_notes(scores[0], has_camera=True)
+    return Benchmark("pose", "pose", title, tuple(scores), tuple(notes))
+
+
+def _cap(methods: Sequence[Method]) -> str:
+    return f"at most {methods[0].extractor.max_features} features"
 
 
 def photos_table(
     folder: str | Path, specifications: Sequence[str], max_features: int, holdout: int, device: str
 ) -> str:
-    """Methods side by side on warped photographs.
-
-    Args:
-        folder: of photographs.
-        specifications: the methods, as :func:`create_method` takes them.
-        max_features: of an image.
-        holdout: only every n-th photograph, those that ``train`` with the same number keeps from
-            training; 1 for all of them.
-        device: of the boosters.
-    """
-    photos = split_photos(find_photos(folder), holdout)[1]
-    methods = [
-        create_method(specification, max_features, device) for specification in specifications
-    ]
-    pairs: dict[str, list[WarpedPair]] = {}
-    rows = []
-    for method in methods:
-        detector = method.extractor.name
-        if detector not in pairs:
-            pairs[detector] = warped_pairs(photos, create_extractor(detector, max_features))
-        score = evaluate_warped_pairs(pairs[detector], method.describe)
-        rows.append(
-            [
-                method.name,
-                f"{score.features:.0f}",
-                f"{score.matches:.1f}",
-                f"{score.correct:.1f}",
-                f"{100 * score.accuracy:.1f}",
-            ]
-        )
-    title = f"{len(photos)} warped photographs, at most {max_features} features"
-    return f"{title}\n{format_table(['method', 'features', 'matches', 'correct', 'MMA@3 %'], rows)}"
+    """:func:`run_photos` of methods by name, as text."""
+    methods = create_methods(specifications, max_features, device)
+    return benchmark_text(run_photos(folder, methods, holdout))
 
 
 def sequence_table(
     uri: str, specifications: Sequence[str], max_features: int, gap: int, device: str
 ) -> str:
-    """Methods side by side on a sequence's frames ``gap`` apart; arguments as of
-    :func:`photos_table`.
-    """
-    methods = [
-        create_method(specification, max_features, device) for specification in specifications
-    ]
-    with open_source(uri) as source:
-        scores = evaluate_sequence(source, methods, gap)
-    header = ["method", "features", "matches", "inliers", "inlier %", *(f"{s} ms" for s in STAGES)]
-    rows = [
-        [
-            method.name,
-            f"{score.features:.0f}",
-            f"{score.matches:.1f}",
-            f"{score.inliers:.1f}",
-            f"{100 * score.inliers / max(score.matches, 1):.1f}",
-            *(f"{score.milliseconds[stage]:.1f}" for stage in STAGES),
-        ]
-        for method, score in zip(methods, scores, strict=True)
-    ]
-    title = f"{scores[0].pairs} pairs {gap} frames apart of {uri}, at most {max_features} features"
-    return f"{title}\n{format_table(header, rows)}"
+    """:func:`run_sequence` of methods by name and one gap, as text."""
+    methods = create_methods(specifications, max_features, device)
+    return benchmark_text(run_sequence(uri, methods, [gap])[0])

@@ -1,115 +1,140 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matching along an image sequence, frames a fixed gap apart."""
+"""Matching along an image sequence, frames fixed gaps apart."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ..features import Features
+from ..features import Extractor, Features
 from ..matching import match, verify
 from ..sources import Frame, Source
+from .benchmark import MethodScore
+from .cameras import undistorted
+from .images import to_grey
 from .methods import Method
+from .pose_tally import PoseTally
+from .relative_pose import pose_error, recover_pose
 
 STAGES = ("extract", "boost", "match", "verify")
 
 
 @dataclass
-class SequenceScore:
-    """Mean over the pairs of a sequence.
-
-    Attributes:
-        pairs: how many pairs.
-        features: features an image.
-        matches: mutual nearest neighbours a pair.
-        inliers: of those, how many agree with one camera motion.
-        milliseconds: of each stage: an image's for "extract" and "boost", a pair's for the others;
-            the median, as the first pass through a network is slow.
-    """
-
-    pairs: int
-    features: float
-    matches: float
-    inliers: float
-    milliseconds: dict[str, float]
-
-
-@dataclass
 class _Tally:
+    """Of one method."""
+
     features: list[int] = field(default_factory=list)
-    matches: list[int] = field(default_factory=list)
-    inliers: list[int] = field(default_factory=list)
+    poses: dict[int, PoseTally] = field(default_factory=dict)  # by gap
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
 
 
-def evaluate_sequence(source: Source, methods: Sequence[Method], gap: int) -> list[SequenceScore]:
-    """Every method on every pair of frames ``gap`` apart, in one pass, so that all see the same
+def evaluate_sequence(
+    source: Source, methods: Sequence[Method], gaps: Sequence[int]
+) -> dict[int, list[MethodScore]]:
+    """Every method on every pair of frames that many apart, in one pass, so that all see the same
     machine.
 
     The inliers are to the essential matrix where the source knows its camera, else to the
-    fundamental matrix, within a pixel.
+    fundamental matrix, within a pixel. Where it knows the frames' poses as well, the relative pose
+    is judged; a score's ``pose`` is None where no pair has both, or the camera never moves.
+
+    Returns:
+        The methods' scores by gap. The times of "match" and "verify" are those of all gaps.
 
     Raises:
-        ValueError: the gap is below 1, or the source has too few frames for a pair.
+        ValueError: a gap is below 1 or given twice, or the source has too few frames for a pair.
     """
-    if gap < 1:
-        raise ValueError(f"gap must be at least 1 frame, not {gap}")
-    tallies = [_Tally() for _ in methods]
-    history: list[list[Features]] = []
+    if not gaps or min(gaps) < 1 or len(set(gaps)) < len(gaps):
+        raise ValueError(f"gaps must be different numbers of frames, at least 1, not {list(gaps)}")
+    longest = max(gaps)
+    too_few = f"{source.name} has too few frames for a pair {longest} frames apart"
+    if source.length is not None and source.length <= longest:
+        raise ValueError(too_few)
+    tallies = [_Tally(poses={gap: PoseTally() for gap in gaps}) for _ in methods]
+    history: deque[tuple[Frame, list[Features]]] = deque(maxlen=longest)
     for frame in tqdm(source, "frames", source.length):
-        image = (
-            frame.image if frame.image.ndim == 2 else cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY)
-        )
-        current = [
-            _extract(method, image, tally) for method, tally in zip(methods, tallies, strict=True)
-        ]
-        if len(history) == gap:
-            for reference, query, tally in zip(history.pop(0), current, tallies, strict=True):
-                _match(query, reference, frame, tally)
-        history.append(current)
-    if not tallies[0].matches:
-        raise ValueError(f"{source.name} has too few frames for a pair {gap} frames apart")
-    return [_score(tally) for tally in tallies]
+        current = _describe(methods, to_grey(frame.image), tallies)
+        for gap in gaps:
+            if len(history) >= gap:
+                before, references = history[-gap]
+                for query, reference, tally in zip(current, references, tallies, strict=True):
+                    _match(query, reference, frame, before, tally.poses[gap], tally.seconds)
+        history.append((frame, current))
+    if not tallies[0].poses[longest].matches:  # frames were skipped, or the source is live
+        raise ValueError(too_few)
+    return {
+        gap: [_score(method, tally, gap) for method, tally in zip(methods, tallies, strict=True)]
+        for gap in gaps
+    }
 
 
-def _extract(method: Method, image: np.ndarray, tally: _Tally) -> Features:
-    start = time.perf_counter()
-    features = method.extractor(image)
-    extracted = time.perf_counter()
-    features = method.describe(features, image.shape)
-    tally.seconds["extract"].append(extracted - start)
-    tally.seconds["boost"].append(time.perf_counter() - extracted)
-    tally.features.append(len(features))
-    return features
+def _describe(
+    methods: Sequence[Method], image: np.ndarray, tallies: Sequence[_Tally]
+) -> list[Features]:
+    """All methods' features, timed; extracted once for each extractor."""
+    extracted: dict[Extractor, tuple[Features, float]] = {}
+    described = []
+    for method, tally in zip(methods, tallies, strict=True):
+        start = time.perf_counter()
+        if method.extractor not in extracted:
+            features = method.extractor(image)
+            extracted[method.extractor] = features, time.perf_counter() - start
+        features, seconds = extracted[method.extractor]
+        start = time.perf_counter()
+        described.append(method.describe(features, image.shape))
+        tally.seconds["extract"].append(seconds)
+        tally.seconds["boost"].append(time.perf_counter() - start)
+        tally.features.append(len(features))
+    return described
 
 
-def _match(query: Features, reference: Features, frame: Frame, tally: _Tally) -> None:
-    camera = frame.camera
+def _match(
+    query: Features,
+    reference: Features,
+    frame: Frame,
+    before: Frame,
+    tally: PoseTally,
+    seconds: dict[str, list[float]],
+) -> None:
     start = time.perf_counter()
     matches = match(query, reference)
     matched = time.perf_counter()
-    geometry = verify(
+    points = [
         query.keypoints[matches.indices[:, 0]],
         reference.keypoints[matches.indices[:, 1]],
-        *([camera.matrix] * 2 if camera else []),
-    )
-    tally.seconds["match"].append(matched - start)
-    tally.seconds["verify"].append(time.perf_counter() - matched)
-    tally.matches.append(len(matches))
-    tally.inliers.append(int(geometry.inliers.sum()))
+    ]
+    cameras = [frame.camera, before.camera]
+    matrices = []
+    if None not in cameras:
+        points = [undistorted(*pixels) for pixels in zip(points, cameras, strict=True)]
+        known = np.isfinite(np.hstack(points)).all(axis=1)
+        points = [pixels[known] for pixels in points]
+        matrices = [camera.matrix for camera in cameras]
+    geometry = verify(*points, *matrices)
+    seconds["match"].append(matched - start)
+    seconds["verify"].append(time.perf_counter() - matched)
+    error = float("nan")
+    if matrices and frame.pose is not None and before.pose is not None:
+        truth = np.linalg.inv(before.pose) @ frame.pose
+        error = pose_error(recover_pose(geometry, *points, *matrices), truth)
+    tally.add(geometry, len(matches), error)
 
 
-def _score(tally: _Tally) -> SequenceScore:
-    return SequenceScore(
-        pairs=len(tally.matches),
+def _score(method: Method, tally: _Tally, gap: int) -> MethodScore:
+    pairs = tally.poses[gap]
+    return MethodScore(
+        method=method.name,
+        detector=method.extractor.name,
+        pairs=len(pairs.matches),
         features=float(np.mean(tally.features)),
-        matches=float(np.mean(tally.matches)),
-        inliers=float(np.mean(tally.inliers)),
+        matches=float(np.mean(pairs.matches)),
+        inliers=float(np.mean(pairs.inliers)),
+        pose=pairs.pose_score(),
         milliseconds={stage: 1e3 * float(np.median(tally.seconds[stage])) for stage in STAGES},
     )

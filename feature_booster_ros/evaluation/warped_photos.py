@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..features import Extractor, Features
 from ..matching import match
@@ -18,12 +19,15 @@ from ..photos import (
     random_homography,
     read_photo,
     warp_image,
-    warp_points,
 )
+from .homography import transfer_errors
 from .metrics import MatchingScore, score_matches
 
 LONGEST_SIDE = 480
-DEFAULT_VIEWS = ViewDistribution()
+# In full, so that what training prefers can change and this stays comparable.
+DEFAULT_VIEWS = ViewDistribution(
+    rotation=25.0, full_rotation_share=0.15, log2_scale=0.45, tilt=20.0, shift=0.1
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ def warped_pairs(
 ) -> list[WarpedPair]:
     """A pair of each photograph that can be read, the same for the same seed."""
     pairs = []
-    for number, path in enumerate(photos):
+    for number, path in enumerate(tqdm(photos, f"views ({extractor.name})")):
         photo = read_photo(path, LONGEST_SIDE)
         if photo is None:
             continue
@@ -57,7 +61,7 @@ def warped_pairs(
 
 
 def evaluate_warped_pairs(
-    pairs: Sequence[WarpedPair],
+    pairs: Iterable[WarpedPair],
     boost: Callable[[Features, tuple[int, int]], Features] | None = None,
 ) -> MatchingScore:
     """Mutual nearest neighbours, raw or boosted, against the homographies.
@@ -73,9 +77,12 @@ def evaluate_warped_pairs(
         if boost is not None:
             photo, view = boost(photo, pair.image_shape), boost(view, pair.image_shape)
         matches = match(photo, view)
-        truth = warp_points(
-            photo.keypoints[matches.indices[:, 0]].astype(np.float64), pair.homography
+        errors.append(
+            transfer_errors(
+                photo.keypoints[matches.indices[:, 0]],
+                view.keypoints[matches.indices[:, 1]],
+                pair.homography,
+            )
         )
-        errors.append(np.linalg.norm(truth - view.keypoints[matches.indices[:, 1]], axis=1))
         counts.append((len(photo) + len(view)) / 2)
     return score_matches(counts, errors)

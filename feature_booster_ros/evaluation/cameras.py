@@ -1,0 +1,57 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Cameras and their pixels after what is done to an image: undistorted, shrunk, turned."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..sources import Camera
+
+
+def undistorted(points: np.ndarray, camera: Camera) -> np.ndarray:
+    """Pixels (M, 2) as the same camera without distortion would have them; NaN outside the range of
+    a fisheye's model.
+    """
+    points = np.asarray(points, np.float64)
+    if not len(points) or not camera.distortion.any():
+        return points
+    shaped, matrix = points.reshape(-1, 1, 2), camera.matrix
+    if camera.model == "equidistant":
+        rays = cv2.fisheye.undistortPoints(shaped, matrix, camera.distortion)[:, 0]
+        rays[(np.abs(rays) > 1e5).any(axis=1)] = np.nan  # how OpenCV marks them
+    else:
+        rays = cv2.undistortPoints(shaped, matrix, camera.distortion)[:, 0]
+    return rays @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def resized_matrix(matrix: np.ndarray, ratio: float) -> np.ndarray:
+    """Intrinsics (3, 3) of an image resized by a ratio, pixel centres at whole numbers."""
+    resize = np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2], [0, 0, 1]])
+    return resize @ matrix
+
+
+def turned_matrix(matrix: np.ndarray, image_shape: tuple[int, ...], turns: int) -> np.ndarray:
+    """Intrinsics (3, 3) of an image after quarter turns against the clock, as by ``np.rot90``.
+
+    Args:
+        matrix: of the image before, without skew.
+        image_shape: (height, width, ...) of it.
+        turns: 0 or more.
+    """
+    height, width = image_shape[:2]
+    for _ in range(turns % 4):
+        # Pixel (x, y) comes to (y, width - 1 - x).
+        (fx, _, cx), (_, fy, cy) = matrix[:2]
+        matrix = np.array([[fy, 0, cy], [0, fx, width - 1 - cx], [0, 0, 1.0]])
+        height, width = width, height
+    return matrix
+
+
+def turn_about_axis(turns: int) -> np.ndarray:
+    """(4, 4) that takes points of a camera to the one whose image is the same after quarter turns
+    against the clock.
+    """
+    quarter = np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], float)
+    return np.linalg.matrix_power(quarter, turns % 4)

@@ -1,0 +1,244 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of ``feature-booster evaluate``, and what each of its runs does.
+
+Only argparse is imported until a run is asked for, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .benchmark import Benchmark
+    from .methods import Method
+
+DEFAULT_METHODS = ("sift", "rootsift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
+DEFAULT_GAPS = (1, 4, 8)
+
+_Run = Callable[[argparse.Namespace, "list[Method]"], "list[Benchmark]"]
+
+
+def add_runs(command: argparse.ArgumentParser) -> None:
+    """Give ``evaluate`` its runs; the parsed options' ``run(options)`` does what was asked for and
+    prints it.
+    """
+    runs = command.add_subparsers(required=True, metavar="RUN")
+
+    photos = _add(runs, "photos", "warped photographs: correct matches and MMA", _photos)
+    photos.add_argument("photos", metavar="FOLDER", help="photographs, with those of subfolders")
+    _add_holdout(photos)
+
+    hpatches = _add(
+        runs, "hpatches", "HPatches: MMA, homography accuracy, light and viewpoint", _hpatches
+    )
+    hpatches.add_argument("hpatches", metavar="FOLDER", help="hpatches-sequences-release")
+    _add_every_sequence(hpatches)
+
+    homography = _add(runs, "homography", "one image pair of known homography", _homography)
+    homography.add_argument("first", metavar="IMAGE1")
+    homography.add_argument("second", metavar="IMAGE2")
+    homography.add_argument(
+        "matrix", metavar="H", help="text file of 3 lines of 3 numbers, or OpenCV's .xml or .yml"
+    )
+
+    pose = _add(runs, "pose", "image pairs of known relative pose: pose AUC", _pose)
+    pose.add_argument(
+        "pose",
+        metavar="PAIRS",
+        help="lines of: name0 name1 turns0 turns1 K0 (9) K1 (9) T_0to1 (16)",
+    )
+    _add_images(pose, required=True)
+
+    sequence = _add(
+        runs, "sequence", "frames of a sequence: matches, inliers, time, pose AUC", _sequence
+    )
+    sequence.add_argument(
+        "sequence",
+        metavar="SOURCE",
+        help="what image_player_node takes: a KITTI, TUM or EuRoC folder, a bag, a video, ...",
+    )
+    _add_gaps(sequence)
+
+    everything = _add(runs, "all", "all of these that are given, and one summary table", _all)
+    everything.add_argument("--photos", metavar="FOLDER", help="as of photos")
+    _add_holdout(everything)
+    everything.add_argument("--hpatches", metavar="FOLDER", help="as of hpatches")
+    _add_every_sequence(everything)
+    everything.add_argument(
+        "--homography",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("IMAGE1", "IMAGE2", "H"),
+        help="as of homography; may be given several times",
+    )
+    everything.add_argument("--sequence", metavar="SOURCE", help="as of sequence")
+    _add_gaps(everything)
+    everything.add_argument("--pose", metavar="PAIRS", help="as of pose, with --images")
+    _add_images(everything, required=False)
+
+
+def _add(
+    runs: argparse._SubParsersAction, name: str, text: str, benchmark: _Run
+) -> argparse.ArgumentParser:
+    parser = runs.add_parser(name, help=text, description=text)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=list(DEFAULT_METHODS),
+        metavar="METHOD",
+        help="sift, orb, rootsift, a shipped model, a weights file, or LABEL=one of these "
+        f"(default: {' '.join(DEFAULT_METHODS)})",
+    )
+    parser.add_argument(
+        "--max-features", type=int, default=2048, help="of an image (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write results.json, tables.md and plots (matplotlib) there",
+    )
+    parser.set_defaults(run=lambda options: _evaluate(options, benchmark))
+    return parser
+
+
+def _add_holdout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--holdout",
+        type=int,
+        default=10,
+        metavar="N",
+        help="only every N-th photograph, as kept from training; 1: all (default: %(default)s)",
+    )
+
+
+def _add_every_sequence(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every-sequence",
+        action="store_true",
+        help="also the 8 sequences of HPatches that D2-Net's protocol leaves out for their size",
+    )
+
+
+def _add_gaps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gaps",
+        type=int,
+        nargs="+",
+        default=list(DEFAULT_GAPS),
+        metavar="N",
+        help="frames between the two of a pair (default: 1 4 8)",
+    )
+
+
+def _add_images(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument(
+        "--images",
+        metavar="FOLDER",
+        required=required,
+        help="what the names in PAIRS are relative to",
+    )
+    parser.add_argument(
+        "--longest-side",
+        type=int,
+        metavar="PIXELS",
+        help="shrink larger images of PAIRS to this (default: as they are)",
+    )
+
+
+def _evaluate(options: argparse.Namespace, run: _Run) -> None:
+    from .methods import create_methods
+    from .plots import check_matplotlib
+    from .record import write_record
+    from .tables import benchmark_text, summary_text
+
+    if options.output is not None:  # what may fail, before the long work
+        check_matplotlib()
+        if options.output.exists() and not options.output.is_dir():
+            raise ValueError(f"--output {options.output} is a file: give a folder")
+    methods = create_methods(options.methods, options.max_features, options.device)
+    benchmarks = _with_own_names(run(options, methods))
+    for benchmark in benchmarks:
+        print(benchmark_text(benchmark), end="\n\n")
+    if len(benchmarks) > 1:
+        print(summary_text(benchmarks), end="\n\n")
+    if options.output is not None:
+        settings = {
+            key: value for key, value in vars(options).items() if key not in ("run", "output")
+        }
+        written = write_record(options.output, benchmarks, settings)
+        print(f"written to {options.output}: {', '.join(path.name for path in written)}")
+
+
+def _with_own_names(benchmarks: Sequence[Benchmark]) -> list[Benchmark]:
+    """The benchmarks, numbered where several have one name."""
+    import dataclasses
+
+    names: list[str] = []
+    for benchmark in benchmarks:
+        name, number = benchmark.name, 2
+        while name in names:
+            name, number = f"{benchmark.name} {number}", number + 1
+        names.append(name)
+    return [
+        dataclasses.replace(benchmark, name=name)
+        for benchmark, name in zip(benchmarks, names, strict=True)
+    ]
+
+
+def _photos(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+    from .runs import run_photos
+
+    return [run_photos(options.photos, methods, options.holdout)]
+
+
+def _hpatches(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+    from .runs import run_hpatches
+
+    return [run_hpatches(options.hpatches, methods, options.every_sequence)]
+
+
+def _homography(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+    from .runs import run_homography
+
+    return [run_homography(options.first, options.second, options.matrix, methods)]
+
+
+def _pose(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+    from .runs import run_pose
+
+    return [run_pose(options.pose, options.images, methods, options.longest_side)]
+
+
+def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+    from .runs import run_sequence
+
+    return run_sequence(options.sequence, methods, options.gaps)
+
+
+def _all(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+    if (options.pose is None) != (options.images is None):
+        raise ValueError("--pose PAIRS and --images FOLDER go together: give both or neither")
+    benchmarks = []
+    if options.photos is not None:
+        benchmarks += _photos(options, methods)
+    if options.hpatches is not None:
+        benchmarks += _hpatches(options, methods)
+    for first, second, matrix in options.homography:
+        pair = argparse.Namespace(first=first, second=second, matrix=matrix)
+        benchmarks += _homography(pair, methods)
+    if options.sequence is not None:
+        benchmarks += _sequence(options, methods)
+    if options.pose is not None:
+        benchmarks += _pose(options, methods)
+    if not benchmarks:
+        raise ValueError(
+            "nothing to evaluate on: give --photos, --hpatches, --homography, --sequence or --pose"
+        )
+    return benchmarks
