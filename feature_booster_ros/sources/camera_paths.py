@@ -141,8 +141,9 @@ def random_path(
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Turn camera axes into world axes: roll about z, then pitch about x, then yaw about y; radians,
-    signs as those of a :class:`Waypoint`.
+    """Turn camera axes into world axes, (3, 3): roll about z, then pitch about x, then yaw about y.
+
+    All three in radians, signed as those of a :class:`Waypoint`.
     """
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     cr, sr = np.cos(roll), np.sin(roll)

@@ -104,14 +104,18 @@ def render_views(
         )
         for number in range(scenes)
     ]
+    view_count = pair_count = 0
     with PosedViewsWriter(path, detector) as writer:
         for job, rendered in zip(jobs, tqdm(_run(jobs, workers), "scenes", scenes), strict=True):
             if len(rendered) < views:
                 logger.info("scene %d has %d views of %d", job.number, len(rendered), views)
-            _write(writer, f"{seed}-{job.number}", rendered)
+            view_count += len(rendered)
+            pair_count += _write(writer, f"{seed}-{job.number}", rendered)
+    logger.info("%s: %d scenes, %d views, %d pairs", path, scenes, view_count, pair_count)
 
 
-def _write(writer: PosedViewsWriter, scene: str, views: Sequence[PosedView]) -> None:
+def _write(writer: PosedViewsWriter, scene: str, views: Sequence[PosedView]) -> int:
+    """Write a scene; the number of its pairs."""
     for number, view in enumerate(views):
         writer.add(scene, str(number), view)
     pairs = [
@@ -121,6 +125,7 @@ def _write(writer: PosedViewsWriter, scene: str, views: Sequence[PosedView]) -> 
     ]
     if pairs:
         writer.add_pairs(scene, [pair[:2] for pair in pairs], [pair[2] for pair in pairs])
+    return len(pairs)
 
 
 def _run(jobs: Sequence[_Job], workers: int) -> Iterator[list[PosedView]]:
@@ -154,7 +159,10 @@ def photographed_scene(rng: np.random.Generator, photos: Sequence[Path] | None) 
     if photos is None:
         return random_scene(rng, list(load_images((*PHOTOGRAPHS, *MATERIALS)).values()))
     chosen = [photos[index] for index in rng.permutation(len(photos))[:PHOTOGRAPHS_OF_A_SCENE]]
-    readable = [image for path in chosen if (image := read_photo(path, LONGEST_SIDE)) is not None]
+    read = [read_photo(path, LONGEST_SIDE) for path in chosen]
+    readable = [image for image in read if image is not None]
+    if len(readable) < len(chosen):
+        logger.warning("left out %d photographs that cannot be read", len(chosen) - len(readable))
     if not readable:
         raise ValueError(f"none of {len(chosen)} photographs can be read, such as {chosen[0]}")
     return random_scene(rng, readable)
