@@ -39,13 +39,17 @@ def sequence():
     """A camera that passes a picture which hides some of the wall behind it, above a floor."""
     pictures = load_images(("astronaut.png", "coffee.png", "gravel.png"))
     near, wall, floor = (Texture.from_image(picture) for picture in pictures.values())
+    corners_right_down = (
+        ((-0.8, -0.9, 3.0), (1.3, 0, 0.4), (0, 1.3, 0), near),
+        ((-5, -3, 6.0), (10.0, 0, 1), (0, 4.6, 0), wall),
+        ((-5, 1.6, 7.0), (10.0, 0, 0), (0, 0, -7.0), floor),
+    )
     scene = Scene(
         [
-            Surface(np.array([-0.8, -0.9, 3.0]), np.array([1.3, 0, 0.4]), np.array([0, 1.3, 0]), near),
-            Surface(np.array([-5, -3, 6.0]), np.array([10.0, 0, 1]), np.array([0, 4.6, 0]), wall),
-            Surface(np.array([-5, 1.6, 7.0]), np.array([10.0, 0, 0]), np.array([0, 0, -7.0]), floor),
+            Surface(*(np.array(vector, float) for vector in vectors), texture)
+            for *vectors, texture in corners_right_down
         ]
-    )  # fmt: skip
+    )
     path = CameraPath(
         [Waypoint(0, (-0.8, 0, 0), yaw=8, roll=-6), Waypoint(1, (0.8, 0.2, 1.2), yaw=-8, roll=10)]
     )
@@ -97,6 +101,7 @@ def exact_tracks(sequence):
         drawn = rng.uniform((0, 0), (WIDTH - 1, HEIGHT - 1), (POINTS, 2))
         there = [sequence.transfer(frame, other, drawn) for other in range(FRAMES)]
         depth = depth_of(sequence, frame, drawn)
+        depth[np.isinf(depth)] = 0  # seen nowhere
         rays = np.column_stack([drawn, np.ones(POINTS)]) @ np.linalg.inv(sequence.camera.matrix).T
         world = (rays * depth[:, None]) @ sequence.poses[frame][:3, :3].T
         world += sequence.poses[frame][:3, 3]
@@ -149,7 +154,9 @@ def place(sequence, view):
     """The frame that a view is of, and the pixel of it at the view's top left."""
     frame = int(np.abs(sequence.poses - view.pose).max(axis=(1, 2)).argmin())
     np.testing.assert_allclose(view.pose, sequence.poses[frame], atol=1e-6)
-    return frame, sequence.camera.matrix[:2, 2] - view.camera_matrix[:2, 2]
+    origin = sequence.camera.matrix[:2, 2] - view.camera_matrix[:2, 2]
+    np.testing.assert_allclose(origin, origin.round(), atol=1e-6)
+    return frame, origin
 
 
 def copy_of(megadepth, tmp_path):
@@ -178,12 +185,12 @@ def test_prepared_file_has_the_geometry_of_the_model(megadepth, sequence):
         intrinsics = arrays["intrinsics"][frame]
         np.testing.assert_allclose(intrinsics[:2, 2], (WIDTH / 2, HEIGHT / 2))  # COLMAP's pixels
         ndepths = arrays["points3D_id_to_ndepth"][frame]
-        for point, (x, y) in arrays["points3D_id_to_2D"][frame].items():
-            depth = depth_of(sequence, frame, np.array([[x - 0.5, y - 0.5]]))[0]
-            # Beside an edge rounding decides which side is seen.
-            assert ndepths[point] * intrinsics[0, 0] == pytest.approx(depth, rel=1e-6) or (
-                depth < ndepths[point] * intrinsics[0, 0]
-            )
+        pixels = arrays["points3D_id_to_2D"][frame]
+        assert pixels.keys() == ndepths.keys() and len(pixels) > POINTS
+        exact = depth_of(sequence, frame, np.array(list(pixels.values())) - 0.5)
+        found = np.array([ndepths[point] for point in pixels]) * intrinsics[0, 0]
+        # Beside an edge rounding decides which side is seen.
+        assert (np.abs(found / exact - 1) < 1e-6).mean() > 0.98
     axes = sequence.poses[:, :3, 2]
     expected = np.rad2deg(np.arccos(np.clip(axes @ axes.T, -1, 1)))
     np.testing.assert_allclose(arrays["angles"], expected, atol=1e-4)
@@ -433,6 +440,7 @@ def test_extracted_features_agree_with_exact_geometry(megadepth, sequence, tmp_p
     depth = sequence.depth(0)
     depth[:, : WIDTH // 2] = 0
     write_depth(base / DEPTHS / "0.h5", depth)
+    (base / DEPTHS / "3.h5").unlink()
     result = extract(
         base / "scenes.txt", base / "scene_info", base, tmp_path / "features.h5",
         max_features=400, longest_side=240, workers=2,
@@ -442,7 +450,8 @@ def test_extracted_features_agree_with_exact_geometry(megadepth, sequence, tmp_p
         FRAMES - 1,
         (FRAMES - 1) * (FRAMES - 2),
     )
-    assert dict(result.left_out) == {"it cannot be read": 1}
+    assert result.left_out == {"it cannot be read": 1}
+    assert result.without_depth == 1 and "1 without depth map" in str(result)
     source = PosedViews(tmp_path / "features.h5", pairs_per_scene=50)
     assert len(source) == result.pairs
     assert source.draw(np.random.default_rng(0)) is not None
@@ -453,11 +462,21 @@ def test_extracted_features_agree_with_exact_geometry(megadepth, sequence, tmp_p
     assert views[0].shape == (180, 240) and views[0].depth.shape == (45, 60)
     in_hole = views[0].features.keypoints[:, 0] < 110
     assert 0 < (views[0].feature_depths[in_hole] > 0).sum() < 100
+    assert views[3].depth is None
+    assert 10 < (views[3].feature_depths > 0).sum() < 200
     scale = np.array([WIDTH / 240, HEIGHT / 180])
     for query, reference in ((1, 3), (4, 2)):
         keypoints = (views[query].features.keypoints + 0.5) * scale - 0.5
         exact, visible = sequence.transfer(query, reference, keypoints)
         exact = (exact + 0.5) / scale - 0.5
+        rays = [
+            np.linalg.inv(matrix) @ (*pixel, 1)
+            for matrix, pixel in (
+                (views[query].camera_matrix, views[query].features.keypoints[0]),
+                (sequence.camera.matrix, keypoints[0]),
+            )
+        ]
+        np.testing.assert_allclose(*rays, atol=1e-6)
         seen_at = transfer(views[query], views[reference])
         both = visible & np.isfinite(seen_at).all(axis=1)
         assert both.sum() > 100
@@ -477,8 +496,10 @@ def test_extraction_draws_pairs_and_ends_with_nothing_or_a_whole_file(megadepth,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_depth_of_the_nearest_point_within_the_radius(megadepth):
+def test_depth_of_the_nearest_point_within_the_radius(megadepth, sequence):
     view = read_scene(megadepth / "scene_info" / f"{SCENE}.npz", 0.1, 1.0).views[0]
+    exact = depth_of(sequence, 0, view.pixels)
+    assert (np.abs(view.depths / exact - 1) < 1e-5).mean() > 0.98
     near = view.pixels[:5] + (0.5, -0.5)
     np.testing.assert_array_equal(track_depths(view, near, 1.0), view.depths[:5])
     assert track_depths(view, np.array([[-5.0, 3.0]]), 1.0).tolist() == [0]

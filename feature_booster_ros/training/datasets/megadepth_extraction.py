@@ -33,7 +33,7 @@ DEPTH_REDUCTION = 4
 occlusion check only, which looks at surfaces and not at their edges.
 """
 TRACK_RADIUS = 1.5
-"""Pixels from a feature to where a point of the reconstruction is seen, to take that one's depth."""
+"""Pixels at most from a feature to a point of the reconstruction that has the same depth."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Extraction:
     Attributes:
         scenes: with pairs.
         views: images with their features.
+        without_depth: views of which the depth map cannot be read: they have the depths of the
+            reconstruction's points, and no occlusion check.
         pairs: of images, each order counted.
         left_out: images without, by reason.
         output: file.
@@ -50,13 +52,27 @@ class Extraction:
 
     scenes: int
     views: int
+    without_depth: int
     pairs: int
-    left_out: tuple[tuple[str, int], ...]
+    left_out: Counter[str]
     output: Path
 
+    def __add__(self, other: Extraction) -> Extraction:
+        return Extraction(
+            self.scenes + other.scenes,
+            self.views + other.views,
+            self.without_depth + other.without_depth,
+            self.pairs + other.pairs,
+            self.left_out + other.left_out,
+            self.output,
+        )
+
     def __str__(self) -> str:
-        lines = [f"{self.scenes} scenes, {self.views} images, {self.pairs} pairs"]
-        lines += [f"  {count} images left out: {reason}" for reason, count in self.left_out]
+        lines = [
+            f"{self.scenes} scenes, {self.views} images ({self.without_depth} without depth map), "
+            f"{self.pairs} pairs"
+        ]
+        lines += [f"  {count} images left out: {reason}" for reason, count in self.left_out.items()]
         return "\n".join([*lines, f"written to {self.output}"])
 
 
@@ -115,8 +131,7 @@ def extract(
     create_extractor(detector, max_features)  # to refuse at once what it would refuse later
     paths = find_scene_files(scene_list_path, scene_info_path)
     settings = _Settings(Path(base_path), detector, max_features, longest_side)
-    left_out: Counter[str] = Counter()
-    views = pairs = scenes = 0
+    result = Extraction(0, 0, 0, 0, Counter(), Path(output))
     with PosedViewsWriter(output, detector) as writer, _mapper(workers) as run:
         for number, path in enumerate(tqdm(paths, "scenes")):
             try:
@@ -127,30 +142,40 @@ def extract(
             rng = np.random.default_rng([seed, number])
             chosen = choose_images(scene, images_per_scene, rng)
             jobs = [(scene.views[image], settings) for image in chosen]
-            stored: dict[int, str] = {}
-            for (view, _), image, result in zip(jobs, chosen, run(jobs), strict=True):
-                if isinstance(result, str):
-                    left_out[result] += 1
-                    logger.warning("left out %s: %s", view.image_path, result)
-                    continue
-                stored[image] = view.image_path
-                writer.add(scene.name, view.image_path, result)
-            kept = np.isin(scene.pairs, list(stored)).all(axis=1)
-            if not kept.any():
-                logger.warning("scene %s has no pairs", scene.name)
-                continue
-            names = [
-                (stored[first], stored[second]) for first, second in scene.pairs[kept].tolist()
-            ]
-            writer.add_pairs(scene.name, names, scene.overlaps[kept])
-            views, pairs, scenes = views + len(stored), pairs + len(names), scenes + 1
-        if pairs == 0:
-            reasons = ", ".join(f"{count} images: {reason}" for reason, count in left_out.items())
+            result += _store(writer, scene, zip(chosen, run(jobs), strict=True))
+        if result.pairs == 0:
+            reasons = ", ".join(f"{count}: {reason}" for reason, count in result.left_out.items())
             raise ValueError(
                 f"no pair of images with an overlap from {min_overlap} to {max_overlap} is left of "
-                f"the {len(paths)} scenes ({reasons or 'there was none'})"
+                f"the {len(paths)} scenes; images left out: {reasons or 'none'}"
             )
-    return Extraction(scenes, views, pairs, tuple(left_out.items()), Path(output))
+    return result
+
+
+def _store(
+    writer: PosedViewsWriter, scene: MegaDepthScene, views: Iterable[tuple[int, PosedView | str]]
+) -> Extraction:
+    """Writes a scene's views, that come with their numbers, and the pairs of those there are."""
+    stored: dict[int, str] = {}
+    left_out: Counter[str] = Counter()
+    without_depth = 0
+    for number, view in views:
+        name = scene.views[number].image_path
+        if isinstance(view, str):
+            left_out[view] += 1
+            logger.warning("left out %s: %s", name, view)
+        else:
+            stored[number] = name
+            without_depth += view.depth is None
+            writer.add(scene.name, name, view)
+    kept = np.isin(scene.pairs, list(stored)).all(axis=1)
+    if kept.any():
+        names = [(stored[first], stored[second]) for first, second in scene.pairs[kept].tolist()]
+        writer.add_pairs(scene.name, names, scene.overlaps[kept])
+    else:
+        logger.warning("scene %s has no pairs", scene.name)
+    pairs = int(kept.sum())
+    return Extraction(int(pairs > 0), len(stored), without_depth, pairs, left_out, writer.path)
 
 
 def choose_images(scene: MegaDepthScene, limit: int, rng: np.random.Generator) -> list[int]:

@@ -90,7 +90,7 @@ class MegaDepthScene:
 
 
 def read_scene_list(path: str | PathLike) -> list[str]:
-    """Names of scenes, one a line; empty lines and what follows a # do not count.
+    """Names of scenes, one a line, each once; empty lines and what follows a # do not count.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -100,7 +100,7 @@ def read_scene_list(path: str | PathLike) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"no list of scenes at {path}")
     lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    names = [line for line in lines if line]
+    names = list(dict.fromkeys(line for line in lines if line))
     if not names:
         raise ValueError(f"{path} names no scene: write one a line, as 0015")
     return names
