@@ -14,7 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .model_config import ModelConfig, available_models, load_models, weights_folder
+from .model_config import (
+    MODELS_VARIABLE,
+    ModelConfig,
+    available_models,
+    load_models,
+    weights_folder,
+)
 from .network import FeatureBooster
 
 
@@ -28,8 +34,8 @@ def load_checkpoint(name_or_path: str | Path, model: str | None = None) -> Featu
     Args:
         name_or_path: a shipped model's name, or the path of a ``.safetensors`` or ``.pth`` file.
         model: the configuration's name. A safetensors file of ours holds its configuration, and is
-            refused if it is of another name; for other files it is looked up in
-            ``config/models.yaml``, by default by the file's own name.
+            refused if it is of another name; for other files it is looked up by
+            :func:`load_models`, by default by the file's own name.
 
     Raises:
         FileNotFoundError: there is neither such a shipped model nor such a file.
@@ -135,7 +141,8 @@ def _configuration(path: Path, metadata: dict[str, str], model: str | None) -> M
     name = path.stem if model is None else model
     if name not in models:
         raise CheckpointError(
-            f"{path}: no configuration is called {name!r}; say which it has: {', '.join(models)}"
+            f"{path}: no configuration is called {name!r}; say which it has: {', '.join(models)}, "
+            f"or one of a table of yours in {MODELS_VARIABLE}"
         )
     return models[name]
 

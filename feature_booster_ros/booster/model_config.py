@@ -1,10 +1,11 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model table, ``config/models.yaml``."""
+"""The model table, ``config/models.yaml``, and a user's own beside it."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -12,6 +13,11 @@ import yaml
 
 ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")
 DESCRIPTOR_TRANSFORMS = ("none", "rootsift")
+
+MODELS_VARIABLE = "FEATURE_BOOSTER_MODELS"
+"""Environment variable with the path of a user's own model table. Processes inherit it, so that
+workers and nodes know the same models.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class ModelConfig:
     descriptor_transform: str = "none"
 
     def __post_init__(self) -> None:
+        self._require(
+            "detector",
+            isinstance(self.detector, str) and self.detector.strip() != "",
+            "an extractor's name, or package.module:ClassName",
+        )
         for name in ("keypoint_dim", "descriptor_dim", "output_dim", "attention_heads"):
             self._require(
                 name,
@@ -126,17 +137,43 @@ def models_path() -> Path:
 
 
 def load_models(path: str | Path | None = None) -> dict[str, ModelConfig]:
-    """The model table by name, from ``path`` or the package's own; ValueError names what is wrong
-    in it.
+    """The package's model table by name, with those of the user's own table added or put in place.
+
+    Args:
+        path: of the user's table, by default what the environment variable
+            ``FEATURE_BOOSTER_MODELS`` has; none if that is not set.
+
+    Raises:
+        FileNotFoundError: there is no such table.
+        ValueError: a table is not valid; the message names what is wrong in it.
     """
-    path = models_path() if path is None else Path(path)
+    models = _read_models(models_path())
+    if path is not None:
+        return {**models, **_read_models(_existing(Path(path), "the model table"))}
+    if own := os.environ.get(MODELS_VARIABLE):
+        what = f"the model table that {MODELS_VARIABLE} names"
+        return {**models, **_read_models(_existing(Path(own), what))}
+    return models
+
+
+def _existing(path: Path, what: str) -> Path:
+    path = path.expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{what}, {path}, does not exist")
+    return path
+
+
+def _read_models(path: Path) -> dict[str, ModelConfig]:
     try:
         table = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(table, dict):
         raise ValueError(f"{path}: must map model names to their configurations")
-    return {name: ModelConfig.from_dict(name, entry) for name, entry in table.items()}
+    try:
+        return {name: ModelConfig.from_dict(name, entry) for name, entry in table.items()}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def available_models() -> list[str]:

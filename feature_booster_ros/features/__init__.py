@@ -1,8 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image in, :class:`Features` out: OpenCV's SIFT and ORB, and the geometry the network takes."""
+"""Image in, :class:`Features` out: OpenCV's SIFT and ORB, one's own, and the geometry the network
+takes.
+"""
 
-from .extractor import Extractor, available_extractors, create_extractor
+from .extractor import Extractor, available_extractors, create_extractor, extractor_class
 from .normalization import normalize_keypoints
 from .orb import OrbExtractor
 from .sift import SiftExtractor
@@ -15,5 +17,6 @@ __all__ = [
     "SiftExtractor",
     "available_extractors",
     "create_extractor",
+    "extractor_class",
     "normalize_keypoints",
 ]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -21,7 +22,9 @@ class Extractor(ABC):
     """Turns a grey image into :class:`Features`; a subclass says how.
 
     A feature of one's own joins as a subclass with ``name``, ``descriptor_length``, ``is_binary``,
-    ``_extract``, which is thereby known to :func:`create_extractor` by its name.
+    ``_extract``. :func:`create_extractor` knows it as ``package.module:ClassName`` wherever Python
+    can import the module, and by its name once it has been imported. docs/custom_feature.md has an
+    example.
 
     Args:
         max_features: the largest number of features to return, at least 1.
@@ -40,6 +43,18 @@ class Extractor(ABC):
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in cls.__dict__:
+            taken = _EXTRACTORS.get(cls.name)
+            package = __name__.partition(".")[0] + "."
+            # One's own may come twice, as __main__ and as a module; ours may not be replaced.
+            if (
+                taken
+                and taken.__module__.startswith(package)
+                and taken.__module__ != cls.__module__
+            ):
+                raise ValueError(
+                    f"extractor {cls.__module__}:{cls.__qualname__} cannot be called {cls.name!r}: "
+                    f"that is {taken.__module__}:{taken.__qualname__}; give it another name"
+                )
             _EXTRACTORS[cls.name] = cls
 
     def __init__(self, max_features: int = 2048, grid: tuple[int, int] | None = None) -> None:
@@ -93,31 +108,75 @@ _EXTRACTORS: dict[str, type[Extractor]] = {}
 
 
 def available_extractors() -> list[str]:
-    """The names that :func:`create_extractor` knows."""
+    """The names that :func:`create_extractor` knows without a module."""
     return sorted(_EXTRACTORS)
 
 
+def is_extractor_path(name: str) -> bool:
+    """Whether ``name`` says where an extractor's class is, as ``package.module:ClassName``."""
+    return ":" in name
+
+
 def extractor_class(name: str) -> type[Extractor]:
-    """The class of the extractor called ``name``, in any case; ValueError if there is none."""
+    """The class of an extractor.
+
+    Args:
+        name: of a known extractor, in any case, or ``package.module:ClassName``, which is imported.
+            Weights files and stored features keep what is given here, so that every process that
+            reads them, a spawned one or a node, finds the class by itself.
+
+    Raises:
+        ValueError: there is no such extractor, module or class, or the class is no extractor; the
+            message names what is missing.
+    """
+    if is_extractor_path(name):
+        return _imported_class(name)
     try:
         return _EXTRACTORS[name.lower()]
     except KeyError:
         raise ValueError(
-            f"no extractor is called {name!r}; there are {', '.join(available_extractors())}"
+            f"no extractor is called {name!r}; there are {', '.join(available_extractors())}, and "
+            "package.module:ClassName for one of your own"
         ) from None
+
+
+def _imported_class(name: str) -> type[Extractor]:
+    module_name, _, class_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError, TypeError) as error:
+        # The module itself, or something that it imports.
+        raise ValueError(
+            f"extractor {name!r} cannot be imported: {error}; the folder of {module_name!r} must "
+            "be in PYTHONPATH, or the package installed, and so must what it imports"
+        ) from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        raise ValueError(f"extractor {name!r}: {module.__file__} has no class {class_name!r}")
+    if not (isinstance(found, type) and issubclass(found, Extractor)):
+        raise ValueError(
+            f"extractor {name!r}: {class_name} in {module.__file__} is no subclass of "
+            "feature_booster_ros.features.Extractor"
+        )
+    for attribute in ("name", "descriptor_length", "is_binary"):
+        if not hasattr(found, attribute):
+            raise ValueError(f"extractor {name!r}: class {class_name} lacks {attribute!r}")
+    if missing := sorted(found.__abstractmethods__):
+        raise ValueError(f"extractor {name!r}: class {class_name} lacks {missing[0]!r}")
+    return found
 
 
 def create_extractor(
     name: str, max_features: int = 2048, grid: tuple[int, int] | None = None, **options: float
 ) -> Extractor:
-    """The extractor called ``name``.
+    """The extractor of that name.
 
     Args:
-        name: "sift" or "orb", in any case.
+        name: "sift" or "orb", in any case, or ``package.module:ClassName`` for one's own.
         max_features: the largest number of features to return.
         grid: (rows, columns) to spread the features over, or None.
         **options: the extractor's own, for which see :class:`SiftExtractor` and
-        :class:`OrbExtractor`.
+            :class:`OrbExtractor`.
 
     Raises:
         ValueError: no such extractor, an option it does not have, or a value out of range.
