@@ -4,7 +4,13 @@
 takes.
 """
 
-from .extractor import Extractor, available_extractors, create_extractor, extractor_class
+from .extractor import (
+    Extractor,
+    available_extractors,
+    create_extractor,
+    extractor_class,
+    is_extractor_path,
+)
 from .normalization import normalize_keypoints
 from .orb import OrbExtractor
 from .sift import SiftExtractor
@@ -18,5 +24,6 @@ __all__ = [
     "available_extractors",
     "create_extractor",
     "extractor_class",
+    "is_extractor_path",
     "normalize_keypoints",
 ]
