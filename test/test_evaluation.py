@@ -94,6 +94,23 @@ def test_methods_of_one_detector_share_what_is_extracted(monkeypatch):
         create_methods(["sift", "orb", "sift"], 50)
 
 
+def test_an_extractor_of_ones_own_is_a_method_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "few_sift.py").write_text(
+        "from feature_booster_ros.features.sift import SiftExtractor\n"
+        "class FewSift(SiftExtractor):\n"
+        "    def _extract(self, image, mask, limit):\n"
+        "        return super()._extract(image, mask, 7)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    methods = create_methods(["sift", "few_sift:FewSift", "few=few_sift:FewSift"], 50)
+    assert [method.name for method in methods] == ["sift", "few_sift:FewSift", "few"]
+    assert methods[1].extractor is methods[2].extractor
+    counts = [len(features) for features in describe_all(methods, data.camera())]
+    assert counts[0] == 50 and counts[1] == counts[2] <= 8
+    with pytest.raises(ValueError, match="'few_sift:Many' cannot|no class 'Many'"):
+        create_methods(["few_sift:Many"], 50)
+
+
 def test_evaluate_photos(photos, capsys):
     arguments = ["evaluate", "photos", str(photos), "--holdout", "1", "--max-features", "200"]
     assert main([*arguments, "--methods", "sift", "ours=SIFT+Boost-F", "--device", "cpu"]) == 0

@@ -91,7 +91,8 @@ def _add(
         nargs="+",
         default=list(DEFAULT_METHODS),
         metavar="METHOD",
-        help="sift, orb, rootsift, a shipped model, a weights file, or LABEL=one of these "
+        help="sift, orb, package.module:ClassName of an extractor, rootsift, a shipped model, a "
+        "weights file, or LABEL=one of these "
         f"(default: {' '.join(DEFAULT_METHODS)})",
     )
     parser.add_argument(

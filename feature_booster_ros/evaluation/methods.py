@@ -15,6 +15,7 @@ import torch
 from ..booster import Booster
 from ..booster.descriptors import root_sift
 from ..features import Extractor, Features, available_extractors, create_extractor
+from ..features.extractor import is_extractor_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +52,9 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
     """The method of that name.
 
     Args:
-        specification: an extractor ("sift", "orb"), "rootsift", a shipped model ("SIFT+Boost-F") or
-            the path of a weights file; or LABEL=one of these.
+        specification: an extractor ("sift", "orb", or package.module:ClassName for one's own),
+            "rootsift", a shipped model ("SIFT+Boost-F") or the path of a weights file; or LABEL=one
+            of these.
         max_features: of an image.
         device: of the booster.
 
@@ -61,7 +63,8 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
     """
     label, _, rest = specification.rpartition("=")
     label, name = label or rest, rest
-    if name.lower() in available_extractors():
+    is_own = is_extractor_path(name) and not Path(name).exists()
+    if name.lower() in available_extractors() or is_own:
         return Method(label, create_extractor(name, max_features))
     if name.lower() == "rootsift":
         return Method(label, create_extractor("sift", max_features), is_root=True)
@@ -79,7 +82,7 @@ def create_methods(
     Raises:
         FileNotFoundError, ValueError: as of :func:`create_method`; or two have one name.
     """
-    extractors: dict[str, Extractor] = {}
+    extractors: dict[type[Extractor], Extractor] = {}
     methods = []
     for specification in specifications:
         method = create_method(specification, max_features, device)
@@ -87,7 +90,7 @@ def create_methods(
             raise ValueError(
                 f"two methods are called {method.name!r}: write LABEL={specification} for one"
             )
-        extractor = extractors.setdefault(method.extractor.name, method.extractor)
+        extractor = extractors.setdefault(type(method.extractor), method.extractor)
         methods.append(dataclasses.replace(method, extractor=extractor))
     return methods
 

@@ -26,7 +26,7 @@ def check_matplotlib() -> None:
 def plot_matching_accuracy(path: Path, benchmark: Benchmark) -> None:
     """Plot every method's mean matching accuracy over the pixels, one panel a subset (PNG)."""
     subsets = list(benchmark.scores[0].matching)
-    figure = _figure(1.5 + 3.6 * len(subsets), 4.2)
+    figure = _figure(2.5 + 3.6 * len(subsets), 4.2)
     dashes = _dash_of_detectors(benchmark)
     for axes, subset in zip(
         figure.subplots(1, len(subsets), sharey=True, squeeze=False)[0], subsets, strict=True
@@ -39,7 +39,8 @@ def plot_matching_accuracy(path: Path, benchmark: Benchmark) -> None:
         axes.set_xticks(MMA_THRESHOLDS)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("mean matching accuracy in %")
-    figure.axes[-1].legend(fontsize=8, loc="lower right")
+    figure.axes[0].set_ylim(0, 100)
+    figure.axes[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     figure.suptitle(benchmark.title, fontsize=9)
     figure.savefig(path, dpi=120)
 

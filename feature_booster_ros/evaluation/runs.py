@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..features import Extractor
 from ..photos import find_photos, split_photos
 from ..sources import open_source
 from .benchmark import OVERALL, Benchmark, MethodScore
@@ -32,20 +33,18 @@ def run_photos(folder: str | Path, methods: Sequence[Method], holdout: int) -> B
             training; 1 for all of them.
     """
     photos = split_photos(find_photos(folder), holdout)[1]
-    pairs: dict[str, list[WarpedPair]] = {}
+    pairs: dict[Extractor, list[WarpedPair]] = {}
     scores = []
     for method in methods:
-        detector = method.extractor.name
-        if detector not in pairs:
-            pairs[detector] = warped_pairs(photos, method.extractor)
-        matching = evaluate_warped_pairs(
-            tqdm(pairs[detector], f"match ({method.name})"), method.describe
-        )
+        if method.extractor not in pairs:
+            pairs[method.extractor] = warped_pairs(photos, method.extractor)
+        shared = pairs[method.extractor]
+        matching = evaluate_warped_pairs(tqdm(shared, f"match ({method.name})"), method.describe)
         scores.append(
             MethodScore(
                 method=method.name,
-                detector=detector,
-                pairs=len(pairs[detector]),
+                detector=method.extractor.name,
+                pairs=len(shared),
                 features=matching.features,
                 matches=matching.matches,
                 matching={OVERALL: matching},
