@@ -16,9 +16,15 @@ from feature_booster_ros.sources.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.sources.rendered import RenderedSequence
 from feature_booster_ros.sources.rendering import Scene, Surface, Texture, cast
 from feature_booster_ros.sources.scenes import load_images
-from feature_booster_ros.training.datasets.depth_maps import depth_at, read_depth, shrink_depth
+from feature_booster_ros.training.datasets.colmap_views import read_views
+from feature_booster_ros.training.datasets.depth_maps import (
+    depth_at,
+    nearest_depth,
+    read_depth,
+    shrink_depth,
+)
 from feature_booster_ros.training.datasets.megadepth import MegaDepth
-from feature_booster_ros.training.datasets.megadepth_extraction import extract, track_depths
+from feature_booster_ros.training.datasets.megadepth_extraction import extract
 from feature_booster_ros.training.datasets.megadepth_preprocessing import prepare
 from feature_booster_ros.training.datasets.megadepth_scene import read_scene
 from feature_booster_ros.training.datasets.posed_views import PosedViews, transfer
@@ -237,6 +243,19 @@ def test_models_as_text_of_older_versions_of_colmap(megadepth, tmp_path):
         assert file["image_paths"][0] == f"SfM_v1-undistorted/{SCENE}/images/0.png"
 
 
+def test_a_point_behind_a_camera_is_not_observed(megadepth):
+    model = pycolmap.Reconstruction(str(megadepth / SFM / "sparse"))
+    point = min(model.points3D)
+    observers = {element.image_id for element in model.points3D[point].track.elements}
+    model.points3D[point].xyz = np.array([0.0, 0.0, -50.0])
+    (megadepth / "behind" / "sparse").mkdir(parents=True)
+    model.write_binary(str(megadepth / "behind" / "sparse"))
+    before, after = read_views(megadepth / SFM), read_views(megadepth / "behind")
+    assert sum(point in view.points for view in before) == len(observers) > 1
+    assert sum(point in view.points for view in after) == 0
+    assert all((view.depths > 0).all() and len(view.pixels) == len(view.points) for view in after)
+
+
 def test_images_without_depth_are_left_out_and_counted(megadepth, tmp_path):
     base = copy_of(megadepth, tmp_path)
     (base / DEPTHS / "0.h5").unlink()
@@ -331,6 +350,13 @@ def test_a_smaller_depth_map_has_the_depths_at_its_pixels_centres():
     np.testing.assert_array_equal(shrink_depth(x, (4, 4)), np.tile([1, 4, 7, 10], (4, 1)))
 
 
+def test_nearest_depth_is_that_of_the_nearest_pixel_within_the_radius():
+    known, depths = np.array([[10.0, 10], [12, 10]]), np.array([1.0, 2.0])
+    pixels = np.array([[10.4, 10.3], [11.1, 10], [12, 12], [1500, 1000]])
+    np.testing.assert_array_equal(nearest_depth(known, depths, pixels, 1.0), [1, 2, 0, 0])
+    assert nearest_depth(known[:0], depths[:0], pixels, 1.0).tolist() == [0] * 4
+
+
 # Features extracted while training
 
 
@@ -380,6 +406,12 @@ def test_a_draw_depends_on_the_generator_alone(megadepth):
     np.testing.assert_array_equal(first.seen_at[0], again.seen_at[0])
 
 
+def test_scenes_are_read_with_our_pixels_and_depths(megadepth, sequence):
+    view = read_scene(megadepth / "scene_info" / f"{SCENE}.npz", 0.1, 1.0).views[0]
+    exact = depth_of(sequence, 0, view.pixels)
+    assert (np.abs(view.depths / exact - 1) < 1e-5).mean() > 0.98
+
+
 def test_files_as_d2_net_writes_them_are_read(megadepth, tmp_path):
     base = copy_of(megadepth, tmp_path)
     arrays = scene_arrays(base)
@@ -394,9 +426,10 @@ def test_files_as_d2_net_writes_them_are_read(megadepth, tmp_path):
         "points3D_id_to_ndepth": list(arrays["points3D_id_to_ndepth"]),
     }
     arrays["overlap_matrix"][0] = arrays["overlap_matrix"][:, 0] = -1
+    arrays["overlap_matrix"][1, 2] = 0  # which is no pair, whatever the bounds
     np.savez(base / "scene_info" / f"{SCENE}.npz", **{**arrays, **lists})
-    source = dataset(base)
-    assert len(source) == (n - 1) * (n - 2)
+    source = dataset(base, min_overlap=0.0)
+    assert len(source) == (n - 1) * (n - 2) - 1
     assert source.draw(np.random.default_rng(0)) is not None
 
 
@@ -494,12 +527,3 @@ def test_extraction_draws_pairs_and_ends_with_nothing_or_a_whole_file(megadepth,
     with pytest.raises(ValueError, match="no extractor"):
         extract(*arguments, output, "none")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_depth_of_the_nearest_point_within_the_radius(megadepth, sequence):
-    view = read_scene(megadepth / "scene_info" / f"{SCENE}.npz", 0.1, 1.0).views[0]
-    exact = depth_of(sequence, 0, view.pixels)
-    assert (np.abs(view.depths / exact - 1) < 1e-5).mean() > 0.98
-    near = view.pixels[:5] + (0.5, -0.5)
-    np.testing.assert_array_equal(track_depths(view, near, 1.0), view.depths[:5])
-    assert track_depths(view, np.array([[-5.0, 3.0]]), 1.0).tolist() == [0]

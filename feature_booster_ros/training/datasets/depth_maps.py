@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Depth maps in MegaDepth's .h5 files, and the depth at single points of them."""
+"""Depth maps in MegaDepth's .h5 files, and the depth at single pixels."""
 
 from __future__ import annotations
 
@@ -97,3 +97,19 @@ def shrink_depth(depth: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         for new, old in zip(shape, depth.shape, strict=True)
     )
     return np.ascontiguousarray(depth[np.ix_(row, column)])
+
+
+def nearest_depth(
+    known: np.ndarray, depths: np.ndarray, pixels: np.ndarray, radius: float
+) -> np.ndarray:
+    """Depth at pixels (N, 2), from other pixels (M, 2) that have known depths (M,): (N,) float32,
+    that of the nearest one, 0 where none is within the radius.
+    """
+    if len(known) == 0 or len(pixels) == 0:
+        return np.zeros(len(pixels), np.float32)
+    # |a - b|^2 as a matrix product: thousands of features meet thousands of points.
+    a, b = np.asarray(pixels, np.float64), np.asarray(known, np.float64)
+    squared = (a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1)
+    nearest = squared.argmin(axis=1)
+    close = squared[np.arange(len(a)), nearest] <= radius**2
+    return np.where(close, depths[nearest], 0).astype(np.float32)

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...features import Extractor, create_extractor
-from .depth_maps import depth_at, read_depth, shrink_depth
+from .depth_maps import depth_at, nearest_depth, read_depth, shrink_depth
 from .megadepth import MAX_OVERLAP, MIN_OVERLAP, read_grey
 from .megadepth_scene import MegaDepthScene, SceneView, find_scene_files, read_scene
 from .posed_view import PosedView
@@ -239,7 +239,7 @@ def _extract_view(job: _Job) -> PosedView | str:
         depths = depth_at(depth, in_full)
         height, width = (max(1, round(side / DEPTH_REDUCTION)) for side in image.shape)
         small = shrink_depth(depth, (height, width))
-    tracked = track_depths(view, in_full, TRACK_RADIUS / min(scale))
+    tracked = nearest_depth(view.pixels, view.depths, in_full, TRACK_RADIUS / min(scale))
     depths = np.where(depths > 0, depths, tracked)
     return PosedView(features, image.shape, matrix, view.pose, depths, small)
 
@@ -252,17 +252,3 @@ def _read_depth(view: SceneView, base_path: Path, shape: tuple[int, int]) -> np.
     except (FileNotFoundError, ValueError) as error:
         logger.debug("%s", error)
         return None
-
-
-def track_depths(view: SceneView, pixels: np.ndarray, radius: float) -> np.ndarray:
-    """(N,) float32 depth of the point of the reconstruction that is seen nearest to each pixel
-    (N, 2), 0 where none is within the radius.
-    """
-    if len(view.points) == 0 or len(pixels) == 0:
-        return np.zeros(len(pixels), np.float32)
-    # |a - b|^2 as a matrix product: thousands of features meet thousands of points.
-    a, b = np.asarray(pixels, np.float64), view.pixels.astype(np.float64)
-    squared = (a**2).sum(1)[:, None] - 2 * a @ b.T + (b**2).sum(1)
-    nearest = squared.argmin(axis=1)
-    close = squared[np.arange(len(a)), nearest] <= radius**2
-    return np.where(close, view.depths[nearest], 0).astype(np.float32)

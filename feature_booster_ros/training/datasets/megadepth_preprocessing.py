@@ -14,29 +14,26 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from .colmap_mapping import import_pycolmap
+from .colmap_views import ColmapView, read_views
 from .depth_maps import read_depth
 from .megadepth_scene import read_scene_list
-from .reconstruction import import_pycolmap
 from .track_overlap import track_overlap
-
-if TYPE_CHECKING:
-    import pycolmap
 
 logger = logging.getLogger(__name__)
 
 SFM_FOLDERS = ("Undistorted_SfM", "SfM_v1-undistorted")
 DEPTH_FOLDER = "phoenix/S6/zl548/MegaDepth_v1"
-_SPARSE_FOLDERS = ("sparse", "sparse-txt", "sparse/0")
 
 
 @dataclass(frozen=True)
@@ -145,23 +142,21 @@ def _prepare_scene(job: _Job) -> PreparedScene:
     """Writes one scene's file."""
     base, sfm, name, output = job
     try:
-        model = _read_model(sfm / name)
-        images = [model.images[image_id] for image_id in model.reg_image_ids()]
-        images.sort(key=lambda image: image.name)
-        points = _Points.of(model)
-        depths = _depth_folder(base / DEPTH_FOLDER / name, [image.name for image in images])
-        views = [
-            _describe(base, sfm / name / "images", depths, image, model, points) for image in images
-        ]
-    # RuntimeError is what pycolmap raises of files that are cut off.
-    except (OSError, ValueError, RuntimeError) as error:
+        views = read_views(sfm / name)
+        depths = _depth_folder(base / DEPTH_FOLDER / name, [view.name for view in views])
+    except (OSError, ValueError) as error:
         return PreparedScene(name, error=str(error).splitlines()[0])
-    left_out = Counter(view for view in views if isinstance(view, str))
+    paths = [_find_files(sfm / name / "images", depths, view) for view in views]
+    left_out = Counter(found for found in paths if isinstance(found, str))
     usable = len(views) - left_out.total()
     counts = tuple(left_out.items())
     if usable < 2:
         return PreparedScene(name, 0, counts, error=f"{usable} of {len(views)} images can be used")
-    arrays = _scene_arrays(views)
+    used = [
+        None if isinstance(found, str) else _UsedView(view, *(_below(base, path) for path in found))
+        for view, found in zip(views, paths, strict=True)
+    ]
+    arrays = _scene_arrays(used)
     partial = output / f"{name}.npz.partial"
     with partial.open("wb") as file:
         np.savez(file, **arrays)
@@ -170,124 +165,63 @@ def _prepare_scene(job: _Job) -> PreparedScene:
     return PreparedScene(name, usable, counts, pairs)
 
 
-@dataclass(frozen=True, eq=False)
-class _Points:
-    """The points of a model: ascending ids (P,) and positions (P, 3) in the world."""
-
-    ids: np.ndarray
-    positions: np.ndarray
-
-    @staticmethod
-    def of(model: pycolmap.Reconstruction) -> _Points:
-        ids = np.array(sorted(model.points3D), np.int64)
-        positions = [model.points3D[point].xyz for point in ids.tolist()]
-        return _Points(ids, np.array(positions, np.float64).reshape(-1, 3))
-
-    def depths(self, ids: np.ndarray, world_to_camera: np.ndarray) -> np.ndarray:
-        """(N,) z of the points of these ids (N,) in a camera."""
-        positions = self.positions[np.searchsorted(self.ids, ids)]
-        return positions @ world_to_camera[2, :3] + world_to_camera[2, 3]
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """An image that can be used, in COLMAP's pixels."""
-
-    image_path: str
-    depth_path: str
-    intrinsics: np.ndarray
-    world_to_camera: np.ndarray
-    points: np.ndarray
-    pixels: np.ndarray
-    ndepths: np.ndarray
-
-
-def _describe(
-    base: Path,
-    images: Path,
-    depths: Path,
-    image: pycolmap.Image,
-    model: pycolmap.Reconstruction,
-    points: _Points,
-) -> _View | str:
-    """What is known of an image, or why it cannot be used.
-
-    Raises:
-        ValueError: the model has lens distortion.
-    """
-    camera = model.cameras[image.camera_id]
-    intrinsics = _undistorted_intrinsics(camera)
-    image_path = images / image.name
+def _find_files(images: Path, depths: Path, view: ColmapView) -> tuple[Path, Path] | str:
+    """The files of an image and of its depth map, or why it cannot be used."""
+    if len(view.points) == 0:
+        return "no points of the model"
+    image_path, depth_path = images / view.name, _depth_path(depths, view.name)
     if not image_path.is_file():
         return "no such image file"
-    depth_path = _depth_path(depths, image.name)
     try:
-        depth = read_depth(depth_path, (camera.height, camera.width))
+        depth = read_depth(depth_path, view.shape)
     except FileNotFoundError:
         return "no depth map"
     except ValueError as error:
         logger.debug("%s", error)
         return "its depth map is broken, of another size, or an order of depths"
-    if not depth.any():
-        return "its depth map is empty"
-    world_to_camera = np.eye(4)
-    world_to_camera[:3] = _world_to_camera(image).matrix()
-    observed = {point.point3D_id: point.xy for point in image.points2D if point.has_point3D()}
-    ids = np.array(sorted(observed), np.int64)
-    ndepths = points.depths(ids, world_to_camera) / ((intrinsics[0, 0] + intrinsics[1, 1]) / 2)
-    ids, ndepths = ids[ndepths > 0], ndepths[ndepths > 0]
-    if len(ids) == 0:
-        return "no points of the model"
-    return _View(
-        image_path.relative_to(base).as_posix(),
-        depth_path.relative_to(base).as_posix(),
-        intrinsics,
-        world_to_camera,
-        ids,
-        np.array([observed[point] for point in ids.tolist()]),
-        ndepths,
-    )
+    return (image_path, depth_path) if depth.any() else "its depth map is empty"
 
 
-def _scene_arrays(views: Sequence[_View | str]) -> dict[str, np.ndarray]:
-    """The arrays of :mod:`.megadepth_scene`."""
-    known = [view if isinstance(view, _View) else None for view in views]
+@dataclass(frozen=True, eq=False)
+class _UsedView:
+    """An image that can be used, and the paths of its files below the data's folder."""
+
+    view: ColmapView
+    image_path: str
+    depth_path: str
+
+
+def _scene_arrays(used: Sequence[_UsedView | None]) -> dict[str, np.ndarray]:
+    """The arrays of :mod:`.megadepth_scene`; None is an image that is left out."""
     none = np.zeros(0, np.int64)
     overlap = track_overlap(
-        [none if view is None else view.points for view in known],
-        [none if view is None else view.ndepths for view in known],
+        [none if each is None else each.view.points for each in used],
+        [none if each is None else each.view.ndepths for each in used],
     )
+    no_axis = np.full(3, np.nan)
     axes = np.array(
-        [np.full(3, np.nan) if view is None else view.world_to_camera[2, :3] for view in known]
+        [no_axis if each is None else each.view.world_to_camera[2, :3] for each in used]
     )
 
-    def objects(values: Iterator[Any]) -> np.ndarray:
-        array = np.empty(len(known), object)
-        array[:] = list(values)
+    def objects(value: Callable[[_UsedView], Any], otherwise: Any = None) -> np.ndarray:
+        array = np.empty(len(used), object)
+        array[:] = [otherwise if each is None else value(each) for each in used]
         return array
 
-    def each(name: str) -> np.ndarray:
-        return objects(None if view is None else getattr(view, name) for view in known)
-
-    def by_point(name: str) -> np.ndarray:
-        return objects(
-            {}
-            if view is None
-            else dict(zip(view.points.tolist(), getattr(view, name).tolist(), strict=True))
-            for view in known
-        )
+    def by_point(view: ColmapView, values: np.ndarray) -> dict[int, Any]:
+        return dict(zip(view.points.tolist(), values.tolist(), strict=True))
 
     return {
-        "image_paths": each("image_path"),
-        "depth_paths": each("depth_path"),
-        "intrinsics": each("intrinsics"),
-        "poses": each("world_to_camera"),
+        "image_paths": objects(lambda each: each.image_path),
+        "depth_paths": objects(lambda each: each.depth_path),
+        "intrinsics": objects(lambda each: each.view.intrinsics),
+        "poses": objects(lambda each: each.view.world_to_camera),
         "overlap_matrix": overlap.overlaps,
         "scale_ratio_matrix": overlap.scale_ratios,
         "angles": np.rad2deg(np.arccos(np.clip(axes @ axes.T, -1, 1))),
         "n_points3D": np.diag(overlap.shared),
-        "points3D_id_to_2D": by_point("pixels"),
-        "points3D_id_to_ndepth": by_point("ndepths"),
+        "points3D_id_to_2D": objects(lambda each: by_point(each.view, each.view.pixels), {}),
+        "points3D_id_to_ndepth": objects(lambda each: by_point(each.view, each.view.ndepths), {}),
     }
 
 
@@ -322,23 +256,5 @@ def _depth_path(folder: Path, image: str) -> Path:
     return (folder / image).with_suffix(".h5")
 
 
-def _read_model(scene: Path) -> pycolmap.Reconstruction:
-    for name in _SPARSE_FOLDERS:
-        folder = scene / name
-        if any((folder / f"cameras.{suffix}").is_file() for suffix in ("bin", "txt")):
-            return import_pycolmap().Reconstruction(str(folder))
-    raise FileNotFoundError(f"no COLMAP model in {scene}: looked for {', '.join(_SPARSE_FOLDERS)}")
-
-
-def _undistorted_intrinsics(camera: pycolmap.Camera) -> np.ndarray:
-    """(3, 3) in COLMAP's pixels; ValueError if the camera has lens distortion."""
-    if camera.model.name not in ("PINHOLE", "SIMPLE_PINHOLE"):
-        raise ValueError(
-            f"the model has lens distortion ({camera.model.name}): run colmap image_undistorter"
-        )
-    return np.array(camera.calibration_matrix(), np.float64)
-
-
-def _world_to_camera(image: pycolmap.Image) -> pycolmap.Rigid3d:
-    pose = image.cam_from_world
-    return pose() if callable(pose) else pose  # a method from pycolmap 3.12 on
+def _below(base: Path, path: Path) -> str:
+    return path.relative_to(base).as_posix()
