@@ -1,7 +1,7 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """MegaDepth end to end on a scene of our own: rendered with exact depth, written as an undistorted
-COLMAP model in MegaDepth's folders, prepared, drawn from, extracted from.
+COLMAP model in MegaDepth's folders, prepared, drawn from, trained on, extracted from.
 """
 
 import pickle
@@ -11,11 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from feature_booster_ros.booster import FeatureBooster, load_models
 from feature_booster_ros.sources.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.sources.rendered import RenderedSequence
 from feature_booster_ros.sources.rendering import Scene, Surface, Texture, cast
 from feature_booster_ros.sources.scenes import load_images
+from feature_booster_ros.training.datasets.batches import collate
 from feature_booster_ros.training.datasets.colmap_views import read_views
 from feature_booster_ros.training.datasets.depth_maps import (
     depth_at,
@@ -29,6 +32,7 @@ from feature_booster_ros.training.datasets.megadepth_preprocessing import prepar
 from feature_booster_ros.training.datasets.megadepth_scene import read_scene
 from feature_booster_ros.training.datasets.posed_views import PosedViews, transfer
 from feature_booster_ros.training.datasets.track_overlap import track_overlap
+from feature_booster_ros.training.losses import descriptor_distances, fast_ap
 
 pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is not installed")
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -461,6 +465,30 @@ def test_lists_and_ranges_that_leave_nothing_say_so(megadepth, tmp_path):
         dataset(base)
     with pytest.raises(FileNotFoundError, match="no list of scenes"):
         MegaDepth(base / "none.txt", base / "scene_info", base, "sift")
+
+
+def test_training_on_its_pairs_makes_the_loss_fall(megadepth):
+    source = dataset(megadepth, crop_image_size=150)
+    rng = np.random.default_rng(0)
+    pairs = [pair for pair in (source.draw(rng) for _ in range(4)) if pair is not None]
+    batch = collate(pairs, 128, 4, rng, torch.device("cpu"))
+    assert (batch.positive.sum((1, 2)) > 15).all()
+    torch.manual_seed(0)
+    network = FeatureBooster(load_models()["SIFT+Boost-F"]).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(10):
+        boosted = torch.nn.functional.normalize(
+            network(batch.descriptors, batch.keypoints, batch.padding), dim=-1
+        )
+        distances, largest = descriptor_distances(boosted[0], boosted[1], binary=False)
+        ap = fast_ap(distances, batch.positive, batch.negative, largest)
+        loss = 1 - ap[batch.positive.any(-1)].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[1]
 
 
 # Features extracted once
