@@ -1,7 +1,7 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The losses of FeatureBooster (arXiv 2211.15069, section 3.3), for whole batches of image pairs at
-once.
+"""The losses of FeatureBooster (arXiv 2211.15069, section 3.3) and another, for whole batches of
+image pairs at once.
 """
 
 from __future__ import annotations
@@ -96,7 +96,14 @@ def straight_through_signs(boosted: Tensor) -> Tensor:
     return boosted + (signs - boosted).detach()
 
 
-def booster_loss(ap: Tensor, raw_ap: Tensor, valid: Tensor, boost_weight: float) -> Tensor:
+def booster_loss(
+    ap: Tensor,
+    raw_ap: Tensor,
+    valid: Tensor,
+    boost_weight: float,
+    fastap_weight: float = 1.0,
+    queries: Tensor | None = None,
+) -> Tensor:
     """Mean over the valid queries of 1 - AP plus the weighted boost loss (equations 7 to 9).
 
     The boost loss, max(0, AP_raw / AP_boosted - 1), asks every descriptor to become no worse than
@@ -107,7 +114,48 @@ def booster_loss(ap: Tensor, raw_ap: Tensor, valid: Tensor, boost_weight: float)
         raw_ap: (...) with the descriptors that went in.
         valid: (...) bool, which queries have a positive.
         boost_weight: 10 in the paper.
+        fastap_weight: 1 in the paper.
+        queries: what to divide the sum by; the valid queries of all processes, where there are
+            more. By default the valid ones here.
     """
-    ap, raw_ap = ap[valid], raw_ap[valid]
     boost = (raw_ap / ap.clamp_min(1e-3) - 1).clamp_min(0)
-    return (1 - ap).mean() + boost_weight * boost.mean()
+    losses = fastap_weight * (1 - ap) + boost_weight * boost
+    queries = valid.sum() if queries is None else queries
+    return torch.where(valid, losses, 0.0).sum() / queries.clamp_min(1)
+
+
+def matching_reward(
+    distances: Tensor,
+    largest: float,
+    positive: Tensor,
+    negative: Tensor,
+    padding: Tensor,
+    temperature: float,
+    wrong_weight: float,
+) -> Tensor:
+    """The expected reward of matching mutual nearest neighbours, after DISK (Tyszkiewicz et al.,
+    NeurIPS 2020).
+
+    A feature picks its match in the other image with a probability that falls with the distance; a
+    match is made where two pick each other. A right one is rewarded with 1 and a wrong one
+    punished, so what is learnt is what matching does, the competitors of a match included.
+
+    Args:
+        distances: (B, M, N).
+        largest: the largest distance there can be; distances are taken in quarters of it.
+        positive, negative: (B, M, N) bool, which matches are right and wrong; others do not count.
+        padding: (2, B, N) bool, which features of the two images are none.
+        temperature: how sharply the probability falls.
+        wrong_weight: what a wrong match costs.
+
+    Returns:
+        (B,) reward divided by the number of features of the first image that have a positive: 1 for
+        a pair matched perfectly. 0 for a pair without positives.
+    """
+    logits = distances * (-temperature * 4 / largest)
+    absent = padding[0].unsqueeze(-1) | padding[1].unsqueeze(-2)
+    # The lowest finite number: a row of nothing but padding stays finite.
+    logits = logits.masked_fill(absent, torch.finfo(logits.dtype).min)
+    picked = torch.softmax(logits, dim=-1) * torch.softmax(logits, dim=-2)
+    right, wrong = ((picked * which).sum((-2, -1)) for which in (positive, negative))
+    return (right - wrong_weight * wrong) / positive.any(-1).sum(-1).clamp_min(1)

@@ -1,99 +1,202 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run is made of."""
+"""What a training run is made of; ``config/training.yaml`` explains it too."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ..photos import ViewDistribution
+import yaml
+
+from .configuration import read_fields
+from .datasets.opening import KINDS
+from .datasets.specification import PairSourceSpecification, specification_from
+
+CHOICES = {
+    "loss": ("fastap", "reward"),
+    "optimizer": ("adamw", "adam", "sgd"),
+    "decay": ("cosine", "linear", "none"),
+    "precision": ("fp32", "bf16", "fp16"),
+}
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One training run on photographs; the command line has an option for every field.
+    """One training run; the command line has an option for every field.
 
     Raises:
         ValueError: a value is out of range; the message names it.
     """
 
     model: str = field(metadata={"help": "configuration in models.yaml to train, as SIFT+Boost-F"})
-    photos: str = field(metadata={"help": "folder of photographs, searched with its subfolders"})
-    output: str = field(metadata={"help": "folder of the run: weights, log and settings"})
-    cache: str = field(
-        default="", metadata={"help": "folder of extracted views; by default OUTPUT/cache"}
-    )
-    start: str = field(
-        default="identity",
+    data: tuple[PairSourceSpecification, ...] = field(
         metadata={
-            "help": "where to start: identity (near it), random, or the weights of a file or model"
-        },
+            "help": "sources of image pairs, mixed by weight: KIND:PATH[,option=value...], where "
+            f"KIND is {', '.join(KINDS)}"
+        }
     )
-    descriptor_transform: str = field(
-        default="", metadata={"help": "none or rootsift; by default what models.yaml says"}
+    output: str = field(metadata={"help": "folder of the run: weights, checkpoint, log, settings"})
+    models: str = _option(
+        "", "table of models of your own; by default what FEATURE_BOOSTER_MODELS names"
     )
-    steps: int = field(
-        default=20000, metadata={"help": "optimizer steps; 0 writes what it starts from"}
+    cache: str = _option("", "folder for features extracted once; by default OUTPUT/cache")
+    resume: bool = _option(False, "continue the run in OUTPUT where it ended")
+    start: str = _option(
+        "identity",
+        "where to start: identity (near it), random, or the weights of a file or model",
     )
-    batch: int = field(default=16, metadata={"help": "image pairs of a step"})
-    features: int = field(
-        default=512, metadata={"help": "features of an image, drawn from those of its view"}
+    descriptor_transform: str = _option("", "none or rootsift; by default what models.yaml says")
+    keypoint_encoder: bool = _option(True, "whether the keypoints' geometry is boosted with")
+    cross_boosting: bool = _option(True, "whether the features of an image boost one another")
+    multi_head_attention: bool = _option(False, "multi-head attention, in place of attention-free")
+    dropout: float = _option(0.0, "probability of dropping an element while training")
+    epochs: float = _option(50.0, "how often to go through the data; steps comes before it")
+    steps: int | None = _option(None, "optimizer steps; 0 writes what it starts from")
+    batch: int = _option(16, "image pairs of a step, over all processes")
+    features: int = _option(512, "features of an image, drawn from those it has")
+    loss: str = _option(
+        "fastap", "fastap (the paper's, with the boost loss) or reward (matching's)"
     )
-    views: int = field(default=10, metadata={"help": "warped views extracted of each photograph"})
-    view_features: int = field(default=768, metadata={"help": "features kept of a view"})
-    lr: float = field(default=1e-3, metadata={"help": "learning rate of AdamW at its peak"})
-    warmup: int = field(default=500, metadata={"help": "steps of linear warm-up"})
-    weight_decay: float = field(default=0.0, metadata={"help": "weight decay of AdamW"})
-    clip: float = field(default=1.0, metadata={"help": "largest norm of the gradient"})
-    boost_weight: float = field(default=10.0, metadata={"help": "weight of the boost loss"})
-    bins: int = field(
-        default=10, metadata={"help": "bins of FastAP's histogram; more rank more finely"}
+    fastap_weight: float | None = _option(None, "weight of 1 - AP; by default 1 for fastap, else 0")
+    boost_weight: float | None = _option(
+        None, "weight of the boost loss; by default 10 for fastap, else 0"
     )
-    precision: str = field(
-        default="fp32", metadata={"help": "of the network while training: fp32 or bf16"}
+    reward_weight: float | None = _option(
+        None, "weight of the matching reward; by default 1 for reward, else 0"
     )
-    holdout: int = field(
-        default=10, metadata={"help": "every n-th photograph is kept from training, to validate on"}
+    bins: int = _option(10, "bins of FastAP's histogram; more rank more finely")
+    temperature: float = _option(20.0, "sharpness of the matching reward")
+    wrong_weight: float = _option(0.25, "what a wrong match costs in the matching reward")
+    optimizer: str = _option("adamw", "adamw, adam or sgd (momentum 0.9)")
+    lr: float = _option(1e-3, "learning rate at its peak")
+    warmup: int = _option(500, "steps of linear warm-up")
+    decay: str = _option("cosine", "of the learning rate after it: cosine, linear or none")
+    final_lr: float = _option(0.0, "learning rate at the last step, as a share of the peak's")
+    weight_decay: float = _option(0.0, "weight decay")
+    clip: float = _option(1.0, "largest norm of the gradient")
+    ema: float = _option(
+        0.0, "decay of the weights' moving average, which is then what is saved; 0: none"
     )
-    validate_every: int = field(
-        default=2000, metadata={"help": "steps between validations and saved weights"}
-    )
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:N"})
-    threads: int = field(default=0, metadata={"help": "CPU threads; 0 for all cores"})
-    seed: int = field(
-        default=0,
-        metadata={"help": "of the pairs drawn and of fresh weights; views have their own"},
-    )
+    precision: str = _option("fp32", "of the network while training: fp32, bf16, or fp16 on CUDA")
+    validate_every: int = _option(2000, "steps between validations, saved weights and checkpoints")
+    log_every: int = _option(50, "steps between lines of the log")
+    device: str = _option("auto", "auto, cpu, cuda or cuda:N")
+    threads: int = _option(0, "CPU threads, and processes that extract; 0 for all cores")
+    workers: int = _option(0, "processes that draw pairs ahead; for features extracted in training")
+    seed: int = _option(0, "of the pairs drawn and of fresh weights; views have their own")
 
     def __post_init__(self) -> None:
+        self._require("data", len(self.data) > 0, "at least one source")
         for lowest, names in (
-            (0, "steps warmup weight_decay boost_weight threads seed"),
-            (1, "batch features view_features validate_every bins"),
-            (2, "views holdout"),
+            (0, "epochs steps warmup weight_decay threads workers seed wrong_weight"),
+            (0, "fastap_weight boost_weight reward_weight"),
+            (1, "batch features validate_every log_every bins"),
         ):
             for name in names.split():
-                self._require(name, getattr(self, name) >= lowest, f"at least {lowest}")
-        for name in ("lr", "clip"):
-            self._require(name, getattr(self, name) > 0, "above 0")
-        self._require("precision", self.precision in ("fp32", "bf16"), "fp32 or bf16")
+                value = getattr(self, name)
+                self._require(name, value is None or value >= lowest, f"at least {lowest}")
+        for name in ("lr", "clip", "temperature"):
+            self._require(name, 0 < getattr(self, name) < math.inf, "above 0")
+        for name in ("dropout", "ema"):
+            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+        self._require("final_lr", 0 <= self.final_lr <= 1, "in [0, 1]")
+        for name, choices in CHOICES.items():
+            self._require(name, getattr(self, name) in choices, " or ".join(choices))
+        if not any(self.loss_weights):
+            raise ValueError("fastap_weight, boost_weight and reward_weight are all 0")
+
+    @property
+    def loss_weights(self) -> tuple[float, float, float]:
+        """Of 1 - AP, of the boost loss and of the matching reward."""
+        defaults = (1.0, 10.0, 0.0) if self.loss == "fastap" else (0.0, 0.0, 1.0)
+        given = self.fastap_weight, self.boost_weight, self.reward_weight
+        return tuple(
+            default if weight is None else weight
+            for weight, default in zip(given, defaults, strict=True)
+        )
+
+    def total_steps(self, pairs: int) -> int:
+        """Steps of the run, with so many pairs in an epoch."""
+        return math.ceil(self.epochs * pairs / self.batch) if self.steps is None else self.steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as YAML has it."""
+        entry = {option.name: getattr(self, option.name) for option in dataclasses.fields(self)}
+        return {**entry, "data": [source.to_dict() for source in self.data]}
+
+    def save(self, path: Path) -> None:
+        """Writes the file that :func:`settings_from` takes back; it starts a run, never resumes."""
+        entry = self.to_dict()
+        del entry["resume"]
+        path.write_text(yaml.safe_dump(entry, sort_keys=False))
 
     def command(self) -> str:
-        """The command line of this run, with PHOTOS and RUN for its folders."""
-        words = ["feature-booster train --photos PHOTOS --output RUN"]
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if option.name not in ("photos", "output", "cache") and value != option.default:
-                # Of weights to start from, the folder means nothing elsewhere.
-                text = Path(value).name if option.name == "start" else value
-                words.append(f"--{option.name.replace('_', '-')} {text}")
-        return " ".join(words)
+        """The command line of this run, folders without their paths."""
+        words = ["feature-booster train"]
+        for option in dataclasses.fields(self):
+            value, dashed = getattr(self, option.name), option.name.replace("_", "-")
+            if option.name in ("output", "cache", "resume") or value == option.default:
+                continue
+            if option.name == "data":
+                words.append(f"--data {' '.join(str(s.without_folders()) for s in value)}")
+            elif isinstance(value, bool):
+                words.append(f"--{dashed}" if value else f"--no-{dashed}")
+            else:
+                # Of files, the folder means nothing elsewhere.
+                short = Path(value).name if option.name in ("start", "models") else value
+                words.append(f"--{dashed} {short}")
+        return " ".join([*words, "--output RUN"])
 
     def _require(self, name: str, valid: bool, expected: str) -> None:
         if not valid:
             raise ValueError(f"{name} must be {expected}, not {getattr(self, name)!r}")
 
-    @property
-    def distribution(self) -> ViewDistribution:
-        """How the views differ."""
-        return ViewDistribution()
+
+def settings_from(
+    path: str | Path | None, overrides: Mapping[str, Any] | None = None
+) -> TrainingSettings:
+    """The settings of a YAML file, with some of them overridden.
+
+    Args:
+        path: of the file, or None for the defaults.
+        overrides: values by field, which may be text as a command line has it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a key is not known, one that has no default is missing, or a value is wrong.
+    """
+    values = {**(_read_yaml(Path(path)) if path is not None else {}), **(overrides or {})}
+    what = "settings" if path is None else str(path)
+    for name in ("model", "data", "output"):
+        if name not in values:
+            raise ValueError(
+                f"{what}: {name} is missing; give it as --{name}, or in a file of settings"
+            )
+    sources = values["data"]
+    if isinstance(sources, (str, Mapping)):
+        sources = [sources]
+    if not isinstance(sources, (list, tuple)):
+        raise ValueError(f"{what}: data must be a list of sources, not {sources!r}")
+    read = {**values, "data": tuple(specification_from(source, KINDS) for source in sources)}
+    return TrainingSettings(**read_fields(TrainingSettings, read, what))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration file at {path}")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: must map settings to their values")
+    return values

@@ -4,238 +4,285 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import functools
 import logging
 import math
 import time
-from collections.abc import Iterator
-from datetime import datetime, timezone
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from ..booster import Booster, FeatureBooster, load_models, read_metadata, save_checkpoint
-from ..booster.booster import resolve_device
-from ..booster.descriptors import network_input
-from ..evaluation.metrics import MatchingScore
-from ..evaluation.warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
-from ..features import create_extractor
-from ..photos import find_photos, split_photos
+from ..booster import FeatureBooster, save_checkpoint
 from .datasets.batches import PairBatch
-from .datasets.mixture import pair_batches
-from .datasets.photo_views import PhotoViews, ViewSettings, default_workers
+from .datasets.mixture import PairMixture, StepPairs, open_mixture, source_names, step_loader
+from .datasets.opening import open_validation
+from .distributed import Processes, join_processes
 from .initialization import start_from_checkpoint, start_near_identity
-from .losses import (
-    booster_loss,
-    descriptor_distances,
-    fast_ap,
-    straight_through_signs,
+from .interruption import StopRequest
+from .objective import Measures, label_counts, training_objective
+from .optimization import (
+    AveragedWeights,
+    learning_rate_factor,
+    make_optimizer,
+    make_scaler,
+    set_learning_rate,
 )
+from .origin import origin
+from .preparation import collate_step, opening_context, trained_config
+from .run_log import RunLog
+from .run_state import load_run, save_run
 from .settings import TrainingSettings
+from .validation import Validator
 
 logger = logging.getLogger(__name__)
 
-VALIDATION_PHOTOS = 40
-VALIDATION_FEATURES = 1024
-
 
 def train(settings: TrainingSettings) -> Path:
-    """Trains a booster on pairs of warped photographs.
+    """Trains a booster; under ``torchrun``, together with the other processes.
 
-    Writes ``OUTPUT/MODEL.safetensors`` at the start and at every validation, the settings as JSON,
-    and a line a validation to ``OUTPUT/log.jsonl``.
+    Writes into OUTPUT ``settings.yaml``; ``MODEL.safetensors``, the newest weights, and
+    ``MODEL.best.safetensors``, the best (:meth:`.Validation.standing`), at every validation; with
+    them the checkpoint ``run.pt``; and ``log.jsonl``.
 
     Returns:
-        The path of the weights.
+        The path of the newest weights.
 
     Raises:
-        FileNotFoundError: no photographs there.
-        ValueError: the model is not in the table, its feature is not one we extract, or a setting
-            is wrong.
+        FileNotFoundError: data, or a run to resume, are not there.
+        ValueError: the model is not in the table, its feature is not one we extract, data or
+            settings cannot be used, or the loss is no longer finite.
+        KeyboardInterrupt: on Ctrl-C, when the step is done and the checkpoint written.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    device = resolve_device(settings.device)
-    network = _network(settings)
-    output = Path(settings.output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "settings.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
-    training, held_out = split_photos(find_photos(settings.photos), settings.holdout)
-    store = PhotoViews.open(
-        training,
-        ViewSettings(
-            detector=network.config.detector,
-            views=settings.views,
-            features=settings.view_features,
-            distribution=settings.distribution,
-        ),
-        Path(settings.cache or output / "cache"),
-        settings.threads or default_workers(),
-    )
-    validation = warped_pairs(
-        held_out[:VALIDATION_PHOTOS], create_extractor(network.config.detector, VALIDATION_FEATURES)
-    )
-    raw_score = evaluate_warped_pairs(validation)
-    logger.info("raw: %s", raw_score)
-    batches = pair_batches(
-        store,
-        settings.batch,
-        settings.features,
-        network.config.keypoint_dim,
-        settings.seed,
-        device,
-    )
-    _start(network, settings, batches)
-    network.to(device).train()
-    weights = output / f"{network.config.name}.safetensors"
-    started = time.monotonic()
-
-    def record(step: int, loss: float | None) -> None:
-        score, elapsed = _validate(network, validation), time.monotonic() - started
-        _log(output, step, elapsed, loss, raw_score, score)
-        metadata = _metadata(settings, len(store), step, elapsed, raw_score, score)
-        save_checkpoint(network, weights, metadata, torch.float16)
-
-    record(0, None)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, settings)
-    )
-    progress = tqdm(range(1, settings.steps + 1), "train", mininterval=2.0)
-    for step in progress:
-        loss, ap, raw_ap = training_step(network, next(batches), settings)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-        optimizer.step()
-        schedule.step()
-        if step % 20 == 0:
-            progress.set_postfix(loss=f"{loss.item():.3f}", ap=f"{ap:.3f}", raw=f"{raw_ap:.3f}")
-        if step % settings.validate_every == 0 or step == settings.steps:
-            record(step, loss.item())
-    return weights
+    with join_processes(settings.device) as processes:
+        return _Run(settings, processes).train()
 
 
-def training_step(
-    network: FeatureBooster, batch: PairBatch, settings: TrainingSettings
-) -> tuple[torch.Tensor, float, float]:
-    """The loss of a batch, both directions, with the mean AP of the boosted and of the raw
-    descriptors.
+class _Run:
+    """A run in this process.
+
+    Attributes:
+        step: the last that is done.
     """
-    config = network.config
-    inputs = network_input(batch.descriptors, config)
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-        boosted = network(inputs, batch.keypoints, batch.padding)
-    boosted = boosted.float()
-    if config.binary:
-        boosted = straight_through_signs(boosted)
-    elif config.l2_normalization:
-        boosted = torch.nn.functional.normalize(boosted, dim=-1)
-    distances, largest = descriptor_distances(boosted[0], boosted[1], config.binary)
-    with torch.no_grad():
-        raw_distances, raw_largest = descriptor_distances(
-            *batch.descriptors, config.detector == "orb"
+
+    def __init__(self, settings: TrainingSettings, processes: Processes) -> None:
+        self.settings, self.processes = settings, processes
+        self.config = trained_config(settings)
+        self.output = Path(settings.output)
+        self.weights_path = self.output / f"{self.config.name}.safetensors"
+        self.state_path = self.output / "run.pt"
+        if self.state_path.exists() and not settings.resume:
+            raise ValueError(
+                f"{self.output} holds a run already: continue it with --resume, or choose another "
+                "folder"
+            )
+        saved = load_run(self.state_path, settings) if settings.resume else None
+        self.scaler = make_scaler(settings, processes.device)
+        torch.manual_seed(settings.seed)
+        self.network = FeatureBooster(self.config, settings.dropout)
+        context = opening_context(settings, self.config)
+        self.open_sources = functools.partial(
+            open_mixture, settings.data, context, settings.seed, settings.features
         )
-    losses, aps, raw_aps = [], [], []
-    for back in (False, True):
-        positive, negative, d, raw_d = (
-            t.transpose(-1, -2) if back else t
-            for t in (batch.positive, batch.negative, distances, raw_distances)
+        self.names = source_names(settings.data)
+        with processes.first_goes_first():
+            if processes.is_first:
+                self.output.mkdir(parents=True, exist_ok=True)
+                settings.save(self.output / "settings.yaml")
+            self.mixture: PairMixture = self.open_sources()
+        self.steps = settings.total_steps(len(self.mixture))
+        if processes.is_first:
+            opened = [open_validation(source, context) for source in settings.data]
+            pairs = {n: v for n, v in zip(self.names, opened, strict=True) if v is not None}
+            self.validator = Validator(pairs, processes.device)
+        self.step, self.seconds, self.best = 0, 0.0, -math.inf
+        self.skipped = np.zeros(len(self.names), np.int64)
+        if saved is None:
+            self._start()
+        else:
+            self.network.load_state_dict(saved["network"])
+        self.network.to(processes.device).train()
+        processes.copy_from_first(self.network)
+        self.optimizer = make_optimizer(self.network, settings)
+        self.average = AveragedWeights(self.network, settings.ema) if settings.ema else None
+        if saved is not None:
+            self._restore(saved)
+        self.started = time.monotonic() - self.seconds
+
+    def train(self) -> Path:
+        """Trains to the last step."""
+        log = RunLog(self.output, self.step) if self.processes.is_first else None
+        try:
+            if self.step == 0 and log is not None:
+                self._record(log)
+            self._loop(log)
+        finally:
+            if log is not None:
+                log.close()
+        if log is not None and self.skipped.any():
+            logger.info("draws that came to nothing: %s", self._by_source(self.skipped))
+        return self.weights_path
+
+    def _loop(self, log: RunLog | None) -> None:
+        settings, processes = self.settings, self.processes
+        loader = step_loader(
+            self.open_sources if settings.workers else lambda: self.mixture,
+            range(self.step + 1, self.steps + 1),
+            processes.items(settings.batch),
+            settings.workers,
         )
-        ap = fast_ap(d, positive, negative, largest, settings.bins)
-        with torch.no_grad():
-            raw_ap = fast_ap(raw_d, positive, negative, raw_largest, settings.bins)
-        valid = positive.any(-1)
-        losses.append(booster_loss(ap, raw_ap, valid, settings.boost_weight))
-        aps.append(ap[valid].mean().item())
-        raw_aps.append(raw_ap[valid].mean().item())
-    return (losses[0] + losses[1]) / 2, sum(aps) / 2, sum(raw_aps) / 2
-
-
-def learning_rate_factor(step: int, settings: TrainingSettings) -> float:
-    """Linear warm-up to 1, then half a cosine down to 0 at the last step."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def _network(settings: TrainingSettings) -> FeatureBooster:
-    models = load_models()
-    if settings.model not in models:
-        raise ValueError(
-            f"no model is called {settings.model!r} in models.yaml; there are {', '.join(models)}"
+        progress = tqdm(
+            loader,
+            "train",
+            total=self.steps,
+            initial=self.step,
+            mininterval=2.0,
+            disable=not processes.is_first,
         )
-    config = models[settings.model]
-    if settings.descriptor_transform:
-        config = dataclasses.replace(config, descriptor_transform=settings.descriptor_transform)
-    return FeatureBooster(config)
+        # Loss, AP and raw AP, and the draws of each source that came to nothing: this process's
+        # share, since the last line of the log.
+        totals, since = torch.zeros(3, dtype=torch.float64, device=processes.device), self.step
+        skipped = np.zeros(len(self.names), np.int64)
+        with StopRequest() as stop:
+            for pairs in progress:
+                measures, stopping = self._step(pairs, stop.asked)
+                totals += torch.stack([measures.loss.detach(), measures.ap, measures.raw_ap])
+                skipped += pairs.skipped
+                validating = self.step % settings.validate_every == 0 or self.step == self.steps
+                if validating or stopping or self.step % settings.log_every == 0:
+                    line = self._log_line(totals, skipped, self.step - since)
+                    totals.zero_()
+                    skipped[:], since = 0, self.step
+                    if log is not None:
+                        log.write(line)
+                        progress.set_postfix({k: line[k] for k in ("loss", "ap", "raw_ap")})
+                        if validating:
+                            self._record(log)
+                if stopping:
+                    self._stop()
 
+    def _step(self, pairs: StepPairs, stop_asked: bool) -> tuple[Measures, bool]:
+        """One optimizer step; whether a process was asked to stop after it."""
+        settings, processes = self.settings, self.processes
+        step = self.step + 1
+        if settings.dropout:
+            # From the step alone, so that a resumed run drops the same.
+            seed = np.random.SeedSequence([settings.seed, step, processes.rank])
+            torch.manual_seed(int(seed.generate_state(1)[0]))
+        batch = collate_step(pairs, step, settings, self.config, processes.device)
+        counts = label_counts(batch)
+        if processes.count > 1:
+            counts = processes.sum(torch.cat([counts, counts.new_tensor([float(stop_asked)])]))
+            stop_asked = bool(counts[3] > 0)
+        measures = training_objective(self.network, batch, settings, counts)
+        rate = settings.lr * learning_rate_factor(self.step, self.steps, settings)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(measures.loss).backward()
+        processes.sum_gradients(self.network)
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step = step
+        if self.average is not None:
+            self.average.update(self.network, step)
+        return measures, stop_asked
 
-def _start(
-    network: FeatureBooster, settings: TrainingSettings, batches: Iterator[PairBatch]
-) -> None:
-    if settings.start == "identity":
-        start_near_identity(network)
-    elif settings.start != "random":
-        fresh = start_from_checkpoint(network, settings.start, batches)
-        logger.info("started from %s; new: %s", settings.start, ", ".join(fresh) or "nothing")
+    def _log_line(self, totals: Tensor, skipped: np.ndarray, steps: int) -> dict:
+        """Means since the last line, over all processes."""
+        counted = torch.from_numpy(skipped).to(totals)
+        summed = self.processes.sum(torch.cat([totals, counted])).cpu().numpy()
+        loss, ap, raw_ap = (summed[:3] / steps).tolist()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is no longer finite at step {self.step}: lower lr, or take precision "
+                "fp32; --resume continues from the last checkpoint if the settings are the same"
+            )
+        self.skipped += summed[3:].astype(np.int64)
+        return {
+            "step": self.step,
+            "seconds": round(time.monotonic() - self.started),
+            "loss": round(loss, 6),
+            "ap": round(ap, 4),
+            "raw_ap": round(raw_ap, 4),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "skipped": self._by_source(summed[3:]),
+        }
 
+    def _record(self, log: RunLog) -> None:
+        """Validates, and writes weights and checkpoint."""
+        weights = self._weights()
+        validation = self.validator(self.config, weights)
+        log.write({"step": self.step, "validation": validation.summary()}, show=True)
+        network = FeatureBooster(self.config)
+        network.load_state_dict(weights)
+        seconds = time.monotonic() - self.started
+        metadata = origin(self.settings, self.mixture, self.step, seconds, validation)
+        save_checkpoint(network, self.weights_path, metadata, torch.float16)
+        standing = validation.standing()
+        if standing is not None and standing > self.best:
+            self.best = standing
+            best = self.weights_path.with_name(f"{self.config.name}.best.safetensors")
+            save_checkpoint(network, best, metadata, torch.float16)
+        self._save()
 
-def _validate(network: FeatureBooster, validation: list[WarpedPair]) -> MatchingScore:
-    copy = FeatureBooster(network.config)
-    copy.load_state_dict(network.state_dict())
-    return evaluate_warped_pairs(validation, Booster(copy, device="cpu"))
+    def _stop(self) -> None:
+        if self.processes.is_first:
+            self._save()
+            logger.info(
+                "stopped after step %d; continue with: feature-booster train --config %s --resume",
+                self.step,
+                self.output / "settings.yaml",
+            )
+        raise KeyboardInterrupt
 
+    def _start(self) -> None:
+        settings = self.settings
+        if settings.start == "identity":
+            start_near_identity(self.network)
+        elif settings.start != "random":
+            fresh = start_from_checkpoint(self.network, settings.start, self._first_batches())
+            if self.processes.is_first:
+                logger.info("started from %s; new: %s", settings.start, ", ".join(fresh) or "none")
 
-def _log(
-    output: Path,
-    step: int,
-    seconds: float,
-    loss: float | None,
-    raw: MatchingScore,
-    score: MatchingScore,
-) -> None:
-    entry = {
-        "step": step,
-        "seconds": round(seconds),
-        "loss": None if loss is None else round(loss, 4),
-        "correct": round(score.correct, 1),
-        "correct_ratio": round(score.correct / raw.correct, 4),
-        "accuracy": round(score.accuracy, 4),
-        "accuracy_raw": round(raw.accuracy, 4),
-    }
-    with (output / "log.jsonl").open("a") as log:
-        log.write(json.dumps(entry) + "\n")
-    tqdm.write(json.dumps(entry))
+    def _first_batches(self) -> Iterator[PairBatch]:
+        """Whole batches, whatever the number of processes."""
+        steps = range(1, self.steps + 100)
+        for step in steps:
+            pairs = self.mixture.draw_step(step, range(self.settings.batch))
+            yield collate_step(pairs, step, self.settings, self.config, torch.device("cpu"))
 
+    def _weights(self) -> Mapping[str, Tensor]:
+        return self.network.state_dict() if self.average is None else self.average.weights
 
-def _metadata(
-    settings: TrainingSettings,
-    photos: int,
-    step: int,
-    seconds: float,
-    raw: MatchingScore,
-    score: MatchingScore,
-) -> dict[str, str]:
-    """What the header of a weights file says of its origin."""
-    before = {}
-    if settings.start not in ("identity", "random"):
-        origin = read_metadata(settings.start)
-        before = {key: origin[key] for key in ("training", "pairs", "before") if key in origin}
-    return {
-        "training": settings.command(),
-        "before": json.dumps(before),
-        "data": f"{photos} photographs, {settings.views} warped views each, any two paired",
-        "pairs": str(step * settings.batch),
-        "seconds": str(round(seconds)),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "validation": json.dumps(
-            {"raw": dataclasses.asdict(raw), "boosted": dataclasses.asdict(score)}
-        ),
-    }
+    def _save(self) -> None:
+        self.seconds = time.monotonic() - self.started
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "skipped": self.skipped.tolist(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": None if self.average is None else self.average.weights,
+        }
+        save_run(self.state_path, self.settings, state)
+
+    def _restore(self, saved: dict) -> None:
+        self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
+        self.skipped += np.array(saved["skipped"], np.int64)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        if self.average is not None:
+            for name, tensor in saved["average"].items():
+                self.average.weights[name].copy_(tensor)
+
+    def _by_source(self, counts: np.ndarray) -> dict[str, int]:
+        return {name: int(n) for name, n in zip(self.names, counts, strict=True)}

@@ -91,9 +91,7 @@ def collate(
     )
 
 
-def keypoint_geometry(
-    features: Features, shape: tuple[int, int], keypoint_dim: int
-) -> np.ndarray:
+def keypoint_geometry(features: Features, shape: tuple[int, int], keypoint_dim: int) -> np.ndarray:
     """(N, K) float32 geometry, normalised by the image's size as the network takes it."""
     geometry = normalize_keypoints(features, shape)
     if keypoint_dim == 3:

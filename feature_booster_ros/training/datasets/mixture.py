@@ -1,41 +1,211 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of pairs of which every one has a random generator of its own."""
+"""Sources mixed by weight, every pair drawn with a random generator of its own.
+
+So a pair depends on the seed, the step and its place in the batch alone, and neither on the pairs
+before it nor on the process that draws it: an interrupted run goes on with the pairs that it would
+have had, and any number of processes share the pairs of one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
+import logging
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
-from .batches import PairBatch, collate
+from .batches import POSITIVE_RADIUS
 from .feature_pair import FeaturePair, PairSource
+from .opening import open_training
+from .specification import OpeningContext, PairSourceSpecification
+
+logger = logging.getLogger(__name__)
 
 MOST_DRAWS = 100
 """Draws in a row that may come to nothing."""
+CHUNK = 64
+"""Features whose correspondences are looked for at a time."""
 
 
-def pair_batches(
-    source: PairSource,
-    batch: int,
-    features: int,
-    keypoint_dim: int,
+@dataclass(frozen=True, eq=False)
+class StepPairs:
+    """A process's pairs of a step, and the draws of each source, (S,), that came to nothing."""
+
+    pairs: list[FeaturePair]
+    skipped: np.ndarray
+
+
+class PairMixture:
+    """Pairs of several sources.
+
+    Args:
+        sources: what to draw from.
+        names: of the sources, for messages.
+        weights: of the sources, above 0.
+        seed: of the draws.
+        features: features of an image; of more, this many are drawn at random.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PairSource],
+        names: Sequence[str],
+        weights: Sequence[float],
+        seed: int,
+        features: int,
+    ) -> None:
+        self.sources = sources
+        self.names = names
+        self._shares = np.asarray(weights, float) / np.sum(weights)
+        self._seed = seed
+        self._features = features
+        self._warned: set[int] = set()
+
+    def __len__(self) -> int:
+        """Pairs that make an epoch."""
+        return sum(map(len, self.sources))
+
+    def draw_step(self, step: int, items: Iterable[int]) -> StepPairs:
+        """The pairs at some places of a step's batch.
+
+        A draw that comes to nothing, or to a pair without correspondences, is counted and repeated.
+
+        Raises:
+            ValueError: none of many draws in a row gave a pair; names the source.
+        """
+        skipped = np.zeros(len(self.sources), np.int64)
+        pairs = []
+        for item in items:
+            rng = np.random.default_rng([self._seed, step, item])
+            chosen = int(rng.choice(len(self.sources), p=self._shares))
+            pair, draws = self._draw(chosen, rng)
+            skipped[chosen] += draws
+            pairs.append(pair)
+        return StepPairs(pairs, skipped)
+
+    def _draw(self, chosen: int, rng: np.random.Generator) -> tuple[FeaturePair, int]:
+        broken: Exception | None = None
+        for draws in range(MOST_DRAWS):
+            try:
+                pair = self.sources[chosen].draw(rng)
+            except (OSError, ValueError, cv2.error) as error:
+                pair, broken = None, error
+                self._warn(chosen, error)
+            if pair is not None:
+                pair = thin(pair, self._features, rng)
+                if has_correspondence(pair):
+                    return pair, draws
+        raise ValueError(
+            f"{self.names[chosen]}: none of {MOST_DRAWS} pairs in a row can be used"
+            + (f": {broken}" if broken else "; they are empty or have no correspondences")
+        ) from broken
+
+    def _warn(self, chosen: int, error: Exception) -> None:
+        if chosen not in self._warned:
+            self._warned.add(chosen)
+            logger.warning(
+                "%s: a pair is broken: %s; others are counted", self.names[chosen], error
+            )
+
+
+def thin(pair: FeaturePair, features: int, rng: np.random.Generator) -> FeaturePair:
+    """A pair with at most so many features of each image, drawn at random."""
+    kept = [rng.permutation(len(whole))[:features] for whole in pair.features]
+    first, second = (whole.select(k) for whole, k in zip(pair.features, kept, strict=True))
+    seen_at = pair.seen_at[0][kept[0]], pair.seen_at[1][kept[1]]
+    return FeaturePair((first, second), pair.shapes, seen_at)
+
+
+def has_correspondence(pair: FeaturePair) -> bool:
+    """Whether any two features are a positive, as :func:`.batches.label_pairs` defines it."""
+    first, second = (side.keypoints for side in pair.features)
+    for start in range(0, len(first), CHUNK):  # mostly the first has one
+        rows = slice(start, start + CHUNK)
+        in_second = np.abs(pair.seen_at[0][rows, None] - second).max(-1)
+        in_first = np.abs(first[rows, None] - pair.seen_at[1]).max(-1)
+        if ((in_second <= POSITIVE_RADIUS) & (in_first <= POSITIVE_RADIUS)).any():
+            return True
+    return False
+
+
+def open_mixture(
+    specifications: Sequence[PairSourceSpecification],
+    context: OpeningContext,
     seed: int,
-    device: torch.device,
-) -> Iterator[PairBatch]:
-    """Endless batches; pair i of step s is drawn with the generator of [seed, s, i]."""
-    for step in count(1):
-        generators = [np.random.default_rng([seed, step, item]) for item in range(batch)]
-        pairs = [draw_pair(source, rng) for rng in generators]
-        yield collate(pairs, features, keypoint_dim, np.random.default_rng([seed, step]), device)
+    features: int,
+) -> PairMixture:
+    """The sources that a run names, opened; errors as :func:`.opening.open_training`."""
+    return PairMixture(
+        [open_training(specification, context) for specification in specifications],
+        source_names(specifications),
+        [specification.weight for specification in specifications],
+        seed,
+        features,
+    )
 
 
-def draw_pair(source: PairSource, rng: np.random.Generator) -> FeaturePair:
-    """The first draw that comes to something; ValueError if none of 100 does."""
-    for _ in range(MOST_DRAWS):
-        pair = source.draw(rng)
-        if pair is not None:
-            return pair
-    raise ValueError(f"none of {MOST_DRAWS} draws in a row gave a pair")
+def source_names(specifications: Sequence[PairSourceSpecification]) -> list[str]:
+    """A short name of each source, and no two alike."""
+    labels = [specification.label for specification in specifications]
+    return [
+        label if labels.count(label) == 1 else f"{label}#{number}"
+        for number, label in enumerate(labels, 1)
+    ]
+
+
+class _StepDataset(Dataset):
+    """The pairs of every step, by its number; a worker process opens the sources for itself."""
+
+    def __init__(self, open_sources: Callable[[], PairMixture], items: range) -> None:
+        self._open = open_sources
+        self._items = items
+        self._mixture: PairMixture | None = None
+
+    def __getitem__(self, step: int) -> StepPairs:
+        if self._mixture is None:
+            self._mixture = self._open()
+        return self._mixture.draw_step(step, self._items)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mixture": None}
+
+
+def step_loader(
+    open_sources: Callable[[], PairMixture], steps: range, items: range, workers: int
+) -> DataLoader:
+    """The :class:`StepPairs` of some steps, in order.
+
+    Args:
+        open_sources: opens the mixture; can be pickled, if there are workers.
+        steps: numbers of the steps.
+        items: places in the batch that this process sees to.
+        workers: processes that draw ahead; 0 draws in this one.
+    """
+    return DataLoader(
+        _StepDataset(open_sources, items),
+        sampler=steps,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_quiet_worker,
+        # Spawned and not forked: a fork of a process whose OpenCV has threads may hang.
+        multiprocessing_context="spawn" if workers else None,
+        # The loader would otherwise draw from the generator that dropout uses.
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(pairs: StepPairs) -> StepPairs:
+    return pairs
+
+
+def _quiet_worker(_: int) -> None:
+    cv2.setNumThreads(1)
+    # Ctrl-C reaches every process of the terminal; the trainer ends the workers when it is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,127 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a step of training makes smaller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..booster import FeatureBooster
+from ..booster.descriptors import network_input
+from ..features.extractor import extractor_class
+from .datasets.batches import PairBatch
+from .losses import (
+    booster_loss,
+    descriptor_distances,
+    fast_ap,
+    matching_reward,
+    straight_through_signs,
+)
+from .settings import TrainingSettings
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Of a process's pairs, its share of the batch's: the shares of all processes sum up to the
+    batch's.
+
+    Attributes:
+        loss: both directions, with its gradient.
+        ap: mean average precision of the boosted descriptors.
+        raw_ap: of the descriptors that went in.
+    """
+
+    loss: Tensor
+    ap: Tensor
+    raw_ap: Tensor
+
+
+def label_counts(batch: PairBatch) -> Tensor:
+    """What the loss is divided by, (3,): features of the first and of the second images that have a
+    positive, and pairs that do.
+    """
+    return torch.stack(
+        [
+            batch.positive.any(-1).sum(),
+            batch.positive.any(-2).sum(),
+            batch.positive.flatten(1).any(-1).sum(),
+        ]
+    ).float()
+
+
+def training_objective(
+    network: FeatureBooster,
+    batch: PairBatch,
+    settings: TrainingSettings,
+    counts: Tensor | None = None,
+) -> Measures:
+    """The loss of some pairs.
+
+    Args:
+        network: in training mode.
+        batch: the pairs of this process.
+        settings: precision and losses.
+        counts: :func:`label_counts` of the whole batch, where other processes have pairs of it.
+    """
+    config = network.config
+    boosted = boost_batch(network, batch, settings.precision)
+    distances, largest = descriptor_distances(boosted[0], boosted[1], config.binary)
+    with torch.no_grad():
+        raw_distances, raw_largest = descriptor_distances(
+            *batch.descriptors, extractor_class(config.detector).is_binary
+        )
+    counts = label_counts(batch) if counts is None else counts
+    fastap_weight, boost_weight, reward_weight = settings.loss_weights
+    loss = boosted.new_zeros(())
+    ap_sum, raw_ap_sum = boosted.new_zeros(()), boosted.new_zeros(())
+    for back in (False, True):
+        positive, negative, d, raw_d = (
+            t.transpose(-1, -2) if back else t
+            for t in (batch.positive, batch.negative, distances, raw_distances)
+        )
+        queries = counts[int(back)].clamp_min(1)
+        valid = positive.any(-1)
+        with torch.no_grad():
+            raw_ap = fast_ap(raw_d, positive, negative, raw_largest, settings.bins)
+        # Without a weight it is only shown.
+        with torch.set_grad_enabled(fastap_weight + boost_weight > 0):
+            ap = fast_ap(d, positive, negative, largest, settings.bins)
+        if ap.requires_grad:
+            loss = loss + 0.5 * booster_loss(
+                ap, raw_ap, valid, boost_weight, fastap_weight, queries
+            )
+        ap_sum = ap_sum + torch.where(valid, ap.detach(), 0.0).sum() / queries / 2
+        raw_ap_sum = raw_ap_sum + torch.where(valid, raw_ap, 0.0).sum() / queries / 2
+    if reward_weight:
+        rewards = matching_reward(
+            distances,
+            largest,
+            batch.positive,
+            batch.negative,
+            batch.padding,
+            settings.temperature,
+            settings.wrong_weight,
+        )
+        # Pairs without positives have wrong matches alone, and are left out as their queries are.
+        counted = batch.positive.flatten(1).any(-1)
+        reward = torch.where(counted, rewards, 0.0).sum() / counts[2].clamp_min(1)
+        loss = loss - reward_weight * reward
+    return Measures(loss, ap_sum, raw_ap_sum)
+
+
+def boost_batch(network: FeatureBooster, batch: PairBatch, precision: str) -> Tensor:
+    """The boosted descriptors, (2, B, N, D) float32: unit rows, or signs that pass gradients on."""
+    config = network.config
+    inputs = network_input(batch.descriptors, config)
+    dtype = _AUTOCAST.get(precision, torch.bfloat16)
+    with torch.autocast(inputs.device.type, dtype, enabled=precision in _AUTOCAST):
+        boosted = network(inputs, batch.keypoints, batch.padding)
+    boosted = boosted.float()
+    if config.binary:
+        return straight_through_signs(boosted)
+    return torch.nn.functional.normalize(boosted, dim=-1) if config.l2_normalization else boosted
