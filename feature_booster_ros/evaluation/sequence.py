@@ -20,7 +20,7 @@ from .cameras import undistorted
 from .images import to_grey
 from .methods import Method
 from .pose_tally import PoseTally
-from .relative_pose import pose_error, recover_pose
+from .relative_pose import VERIFICATION, pose_error, recover_pose
 
 STAGES = ("extract", "boost", "match", "verify")
 
@@ -116,7 +116,7 @@ def _match(
         known = np.isfinite(np.hstack(points)).all(axis=1)
         points = [pixels[known] for pixels in points]
         matrices = [camera.matrix for camera in cameras]
-    geometry = verify(*points, *matrices)
+    geometry = verify(*points, *matrices, **VERIFICATION)
     seconds["match"].append(matched - start)
     seconds["verify"].append(time.perf_counter() - matched)
     error = float("nan")
