@@ -64,7 +64,7 @@ setup(
     extras_require={
         "bags": ["rosbags>=0.9.15"],
         "demo": ["scikit-image>=0.19"],
-        "train": ["tensorboard>=2.9"],
+        "train": ["h5py>=3.6", "pycolmap>=0.6.1", "tensorboard>=2.9"],
         "plots": ["matplotlib>=3.5"],
     },
     entry_points={"console_scripts": ["feature-booster = feature_booster_ros.cli:main"]},

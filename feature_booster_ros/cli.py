@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
 
-from .training.settings import TrainingSettings
+from .evaluation.command_line import add_runs
+from .training.datasets.command_line import add_commands
+from .training.options import add_arguments, settings_from_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,78 +38,45 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_evaluate(commands)
+    add_commands(commands)
+    _add_benchmark_training(commands)
     return parser
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("train", help="train a booster on a folder of photographs")
-    for field in dataclasses.fields(TrainingSettings):
-        required = field.default is dataclasses.MISSING
-        kind = {"int": int, "float": float, "str": str}[field.type]
-        text = field.metadata["help"] + (
-            "" if required or field.default == "" else " (default: %(default)s)"
-        )
-        default = None if required else field.default
-        option = "--" + field.name.replace("_", "-")
-        command.add_argument(option, type=kind, required=required, default=default, help=text)
+    command = commands.add_parser("train", help="train a booster")
+    add_arguments(command)
     command.set_defaults(run=_train)
 
 
 def _train(options: argparse.Namespace) -> None:
     from .training.trainer import train
 
-    names = [field.name for field in dataclasses.fields(TrainingSettings)]
-    train(TrainingSettings(**{name: getattr(options, name) for name in names}))
+    train(settings_from_options(options))
+
+
+def _add_benchmark_training(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "benchmark-training", help="time steps of a run, against a plain loop over its pairs"
+    )
+    add_arguments(command)
+    command.add_argument(
+        "--timed-steps", type=int, default=5, help="steps timed of each way (default: %(default)s)"
+    )
+    command.set_defaults(run=_benchmark_training)
+
+
+def _benchmark_training(options: argparse.Namespace) -> None:
+    from .training.benchmark import benchmark_step
+
+    print(benchmark_step(settings_from_options(options), options.timed_steps))
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("evaluate", help="compare methods on photographs or a sequence")
-    runs = command.add_subparsers(required=True, metavar="RUN")
-    photos = runs.add_parser("photos", help="warped photographs: correct matches and MMA")
-    photos.add_argument("folder", help="folder of photographs, searched with its subfolders")
-    photos.add_argument(
-        "--holdout",
-        type=int,
-        default=10,
-        help="only every n-th, as kept from training; 1: all (default: %(default)s)",
+    command = commands.add_parser(
+        "evaluate", help="compare methods on photographs, HPatches, pose pairs or a sequence"
     )
-    photos.set_defaults(run=_evaluate_photos)
-    sequence = runs.add_parser("sequence", help="frames of a sequence: matches, inliers and time")
-    sequence.add_argument("source", help="what image_player_node takes: a KITTI folder, a bag, ...")
-    sequence.add_argument(
-        "--gap", type=int, default=8, help="frames between the two of a pair (default: %(default)s)"
-    )
-    sequence.set_defaults(run=_evaluate_sequence)
-    for run in (photos, sequence):
-        run.add_argument(
-            "--methods",
-            nargs="+",
-            default=["sift", "rootsift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B"],
-            metavar="METHOD",
-            help="sift, orb, rootsift, a shipped model, a weights file, or LABEL=one of these",
-        )
-        run.add_argument("--max-features", type=int, default=2048, help="(default: %(default)s)")
-        run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-
-
-def _evaluate_photos(options: argparse.Namespace) -> None:
-    from .evaluation.runs import photos_table
-
-    print(
-        photos_table(
-            options.folder, options.methods, options.max_features, options.holdout, options.device
-        )
-    )
-
-
-def _evaluate_sequence(options: argparse.Namespace) -> None:
-    from .evaluation.runs import sequence_table
-
-    print(
-        sequence_table(
-            options.source, options.methods, options.max_features, options.gap, options.device
-        )
-    )
+    add_runs(command)
 
 
 if __name__ == "__main__":
