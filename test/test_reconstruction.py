@@ -182,6 +182,18 @@ def test_two_scenes_in_one_folder_become_two_models_and_what_cannot_be_read_is_l
         assert source.view(scene.name, scene.names[0]).features.keypoints.max() < SIZE[0]
 
 
+def test_a_camera_that_only_goes_ahead_is_reconstructed(tmp_path):
+    ahead = CameraPath([Waypoint(0.0, (0.0, 0.0, 0.0)), Waypoint(2.0, (0.1, 0.0, 2.5))])
+    sequence = RenderedSequence(3, 4, *SIZE, rate=2.0, noise=1.0, blur=0.3, path=ahead)
+    (tmp_path / "ahead").mkdir()
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / "ahead" / f"{index}.png"), sequence.image(index))
+    summary = reconstruct(
+        tmp_path / "ahead", tmp_path / "out", camera=sequence.camera, threads=1, device="cpu"
+    )
+    assert summary.registered >= 3
+
+
 def test_a_folder_without_images_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder of photographs"):
         reconstruct(tmp_path / "missing", tmp_path / "out")

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 SMALLEST_MODEL = 3
 """Images of a sub-model: with two, nothing tells wrong matches along the epipolar lines."""
+FORWARD_MOTION = {
+    "init_max_forward_motion": 1.0,
+    "init_min_tri_angle": 4.0,
+    "init_min_num_inliers": 50,
+}
+"""What a first pair of images may be where COLMAP's own demands find none: a camera that drives or
+walks ahead, as along a street, sees little parallax, and all of it towards the borders.
+"""
 
 
 def import_pycolmap() -> ModuleType:
@@ -58,10 +66,28 @@ def map_incrementally(
         options.ba_refine_focal_length = False
         options.ba_refine_extra_params = False
     output.mkdir()
+    models = _map(pycolmap, database, images, output, options)
+    if not models:
+        for name, value in FORWARD_MOTION.items():
+            setattr(options.mapper, name, value)
+        models = _map(pycolmap, database, images, output, options)
+    return models
+
+
+def _map(
+    pycolmap: ModuleType,
+    database: Path,
+    images: Path,
+    output: Path,
+    options: pycolmap.IncrementalPipelineOptions,
+) -> list[pycolmap.Reconstruction]:
     with tqdm(desc="images registered") as progress:
         models = pycolmap.incremental_mapping(
-            str(database), str(images), str(output), options,
+            str(database),
+            str(images),
+            str(output),
+            options,
             next_image_callback=progress.update,
-        )  # fmt: skip
+        )
     usable = [model for model in models.values() if model.num_reg_images() >= SMALLEST_MODEL]
     return sorted(usable, key=lambda model: -model.num_reg_images())
