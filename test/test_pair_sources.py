@@ -82,6 +82,20 @@ def test_light_changes_but_the_picture_stays():
     assert np.corrcoef(changed.ravel(), PHOTO.ravel())[0, 1] > 0.8
 
 
+def test_motion_blurs_and_moves_nothing():
+    sharpness, shifts = [], []
+    for seed in range(12):
+        still = change_light(np.random.default_rng(seed), PHOTO)
+        moving = change_light(np.random.default_rng(seed), PHOTO, motion_blur=1.0)
+        still, moving = (
+            cv2.GaussianBlur(i, (0, 0), 1.5).astype(np.float64) for i in (still, moving)
+        )
+        sharpness.append(cv2.Laplacian(moving, -1).var() / cv2.Laplacian(still, -1).var())
+        shifts.append(cv2.phaseCorrelate(still, moving)[0])
+    assert np.median(sharpness) < 0.8
+    assert np.abs(shifts).max() < 0.2
+
+
 def test_labels():
     nan = float("nan")
     positions = torch.tensor(

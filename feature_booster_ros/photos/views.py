@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+LONGEST_BLUR = 10.0
+"""Pixels that a point moves during the exposure at most."""
+
 
 @dataclass(frozen=True)
 class ViewDistribution:
@@ -28,6 +31,8 @@ class ViewDistribution:
     """
     shift: float = 0.1
     """Standard deviation of the shift, in parts of the photograph's size."""
+    motion_blur: float = 0.15
+    """Share of the views that are taken while the camera moves."""
 
 
 def random_homography(
@@ -102,8 +107,17 @@ def warp_image(image: np.ndarray, homography: np.ndarray) -> tuple[np.ndarray, n
     return view, cv2.erode(mask, np.ones((9, 9), np.uint8), borderValue=255)
 
 
-def change_light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """``image`` (H, W) uint8 with another exposure, contrast, gamma, shade, blur and noise."""
+def change_light(
+    rng: np.random.Generator, image: np.ndarray, motion_blur: float = 0.0
+) -> np.ndarray:
+    """``image`` (H, W) uint8 with another exposure, contrast, gamma, shade, blur and noise.
+
+    Args:
+        rng: source of randomness.
+        image: what the camera would see.
+        motion_blur: how often the camera moves during the exposure, in any direction, by up to
+            ``LONGEST_BLUR`` pixels.
+    """
     pixels = image.astype(np.float32) / 255
     pixels = pixels ** np.float32(2.0 ** rng.normal(0, 0.4))
     pixels = (pixels - 0.5) * np.float32(rng.uniform(0.6, 1.3)) + np.float32(
@@ -119,5 +133,22 @@ def change_light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         pixels *= np.exp(shade).astype(np.float32)
     if rng.random() < 0.4:
         pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1.5))
+    if motion_blur and rng.random() < motion_blur:
+        pixels = cv2.filter2D(pixels, -1, _motion_kernel(rng), borderType=cv2.BORDER_REFLECT)
     noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0, 0.03))
     return np.clip((pixels + noise) * 255, 0, 255).astype(np.uint8)
+
+
+def _motion_kernel(rng: np.random.Generator) -> np.ndarray:
+    """(K, K) float32 that sums to 1: a straight stroke through the centre, so that nothing moves on
+    the whole.
+    """
+    half = rng.uniform(1.0, LONGEST_BLUR / 2)
+    angle = rng.uniform(0, np.pi)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * half
+    size = 2 * int(np.ceil(half)) + 1
+    centre = (size - 1) / 2
+    # Drawn in sixteenths of a pixel, as a stroke in whole pixels would be off its direction.
+    start, end = (np.rint((centre + side * reach) * 16).astype(int).tolist() for side in (-1, 1))
+    kernel = cv2.line(np.zeros((size, size), np.uint8), start, end, 255, 1, cv2.LINE_AA, shift=4)
+    return kernel.astype(np.float32) / kernel.sum()

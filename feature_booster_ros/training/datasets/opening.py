@@ -43,6 +43,9 @@ class PhotosSpecification(PairSourceSpecification):
     tilt: float = field(
         default=_VIEWS.tilt, metadata={"help": "standard deviation of tilt and pan, degrees"}
     )
+    motion_blur: float = field(
+        default=_VIEWS.motion_blur, metadata={"help": "share of views blurred by motion"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,11 +55,16 @@ class PhotosSpecification(PairSourceSpecification):
         self.require("longest_side", self.longest_side >= 64, "at least 64")
         for name in ("rotation", "log2_scale", "tilt"):
             self.require(name, getattr(self, name) >= 0, "at least 0")
+        self.require("motion_blur", 0 <= self.motion_blur <= 1, "in [0, 1]")
 
     def open_training(self, context: OpeningContext) -> PairSource:
         photos, _ = split_photos(find_photos(self.path), self.holdout)
         distribution = dataclasses.replace(
-            _VIEWS, rotation=self.rotation, log2_scale=self.log2_scale, tilt=self.tilt
+            _VIEWS,
+            rotation=self.rotation,
+            log2_scale=self.log2_scale,
+            tilt=self.tilt,
+            motion_blur=self.motion_blur,
         )
         settings = ViewSettings(
             context.detector,

@@ -201,7 +201,7 @@ def _photo_views(
         if view > 0:
             homographies[view] = random_homography(rng, photo.shape, settings.distribution)
             image, mask = warp_image(photo, homographies[view])
-            image = change_light(rng, image)
+            image = change_light(rng, image, settings.distribution.motion_blur)
         features = extractor(image, mask)
         count = counts[view] = len(features)
         geometry[view, :count] = np.column_stack(
