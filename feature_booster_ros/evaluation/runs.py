@@ -15,11 +15,10 @@ from ..sources import open_source
 from .benchmark import OVERALL, Benchmark, MethodScore
 from .homography_benchmark import evaluate_homography_sets
 from .homography_files import read_hpatches, read_pair
-from .methods import Method, create_methods
+from .methods import Method
 from .pose_benchmark import evaluate_pose_pairs
 from .pose_pairs import read_pose_pairs
 from .sequence import evaluate_sequence
-from .tables import benchmark_text
 from .warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
 
 
@@ -144,18 +143,3 @@ def run_pose(
 def _cap(methods: Sequence[Method]) -> str:
     return f"at most {methods[0].extractor.max_features} features"
 
-
-def photos_table(
-    folder: str | Path, specifications: Sequence[str], max_features: int, holdout: int, device: str
-) -> str:
-    """:func:`run_photos` of methods by name, as text."""
-    methods = create_methods(specifications, max_features, device)
-    return benchmark_text(run_photos(folder, methods, holdout))
-
-
-def sequence_table(
-    uri: str, specifications: Sequence[str], max_features: int, gap: int, device: str
-) -> str:
-    """:func:`run_sequence` of methods by name and one gap, as text."""
-    methods = create_methods(specifications, max_features, device)
-    return benchmark_text(run_sequence(uri, methods, [gap])[0])

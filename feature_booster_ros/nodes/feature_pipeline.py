@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from feature_booster_ros.features import Extractor, Features, create_extractor
+from feature_booster_ros.features import (
+    Extractor,
+    Features,
+    create_extractor,
+    is_extractor_path,
+)
 
 if TYPE_CHECKING:
     from feature_booster_ros.booster import Booster
@@ -118,13 +123,17 @@ class FeaturePipeline:
 
     def _create_extractor(self, detector: str) -> Extractor:
         parameters = self._parameters
-        if detector not in _OPTIONS:
+        # One's own extractor has no parameters here but those that all have.
+        if detector not in _OPTIONS and not is_extractor_path(detector):
             raise ValueError(
                 f"model {parameters.model} boosts {detector} features, which this node cannot "
-                f"extract: choose a model for {' or '.join(_OPTIONS)}"
+                f"extract: choose a model for {' or '.join(_OPTIONS)}, or write an extractor "
+                "(docs/custom_feature.md)"
             )
         grid = (parameters.grid_rows, parameters.grid_columns) if parameters.grid_rows else None
-        options = {name: getattr(parameters, f"{detector}_{name}") for name in _OPTIONS[detector]}
+        options = {
+            name: getattr(parameters, f"{detector}_{name}") for name in _OPTIONS.get(detector, ())
+        }
         return create_extractor(
             detector, max_features=parameters.max_features, grid=grid, **options
         )

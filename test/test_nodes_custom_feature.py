@@ -1,0 +1,38 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""booster_node with a feature of one's own: the example of docs/custom_feature.md."""
+
+import numpy as np
+from camera_messages import gray_photograph, image_message
+from conftest import wait_for
+from test_custom_feature import DETECTOR, MODEL, user_folder  # noqa: F401
+
+from feature_booster_ros.booster import Booster, FeatureBooster, load_models, save_checkpoint
+from feature_booster_ros.features import create_extractor
+from feature_booster_ros.msg import FeatureArray
+from feature_booster_ros.nodes.messages import from_feature_array
+
+GRAY = gray_photograph()
+
+
+def test_booster_node_extracts_and_boosts_it(start_node, ros, user_folder, tmp_path):  # noqa: F811
+    weights = tmp_path / "mine.safetensors"
+    save_checkpoint(FeatureBooster(load_models()[MODEL]), weights)
+    parameters = {
+        "model": MODEL,
+        "weights": str(weights),
+        "max_features": 200,
+        "qos_input_reliability": "reliable",
+        "lazy": False,
+        "use_camera_info": False,
+    }
+    start_node("booster_node", parameters=parameters)
+    messages = ros.listen(FeatureArray, "features")
+    ros.publish("image", image_message(GRAY, "mono8"))
+    message = wait_for(lambda: messages and messages[-1], "features of the image")
+    assert (message.detector, message.model) == ("colmap_sift", MODEL)
+    expected = Booster.from_pretrained(weights)(create_extractor(DETECTOR, 200)(GRAY), GRAY.shape)
+    received = from_feature_array(message)
+    assert len(received) == len(expected) > 50
+    np.testing.assert_array_equal(received.keypoints, expected.keypoints)
+    np.testing.assert_allclose(received.descriptors, expected.descriptors, atol=1e-5)
