@@ -20,9 +20,7 @@ def test_kitti_has_times_intrinsics_and_poses(tmp_path):
     assert source.rate == pytest.approx(10)
     assert [frame.stamp_ns for frame in frames] == [0, 100_000_000, 200_000_000, 300_000_000]
     np.testing.assert_array_equal(frames[2].image, pictures[2])
-    np.testing.assert_array_equal(
-        frames[2].camera.matrix, [[50, 0, 32], [0, 50, 24], [0, 0, 1]]
-    )
+    np.testing.assert_array_equal(frames[2].camera.matrix, [[50, 0, 32], [0, 50, 24], [0, 0, 1]])
     assert (frames[2].camera.width, frames[2].camera.height) == (64, 48)
     np.testing.assert_array_equal(frames[2].pose[:3, 3], [0, 0, 2])
 

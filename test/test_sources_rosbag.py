@@ -51,9 +51,7 @@ def test_length_and_rate(tmp_path, storage):
 
 def test_single_file_of_a_bag_is_opened(tmp_path, storage):
     write_drive(tmp_path / "drive", storage)
-    (file,) = (
-        path for path in (tmp_path / "drive").iterdir() if path.suffix in (".mcap", ".db3")
-    )
+    (file,) = (path for path in (tmp_path / "drive").iterdir() if path.suffix in (".mcap", ".db3"))
     with open_source(file) as source:
         assert len(list(source)) == 4
 
@@ -209,9 +207,7 @@ def test_bag_without_images_lists_its_topics(tmp_path):
 
 def test_cut_off_bag_says_how_to_mend_it(tmp_path, storage):
     write_drive(tmp_path / "drive", storage)
-    (file,) = (
-        path for path in (tmp_path / "drive").iterdir() if path.suffix in (".mcap", ".db3")
-    )
+    (file,) = (path for path in (tmp_path / "drive").iterdir() if path.suffix in (".mcap", ".db3"))
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="drive"):

@@ -142,4 +142,3 @@ def run_pose(
 
 def _cap(methods: Sequence[Method]) -> str:
     return f"at most {methods[0].extractor.max_features} features"
-

@@ -197,9 +197,7 @@ class ImagePlayerNode(ManagedNode):
         ]
         topics = " and ".join(publisher.topic_name for publisher in images)
         told = -1.0
-        while (
-            count := sum(publisher.get_subscription_count() for publisher in images)
-        ) < wanted:
+        while (count := sum(publisher.get_subscription_count() for publisher in images)) < wanted:
             if time.monotonic() - told >= _PATIENCE or told < 0:
                 told = time.monotonic()
                 self.get_logger().info(
