@@ -130,7 +130,7 @@ def test_evaluate_photos(photos, capsys):
         (["evaluate", "photos", "/nowhere"], "no folder of photographs at /nowhere"),
         (["evaluate", "sequence", "/nowhere"], "/nowhere"),
         (
-            ["train", "--model", "X", "--photos", "/nowhere", "--output", "/tmp/x"],
+            ["train", "--model", "X", "--data", "photos:/nowhere", "--output", "/tmp/x"],
             "no model is called 'X'",
         ),
     ],

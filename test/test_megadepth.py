@@ -4,6 +4,7 @@
 COLMAP model in MegaDepth's folders, prepared, drawn from, trained on, extracted from.
 """
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -11,28 +12,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
-from feature_booster_ros.booster import FeatureBooster, load_models
+from feature_booster_ros.cli import main
 from feature_booster_ros.sources.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.sources.rendered import RenderedSequence
 from feature_booster_ros.sources.rendering import Scene, Surface, Texture, cast
 from feature_booster_ros.sources.scenes import load_images
-from feature_booster_ros.training.datasets.batches import collate
-from feature_booster_ros.training.datasets.colmap_views import read_views
-from feature_booster_ros.training.datasets.depth_maps import (
+from feature_booster_ros.training.datasets.megadepth.colmap_views import read_views
+from feature_booster_ros.training.datasets.megadepth.depth_maps import (
     depth_at,
     nearest_depth,
     read_depth,
     shrink_depth,
 )
-from feature_booster_ros.training.datasets.megadepth import MegaDepth
-from feature_booster_ros.training.datasets.megadepth_extraction import extract
-from feature_booster_ros.training.datasets.megadepth_preprocessing import prepare
-from feature_booster_ros.training.datasets.megadepth_scene import read_scene
+from feature_booster_ros.training.datasets.megadepth.extraction import extract
+from feature_booster_ros.training.datasets.megadepth.pairs import MegaDepth
+from feature_booster_ros.training.datasets.megadepth.preprocessing import prepare
+from feature_booster_ros.training.datasets.megadepth.scene import read_scene
+from feature_booster_ros.training.datasets.megadepth.track_overlap import track_overlap
 from feature_booster_ros.training.datasets.posed_views import PosedViews, transfer
-from feature_booster_ros.training.datasets.track_overlap import track_overlap
-from feature_booster_ros.training.losses import descriptor_distances, fast_ap
 
 pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is not installed")
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -467,28 +465,21 @@ def test_lists_and_ranges_that_leave_nothing_say_so(megadepth, tmp_path):
         MegaDepth(base / "none.txt", base / "scene_info", base, "sift")
 
 
-def test_training_on_its_pairs_makes_the_loss_fall(megadepth):
-    source = dataset(megadepth, crop_image_size=150)
-    rng = np.random.default_rng(0)
-    pairs = [pair for pair in (source.draw(rng) for _ in range(4)) if pair is not None]
-    batch = collate(pairs, 128, 4, rng, torch.device("cpu"))
-    assert (batch.positive.sum((1, 2)) > 15).all()
-    torch.manual_seed(0)
-    network = FeatureBooster(load_models()["SIFT+Boost-F"]).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(10):
-        boosted = torch.nn.functional.normalize(
-            network(batch.descriptors, batch.keypoints, batch.padding), dim=-1
-        )
-        distances, largest = descriptor_distances(boosted[0], boosted[1], binary=False)
-        ap = fast_ap(distances, batch.positive, batch.negative, largest)
-        loss = 1 - ap[batch.positive.any(-1)].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[1]
+def test_training_on_it_by_the_command_makes_the_loss_fall(megadepth, tmp_path):
+    data = (
+        f"megadepth:{megadepth},scene_list_path={megadepth / 'scenes.txt'},"
+        f"scene_info_path={megadepth / 'scene_info'},crop_image_size=150"
+    )
+    options = {
+        "steps": 12, "batch": 2, "features": 128, "warmup": 1, "decay": "none", "boost-weight": 0,
+        "start": "random", "log-every": 1, "threads": 1, "output": tmp_path / "run",
+    }  # fmt: skip
+    words = [f"--{name}={value}" for name, value in options.items()]
+    assert main(["train", "--model", "SIFT+Boost-F", "--data", data, *words]) == 0
+    log = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    losses = [line["loss"] for line in log if "loss" in line]
+    assert len(losses) == 12
+    assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3]), losses
 
 
 # Features extracted once

@@ -15,12 +15,15 @@ from skimage import data
 from feature_booster_ros.features import Features
 from feature_booster_ros.photos import find_photos
 from feature_booster_ros.sources.rendering import Scene, cast, draw, draw_depth
-from feature_booster_ros.training.datasets.photo_wallpaper import Wallpaper
 from feature_booster_ros.training.datasets.posed_view import PosedView, overlap, transfer, within
 from feature_booster_ros.training.datasets.posed_views import PosedViews
-from feature_booster_ros.training.datasets.random_cameras import random_cameras, scaled_intrinsics
-from feature_booster_ros.training.datasets.random_scenes import heap, room, street
-from feature_booster_ros.training.datasets.rendered_views import (
+from feature_booster_ros.training.datasets.rendered.photo_wallpaper import Wallpaper
+from feature_booster_ros.training.datasets.rendered.random_cameras import (
+    random_cameras,
+    scaled_intrinsics,
+)
+from feature_booster_ros.training.datasets.rendered.random_scenes import heap, room, street
+from feature_booster_ros.training.datasets.rendered.views import (
     keypoint_depths,
     photographed_scene,
     render_views,

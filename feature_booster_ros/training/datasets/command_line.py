@@ -155,25 +155,25 @@ def _add_number(command: argparse.ArgumentParser, option: str, default: int, tex
 
 def _render(photos: str | None, holdout: int, **options: object) -> None:
     from ...photos import find_photos, split_photos
-    from .rendered_views import render_views
+    from .rendered.views import render_views
 
     textures = split_photos(find_photos(photos), holdout)[0] if photos else None
     render_views(options.pop("output"), photos=textures, **options)
 
 
 def _reconstruct(**options: object) -> object:
-    from .reconstruction import reconstruct
+    from .reconstruction.reconstruct import reconstruct
 
     return reconstruct(**options)
 
 
 def _prepare_megadepth(**options: object) -> object:
-    from .megadepth_preprocessing import prepare
+    from .megadepth.preprocessing import prepare
 
     return prepare(**options)
 
 
 def _extract_megadepth(**options: object) -> object:
-    from .megadepth_extraction import extract
+    from .megadepth.extraction import extract
 
     return extract(**options)

@@ -157,7 +157,7 @@ class MegaDepthSpecification(PairSourceSpecification):
         return fix_pairs(self._open(self.validation_scene_list_path, context), VALIDATION_PAIRS)
 
     def _open(self, scene_list: str, context: OpeningContext) -> PairSource:
-        from .megadepth import MegaDepth
+        from .megadepth.pairs import MegaDepth
 
         return MegaDepth(
             scene_list_path=Path(scene_list),

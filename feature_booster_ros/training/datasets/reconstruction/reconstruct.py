@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 import cv2
 from tqdm import tqdm
 
-from ...features import Extractor, create_extractor
-from ...matching import match
-from ...photos import find_photos
-from ...sources.calibration import resolve_camera
-from ...sources.frame import Camera
+from ....features import Extractor, create_extractor
+from ....matching import match
+from ....photos import find_photos
+from ....sources.calibration import resolve_camera
+from ....sources.frame import Camera
+from ..colmap import import_pycolmap
+from ..posed_views import PosedViewsWriter
 from . import colmap_database
-from .colmap_mapping import SMALLEST_MODEL, import_pycolmap, map_incrementally
+from .colmap_mapping import SMALLEST_MODEL, map_incrementally
 from .image_pairs import choose_pairs
-from .posed_views import PosedViewsWriter
 from .sparse_tracks import ExtractedImage, overlapping_pairs, registered_names, tracked_views
 
 if TYPE_CHECKING:

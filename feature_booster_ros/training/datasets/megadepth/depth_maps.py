@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .posed_views_writer import import_h5py
+from ..posed_views_writer import import_h5py
 
 DATASET = "depth"
 ROUGHNESS = 0.005

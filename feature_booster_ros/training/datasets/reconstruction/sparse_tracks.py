@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...features import Features
-from .colmap_database import COLMAP_CENTRE
-from .posed_view import PosedView
+from ....features import Features
+from ..colmap import COLMAP_CENTRE, world_to_camera
+from ..posed_view import PosedView
 
 if TYPE_CHECKING:
     import pycolmap
@@ -121,11 +121,7 @@ def _tracked_view(
     max_features: int,
 ) -> TrackedView:
     registered = reconstruction.images[image_id]
-    world_to_camera = registered.cam_from_world
-    if callable(world_to_camera):  # a method from pycolmap 3.12 on
-        world_to_camera = world_to_camera()
-    pose = np.eye(4)
-    pose[:3] = world_to_camera.inverse().matrix()
+    pose = np.linalg.inv(world_to_camera(registered))
     camera = reconstruction.cameras[registered.camera_id]
     matrix = _camera_matrix(camera, image)
     keypoints = _undistorted(camera, matrix, image)

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .colmap_mapping import import_pycolmap
+from ..colmap import import_pycolmap
 from .colmap_views import ColmapView, read_views
 from .depth_maps import read_depth
-from .megadepth_scene import read_scene_list
+from .scene import read_scene_list
 from .track_overlap import track_overlap
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def prepare(
     scene_list_path: str | PathLike | None = None,
     workers: int = 1,
 ) -> Preparation:
-    """Makes the .npz of every scene (for its contents see :mod:`.megadepth_scene`).
+    """Makes the .npz of every scene (for its contents see :mod:`.scene`).
 
     A scene whose file is there is not made again, so that a run that was cut off goes on. An image
     whose file or whose depth map is missing or broken is left out; so is a scene without a model.
@@ -192,7 +192,7 @@ class _UsedView:
 
 
 def _scene_arrays(used: Sequence[_UsedView | None]) -> dict[str, np.ndarray]:
-    """The arrays of :mod:`.megadepth_scene`; None is an image that is left out."""
+    """The arrays of :mod:`.scene`; None is an image that is left out."""
     none = np.zeros(0, np.int64)
     overlap = track_overlap(
         [none if each is None else each.view.points for each in used],

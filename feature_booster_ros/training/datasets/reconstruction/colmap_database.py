@@ -16,10 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...sources.frame import Camera
-
-COLMAP_CENTRE = 0.5
-"""Where COLMAP has the centre of the top-left pixel; here it is at 0."""
+from ....sources.frame import Camera
+from ..colmap import COLMAP_CENTRE
 
 _MOST_IMAGES = 2**31 - 1
 # Number of OpenCV's coefficients that COLMAP's camera models take.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .colmap_mapping import import_pycolmap
+from ..colmap import import_pycolmap, world_to_camera
 
 if TYPE_CHECKING:
     import pycolmap
@@ -84,23 +84,19 @@ def _view(
         raise ValueError(
             f"the model has lens distortion ({camera.model.name}): run colmap image_undistorter"
         )
-    pose = image.cam_from_world
-    if callable(pose):  # a method from pycolmap 3.12 on
-        pose = pose()
-    world_to_camera = np.eye(4)
-    world_to_camera[:3] = pose.matrix()
+    pose = world_to_camera(image)
     # A point that is observed twice counts once.
     observed = {point.point3D_id: point.xy for point in image.points2D if point.has_point3D()}
     points = np.array(sorted(observed), np.int64)
     pixels = np.array([observed[point] for point in points.tolist()], np.float64).reshape(-1, 2)
     there = positions[np.searchsorted(all_points, points)]
-    depths = there @ world_to_camera[2, :3] + world_to_camera[2, 3]
+    depths = there @ pose[2, :3] + pose[2, 3]
     ahead = depths > 0
     return ColmapView(
         image.name,
         (int(camera.height), int(camera.width)),
         np.array(camera.calibration_matrix(), np.float64),
-        world_to_camera,
+        pose,
         points[ahead],
         pixels[ahead],
         depths[ahead],

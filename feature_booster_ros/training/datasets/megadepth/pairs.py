@@ -17,12 +17,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...features import create_extractor
+from ....features import create_extractor
+from ..feature_pair import FeaturePair, PairSource
+from ..posed_view import PosedView, posed_pair, within
+from ..posed_views import FEWEST_FEATURES
 from .depth_maps import depth_at, read_depth
-from .feature_pair import FeaturePair, PairSource
-from .megadepth_scene import SceneView, read_scenes
-from .posed_view import PosedView, posed_pair, within
-from .posed_views import FEWEST_FEATURES
+from .scene import SceneView, read_scenes
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class MegaDepth(PairSource):
 
     Args:
         scene_list_path: text file with the names of the scenes, one a line.
-        scene_info_path: folder of the scenes' .npz files (see :mod:`.megadepth_scene`), of people
+        scene_info_path: folder of the scenes' .npz files (see :mod:`.scene`), of people
             whom you trust.
         base_path: MegaDepth's folder, which the paths in these files start from.
         detector: of the features.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from ..colmap import import_pycolmap
+
 if TYPE_CHECKING:
     import pycolmap
 
@@ -23,21 +25,6 @@ FORWARD_MOTION = {
 """What a first pair of images may be where COLMAP's own demands find none: a camera that drives or
 walks ahead, as along a street, sees little parallax, and all of it towards the borders.
 """
-
-
-def import_pycolmap() -> ModuleType:
-    """pycolmap, quiet but for its warnings; ValueError that says how to install it where it is
-    missing.
-    """
-    try:
-        import pycolmap
-    except ImportError as error:
-        raise ValueError(
-            "a reconstruction needs pycolmap: pip install 'feature_booster_ros[train]' "
-            "(or pycolmap)"
-        ) from error
-    pycolmap.logging.minloglevel = int(pycolmap.logging.WARNING)
-    return pycolmap
 
 
 def map_incrementally(

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...features import Extractor, create_extractor
+from ....features import Extractor, create_extractor
+from ..posed_view import PosedView
+from ..posed_views import FEWEST_FEATURES, PosedViewsWriter
 from .depth_maps import depth_at, nearest_depth, read_depth, shrink_depth
-from .megadepth import MAX_OVERLAP, MIN_OVERLAP, read_grey
-from .megadepth_scene import MegaDepthScene, SceneView, find_scene_files, read_scene
-from .posed_view import PosedView
-from .posed_views import FEWEST_FEATURES, PosedViewsWriter
+from .pairs import MAX_OVERLAP, MIN_OVERLAP, read_grey
+from .scene import MegaDepthScene, SceneView, find_scene_files, read_scene
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def extract(
     workers: int = 1,
 ) -> Extraction:
     """Stores features of whole images, their depths and the pairs of images, for
-    :class:`.posed_views.PosedViews`.
+    :class:`..posed_views.PosedViews`.
 
     A feature's depth is that of the depth map, or where that has none, of the point of the
     reconstruction seen there. An image that cannot be read or has few features is left out and

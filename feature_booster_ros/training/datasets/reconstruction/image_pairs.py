@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from ...features import Features
-from ...matching import match
+from ....features import Features
+from ....matching import match
 
 EXHAUSTIVE_LIMIT = 60
 """Up to so many images, every pair is matched."""

@@ -1,0 +1,41 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What all who read or write COLMAP models need."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pycolmap
+
+COLMAP_CENTRE = 0.5
+"""Where COLMAP has the centre of the top-left pixel; here it is at 0."""
+
+
+def import_pycolmap() -> ModuleType:
+    """pycolmap, quiet but for its warnings; ValueError that says how to install it where it is
+    missing.
+    """
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise ValueError(
+            "a reconstruction needs pycolmap: pip install 'feature_booster_ros[train]' "
+            "(or pycolmap)"
+        ) from error
+    pycolmap.logging.minloglevel = int(pycolmap.logging.WARNING)
+    return pycolmap
+
+
+def world_to_camera(image: pycolmap.Image) -> np.ndarray:
+    """The pose (4, 4) of a registered image, world to camera."""
+    pose = image.cam_from_world
+    if callable(pose):  # a method from pycolmap 3.12 on
+        pose = pose()
+    matrix = np.eye(4)
+    matrix[:3] = pose.matrix()
+    return matrix
