@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from records import shared
 from skimage import data
 
 from feature_booster_ros.booster import FeatureBooster, ModelConfig, load_models, save_checkpoint
@@ -22,7 +23,6 @@ from feature_booster_ros.features import Extractor, Features, create_extractor, 
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "custom_feature.md"
-OFFICIAL = Path("/work/shared/data/official/SIFT+Boost-F.pth")
 DETECTOR, MODEL = "colmap_sift:ColmapSift", "ColmapSIFT+Boost-F"
 PHOTO = data.camera()
 
@@ -145,9 +145,9 @@ def test_spawned_workers_extract_it_for_training(user_folder, tmp_path):
     np.testing.assert_allclose(views.features(0, 0).keypoints, extracted.keypoints, atol=1e-3)
 
 
-@pytest.mark.skipif(not OFFICIAL.is_file(), reason=f"no official weights at {OFFICIAL}")
 def test_the_authors_weights_load_for_it(user_folder):
-    assert load_checkpoint(OFFICIAL, MODEL).config.detector == DETECTOR
+    official = shared("official") / "SIFT+Boost-F.pth"
+    assert load_checkpoint(official, MODEL).config.detector == DETECTOR
 
 
 CLASS = """

@@ -3,11 +3,11 @@
 """Reconstructions of folders of images, against a rendered scene's exact geometry."""
 
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from records import shared
 
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.sources.camera_paths import CameraPath, Waypoint
@@ -25,7 +25,6 @@ from feature_booster_ros.training.datasets.reconstruction.sparse_tracks import (
 pycolmap = pytest.importorskip("pycolmap")
 h5py = pytest.importorskip("h5py")
 
-CASTLE = Path("/work/shared/data/scenes/sceaux_castle")
 SIZE = 360, 270
 DISTORTION = np.array([-0.25, 0.05, 0.002, -0.001])
 FRAMES = 5
@@ -152,8 +151,8 @@ def test_kept_features_are_those_of_the_longest_tracks(calibrated):
         np.testing.assert_array_equal(has_track, tracked.view.feature_depths > 0)
         kept = np.array([lengths[track] for track in tracked.tracks[has_track]])
         assert kept.mean() > np.mean(list(lengths.values())) + 0.5
-    shared = np.intersect1d(*(views[f"frame {n}.png"].tracks for n in (1, 2)))
-    assert len(shared) > 0.5 * 75
+    common = np.intersect1d(*(views[f"frame {n}.png"].tracks for n in (1, 2)))
+    assert len(common) > 0.5 * 75
 
 
 def test_two_scenes_in_one_folder_become_two_models_and_what_cannot_be_read_is_left_out(
@@ -288,11 +287,10 @@ def test_in_a_large_collection_images_of_the_same_place_are_found(monkeypatch):
     assert len(image_pairs.choose_pairs(features[:10], 0.8, "cpu")) == 10 * 9 / 2
 
 
-@pytest.mark.skipif(not CASTLE.is_dir(), reason=f"no photographs at {CASTLE}")
 def test_photographs_of_a_castle_are_reconstructed_with_unknown_cameras(tmp_path):
     images = tmp_path / "castle"
     images.mkdir()
-    for path in sorted(CASTLE.glob("*.jpg"))[2:7]:
+    for path in sorted(shared("scenes/sceaux_castle").glob("*.jpg"))[2:7]:
         (images / path.name).symlink_to(path)
     summary = reconstruct(
         images, tmp_path / "out", max_features=600, longest_side=480, threads=1, device="cpu"
