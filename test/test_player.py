@@ -24,7 +24,7 @@ from feature_booster_ros.sources import Camera, Frame
 
 
 @pytest.fixture
-def play(start_node, ros):
+def play(ros, start_node):
     """Starts a player with listeners: play(source, **parameters) gives process, images, infos.
 
     It waits for the listeners, so that nothing is lost; the rate is 50 Hz unless told otherwise.
