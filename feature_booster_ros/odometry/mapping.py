@@ -1,0 +1,117 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a new keyframe brings to the map: landmarks, and a better fit of all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..matching.guided import match_along_lines
+from .bundle_adjustment import adjust
+from .landmark_map import Keyframe, LandmarkMap
+from .rigid import cross_matrix, inverse
+from .settings import OdometrySettings
+from .triangulation import triangulate
+
+_PARTNERS = 4
+"""Keyframes before the new one to triangulate with."""
+_LINE_WIDTH = 2.5
+"""Of the epipolar line, in sigmas of the feature."""
+_RATIO = 0.8
+_OUTLIER = 3.0
+"""An observation this many sigmas off is taken back."""
+_ANCHORS = 6
+"""Keyframes before the window that see its landmarks and hold it in place."""
+
+
+def insert_keyframe(landmarks: LandmarkMap, keyframe: Keyframe, settings: OdometrySettings) -> None:
+    """Add a keyframe whose ``landmark_of`` says what it sees of the map: triangulate what it and
+    those before it see besides, adjust the window, and remove what does not fit.
+    """
+    seen = keyframe.landmark_of >= 0
+    landmarks.descriptors[keyframe.landmark_of[seen]] = keyframe.view.features.descriptors[seen]
+    for partner in landmarks.keyframes[: -_PARTNERS - 1 : -1]:
+        _triangulate_with(landmarks, keyframe, partner, settings)
+    landmarks.keyframes.append(keyframe)
+    adjust_window(landmarks, settings)
+    landmarks.drop_oldest(settings.maximum_keyframes)
+    landmarks.cull(landmarks.observations() >= 2)
+
+
+def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
+    """Bundle adjustment of the newest keyframes and the landmarks they see; older keyframes that
+    see these stay where they are, or else the two oldest, which fixes place and scale.
+    """
+    window = landmarks.keyframes[-settings.window :]
+    rows = landmarks.seen_by(window)
+    in_window = np.zeros(len(landmarks), bool)
+    in_window[rows] = True
+    anchors = [
+        keyframe
+        for keyframe in landmarks.keyframes[: -settings.window][-_ANCHORS:]
+        if in_window[keyframe.landmark_of[keyframe.landmark_of >= 0]].any()
+    ]
+    involved = anchors + window
+    fixed = np.array([True] * len(anchors) + [False] * len(window))
+    fixed[: max(len(anchors), min(2, len(involved) - 1))] = True
+    cameras, features = [], []
+    for number, keyframe in enumerate(involved):
+        sees = np.flatnonzero(keyframe.landmark_of >= 0)
+        sees = sees[in_window[keyframe.landmark_of[sees]]]
+        cameras.append(np.full(len(sees), number))
+        features.append(sees)
+    landmark = np.concatenate(
+        [keyframe.landmark_of[sees] for keyframe, sees in zip(involved, features, strict=True)]
+    )
+    place = np.full(len(landmarks), -1)
+    place[rows] = np.arange(len(rows))
+    result = adjust(
+        np.stack([keyframe.pose for keyframe in involved]),
+        fixed,
+        landmarks.positions[rows],
+        np.concatenate(cameras),
+        place[landmark],
+        np.concatenate(
+            [keyframe.view.rays[sees] for keyframe, sees in zip(involved, features, strict=True)]
+        ),
+        np.concatenate(
+            [keyframe.view.sigmas[sees] for keyframe, sees in zip(involved, features, strict=True)]
+        ),
+    )
+    landmarks.positions[rows] = result.points
+    begin = 0
+    for keyframe, pose, sees in zip(involved, result.poses, features, strict=True):
+        keyframe.pose = pose
+        off = result.residuals[begin : begin + len(sees)] > _OUTLIER
+        keyframe.landmark_of[sees[off]] = -1
+        begin += len(sees)
+
+
+def _triangulate_with(
+    landmarks: LandmarkMap, keyframe: Keyframe, partner: Keyframe, settings: OdometrySettings
+) -> None:
+    """New landmarks from features that neither keyframe has one for yet."""
+    free = np.flatnonzero(keyframe.landmark_of < 0)
+    others = np.flatnonzero(partner.landmark_of < 0)
+    motion = partner.pose @ inverse(keyframe.pose)  # new keyframe to partner
+    if len(free) == 0 or len(others) == 0 or np.linalg.norm(motion[:3, 3]) < 1e-9:
+        return
+    essential = cross_matrix(motion[:3, 3]) @ motion[:3, :3]
+    rays = np.hstack([keyframe.view.rays[free], np.ones((len(free), 1))])
+    pairs = match_along_lines(
+        rays @ essential.T,
+        keyframe.view.features.descriptors[free],
+        partner.view.rays[others],
+        partner.view.features.descriptors[others],
+        _LINE_WIDTH * partner.view.sigmas[others],
+        _RATIO,
+    )
+    a, b = free[pairs[:, 0]], others[pairs[:, 1]]
+    found = triangulate(
+        keyframe.pose, partner.pose, keyframe.view.rays[a], partner.view.rays[b],
+        keyframe.view.sigmas[a], partner.view.sigmas[b], settings.minimum_angle,
+    )  # fmt: skip
+    good = found.is_good
+    rows = landmarks.add_landmarks(found.points[good], keyframe.view.features.descriptors[a[good]])
+    keyframe.landmark_of[a[good]] = rows
+    partner.landmark_of[b[good]] = rows

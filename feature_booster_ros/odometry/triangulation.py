@@ -1,0 +1,73 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Points from two views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .rigid import transformed
+
+
+@dataclass(frozen=True, eq=False)
+class Triangulation:
+    """Points (N, 3) in the world, and which of them are good: in front of both cameras, seen under
+    a large enough angle, and near where both saw them.
+    """
+
+    points: np.ndarray
+    is_good: np.ndarray
+    angles: np.ndarray
+
+
+def triangulate(
+    pose_a: np.ndarray,
+    pose_b: np.ndarray,
+    rays_a: np.ndarray,
+    rays_b: np.ndarray,
+    sigmas_a: np.ndarray,
+    sigmas_b: np.ndarray,
+    minimum_angle: float,
+    largest_residual: float = 2.5,
+) -> Triangulation:
+    """Linear triangulation (Hartley and Zisserman, 12.2) of pairs of rays.
+
+    Args:
+        pose_a, pose_b: (4, 4), world to camera.
+        rays_a, rays_b: (N, 2) at depth 1.
+        sigmas_a, sigmas_b: (N,) of the rays.
+        minimum_angle: between the two rays, in degrees.
+        largest_residual: distance of the projection from the ray, in sigmas.
+    """
+    if len(rays_a) == 0:
+        return Triangulation(np.zeros((0, 3)), np.zeros(0, bool), np.zeros(0))
+    rows = []
+    for pose, rays in ((pose_a, rays_a), (pose_b, rays_b)):
+        for axis in (0, 1):
+            rows.append(rays[:, axis, None] * pose[2] - pose[axis])
+    system = np.stack(rows, axis=1)
+    # The point is the null vector of A; of A^T A, 4 x 4, it is found faster.
+    _, vectors = np.linalg.eigh(np.einsum("nij,nik->njk", system, system))
+    homogeneous = vectors[:, :, 0]
+    weight = homogeneous[:, 3:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        points = homogeneous[:, :3] / weight
+    points[~np.isfinite(points).all(axis=1)] = 0
+    good = np.abs(weight[:, 0]) > 1e-9
+    directions = []
+    for pose, rays, sigmas in ((pose_a, rays_a, sigmas_a), (pose_b, rays_b, sigmas_b)):
+        seen = transformed(pose, points)
+        in_front = seen[:, 2] > 1e-6
+        depth = np.where(in_front, seen[:, 2], 1.0)
+        error = np.linalg.norm(seen[:, :2] / depth[:, None] - rays, axis=1) / sigmas
+        good &= in_front & (error < largest_residual)
+        centre = -pose[:3, :3].T @ pose[:3, 3]
+        directions.append(points - centre)
+    a, b = directions
+    cosine = np.einsum("ij,ij->i", a, b) / np.maximum(
+        np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12
+    )
+    angles = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return Triangulation(points, good & (angles > minimum_angle), angles)
