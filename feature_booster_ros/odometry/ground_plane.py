@@ -21,7 +21,7 @@ def camera_height(points: np.ndarray, seed: int = 0) -> float | None:
     supported one is the ground.
 
     Args:
-        points: (M, 3) in the camera's optical frame (y down), in any unit; the height is in the same.
+        points: (M, 3) in the camera's optical frame (y down), in any unit, that of the height.
         seed: of the samples.
     """
     below = points[(points[:, 1] > 0) & (points[:, 2] > 0)]

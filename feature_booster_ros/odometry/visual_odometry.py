@@ -28,6 +28,10 @@ _LOCAL_KEYFRAMES = 6
 """Keyframes whose landmarks are looked for."""
 _NEWEST_KEYFRAMES = 2
 """Keyframes whose landmarks are looked for at first, in the wider radius: enough for a pose."""
+_FEW = 0.4
+"""With less than this share of the last keyframe's landmarks, the motion may not be as predicted."""
+_TURNED_AWAY = 0.6
+"""With less than this share a keyframe is due even without a baseline to the last one."""
 _RANSAC_PIXELS = 4.0
 _NEAR_SHARE = 0.2
 """The second, narrower search, as a share of the first one's radius."""
@@ -183,8 +187,8 @@ class VisualOdometry:
             predicted = self._predicted(stamp)
             newest = self._map.seen_by(self._map.keyframes[-_NEWEST_KEYFRAMES:])
             found = self._near_prediction(view, newest, predicted)
-            if found is None:
-                found = self._by_descriptors(view, rows)
+            if found is None or found.inliers.sum() < _FEW * self._reference_inliers:
+                found = _better(found, self._by_descriptors(view, rows))
             reason = ""
         else:
             found, reason = self._relocalised(view), "relocalised"
@@ -233,8 +237,7 @@ class VisualOdometry:
         best = None
         for keyframe in keyframes[::-1][offset::step][:_RELOCALISATION_KEYFRAMES]:
             found = self._by_descriptors(view, self._map.seen_by([keyframe]))
-            if found is not None and (best is None or found.inliers.sum() > best.inliers.sum()):
-                best = found
+            best = _better(best, found)
         return best
 
     def _pose_from(self, view: View, rows: np.ndarray, features: np.ndarray) -> AbsolutePose | None:
@@ -327,7 +330,9 @@ class VisualOdometry:
         newest = self._map.keyframes[-1]
         centre = -pose[:3, :3].T @ pose[:3, 3]
         moved = np.linalg.norm(centre - newest.centre) / self._median_depth
-        # Without any baseline a keyframe adds nothing: a standstill, or a turn on the spot.
+        if inliers < _TURNED_AWAY * self._reference_inliers:
+            return True
+        # Without any baseline a keyframe adds nothing: a standstill.
         if moved < 0.1 * self.settings.keyframe_baseline:
             return False
         return (
@@ -513,3 +518,10 @@ class VisualOdometry:
             tracking_seconds,
             mapping_seconds,
         )
+
+
+def _better(a: AbsolutePose | None, b: AbsolutePose | None) -> AbsolutePose | None:
+    """The one with more inliers; ``a`` where they have as many."""
+    if a is None or b is None:
+        return b if a is None else a
+    return b if b.inliers.sum() > a.inliers.sum() else a
