@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .methods import Method
 
 DEFAULT_METHODS = ("sift", "rootsift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
+ODOMETRY_METHODS = ("sift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
 DEFAULT_GAPS = (1, 4, 8)
 
 _Run = Callable[[argparse.Namespace, "list[Method]"], "list[Benchmark]"]
@@ -63,6 +64,19 @@ def add_runs(command: argparse.ArgumentParser) -> None:
     )
     _add_gaps(sequence)
 
+    odometry = _add(
+        runs, "odometry", "a sequence through the odometry: ATE, RPE, frames tracked, time", None
+    )
+    odometry.add_argument("sequence", metavar="SOURCE", help="as of sequence")
+    odometry.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take each N-th frame only (default: %(default)s)",
+    )
+    odometry.set_defaults(run=_odometry, methods=list(ODOMETRY_METHODS), max_features=1000)
+
     everything = _add(runs, "all", "all of these that are given, and one summary table", _all)
     everything.add_argument("--photos", metavar="FOLDER", help="as of photos")
     _add_holdout(everything)
@@ -83,7 +97,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
 
 
 def _add(
-    runs: argparse._SubParsersAction, name: str, text: str, benchmark: _Run
+    runs: argparse._SubParsersAction, name: str, text: str, benchmark: _Run | None
 ) -> argparse.ArgumentParser:
     parser = runs.add_parser(name, help=text, description=text)
     parser.add_argument(
@@ -93,7 +107,7 @@ def _add(
         metavar="METHOD",
         help="sift, orb, package.module:ClassName of an extractor, rootsift, a shipped model, a "
         "weights file, or LABEL=one of these "
-        f"(default: {' '.join(DEFAULT_METHODS)})",
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--max-features", type=int, default=2048, help="of an image (default: %(default)s)"
@@ -103,7 +117,7 @@ def _add(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="write results.json, tables.md and plots (matplotlib) there",
+        help="write tables, JSON and plots (matplotlib) there",
     )
     parser.set_defaults(run=lambda options: _evaluate(options, benchmark))
     return parser
@@ -221,6 +235,35 @@ def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Benchm
     from .runs import run_sequence
 
     return run_sequence(options.sequence, methods, options.gaps)
+
+
+def _odometry(options: argparse.Namespace) -> None:
+    from ..sources import open_source
+    from .methods import create_methods
+    from .odometry_report import odometry_text, write_odometry
+    from .odometry_run import check_evo, run_odometry
+    from .plots import check_matplotlib
+
+    check_evo()
+    if options.output is not None:
+        check_matplotlib()
+        if options.output.exists() and not options.output.is_dir():
+            raise ValueError(f"--output {options.output} is a file: give a folder")
+    if options.every < 1:
+        raise ValueError(f"--every must be at least 1, not {options.every}")
+    methods = create_methods(options.methods, options.max_features, options.device)
+    with open_source(options.sequence) as source:
+        runs, truth = run_odometry(source, methods, options.every)
+    title = (
+        f"{options.sequence}, every frame"
+        if options.every == 1
+        else (f"{options.sequence}, one frame of {options.every}")
+    )
+    title += f", {options.max_features} features"
+    print(f"{title}\n\n{odometry_text(runs)}\n")
+    if options.output is not None:
+        written = write_odometry(options.output, runs, truth, title)
+        print(f"written to {options.output}: {', '.join(path.name for path in written)}")
 
 
 def _all(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:

@@ -20,13 +20,13 @@ _DASHES = ("-", "--", "-.", ":")
 
 def check_matplotlib() -> None:
     """Raises ValueError unless matplotlib is installed."""
-    _figure(1, 1)
+    new_figure(1, 1)
 
 
 def plot_matching_accuracy(path: Path, benchmark: Benchmark) -> None:
     """Plot every method's mean matching accuracy over the pixels, one panel a subset (PNG)."""
     subsets = list(benchmark.scores[0].matching)
-    figure = _figure(2.5 + 3.6 * len(subsets), 4.2)
+    figure = new_figure(2.5 + 3.6 * len(subsets), 4.2)
     dashes = _dash_of_detectors(benchmark)
     for axes, subset in zip(
         figure.subplots(1, len(subsets), sharey=True, squeeze=False)[0], subsets, strict=True
@@ -50,7 +50,7 @@ def plot_pose_auc(path: Path, benchmarks: Sequence[Benchmark]) -> None:
 
     A method without a number has no bar, but says so in its place.
     """
-    figure = _figure(8, 0.8 + 2.8 * len(benchmarks))
+    figure = new_figure(8, 0.8 + 2.8 * len(benchmarks))
     for axes, benchmark in zip(
         figure.subplots(len(benchmarks), 1, squeeze=False)[:, 0], benchmarks, strict=True
     ):
@@ -82,7 +82,7 @@ def _dash_of_detectors(benchmark: Benchmark) -> dict[str, str]:
     return {name: _DASHES[number % len(_DASHES)] for number, name in enumerate(detectors)}
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure of that size in inches, which asks for no display."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -29,7 +29,7 @@ _LOCAL_KEYFRAMES = 6
 _NEWEST_KEYFRAMES = 2
 """Keyframes whose landmarks are looked for at first, in the wider radius: enough for a pose."""
 _FEW = 0.4
-"""With less than this share of the last keyframe's landmarks, the motion may not be as predicted."""
+"""With less than this share of the last keyframe's landmarks, the motion may be another."""
 _TURNED_AWAY = 0.6
 """With less than this share a keyframe is due even without a baseline to the last one."""
 _RANSAC_PIXELS = 4.0
