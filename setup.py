@@ -65,6 +65,7 @@ setup(
         "bags": ["rosbags>=0.9.15"],
         "demo": ["scikit-image>=0.19"],
         "train": ["h5py>=3.6", "pycolmap>=0.6.1", "tensorboard>=2.9"],
+        "odometry": ["evo>=1.26", "poselib>=2.0.5", "pycolmap>=4.2"],
         "plots": ["matplotlib>=3.5"],
     },
     entry_points={"console_scripts": ["feature-booster = feature_booster_ros.cli:main"]},

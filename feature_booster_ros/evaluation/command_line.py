@@ -240,9 +240,13 @@ def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Benchm
 def _odometry(options: argparse.Namespace) -> None:
     from ..sources import open_source
     from .methods import create_methods
-    from .odometry_report import odometry_text, write_odometry
-    from .odometry_run import check_evo, run_odometry
     from .plots import check_matplotlib
+
+    try:
+        from .odometry_report import odometry_text, write_odometry
+        from .odometry_run import check_evo, run_odometry
+    except ImportError as error:  # optional packages; the message names them
+        raise ValueError(str(error)) from error
 
     check_evo()
     if options.output is not None:

@@ -2,6 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features of a moving camera in, its poses and landmarks out. No ROS in here."""
 
+try:
+    import poselib  # noqa: F401
+    import pycolmap  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"{error}: the odometry needs poselib and pycolmap, pip install "
+        "'feature_booster_ros[odometry]'"
+    ) from error
+
 from .settings import OdometrySettings
 from .types import Estimate, Landmarks, State
 from .visual_odometry import VisualOdometry
