@@ -54,7 +54,7 @@ def test_it_follows_the_rendered_flight(flight):
     # Before there is a map, a pose is given only if the camera did nothing but turn.
     states = [estimate.state for estimate in estimates]
     begun = states.index(State.TRACKING)
-    assert begun <= 3 and set(states[begun:]) == {State.TRACKING}
+    assert begun <= 5 and set(states[begun:]) == {State.TRACKING}
     assert all(estimate.pose is not None for estimate in estimates[begun:])
     assert estimates[-1].map_number == 0
     assert score(odometry, flight).ate_share < 1.0

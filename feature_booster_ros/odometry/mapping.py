@@ -9,12 +9,15 @@ import numpy as np
 from ..matching.guided import match_along_lines
 from .bundle_adjustment import adjust
 from .landmark_map import Keyframe, LandmarkMap
-from .rigid import cross_matrix, inverse
+from .rigid import cross_matrix, inverse, transformed
 from .settings import OdometrySettings
 from .triangulation import triangulate
 
 _PARTNERS = 4
 """Keyframes before the new one to triangulate with."""
+_SHORTEST_BASELINE = 0.02
+"""To a partner, as a share of the median depth. Where all angles are small, those that noise makes
+larger pass the test of the angle more often, and the map shrinks."""
 _LINE_WIDTH = 2.5
 """Of the epipolar line, in sigmas of the feature."""
 _RATIO = 0.8
@@ -30,8 +33,10 @@ def insert_keyframe(landmarks: LandmarkMap, keyframe: Keyframe, settings: Odomet
     """
     seen = keyframe.landmark_of >= 0
     landmarks.descriptors[keyframe.landmark_of[seen]] = keyframe.view.features.descriptors[seen]
+    depths = transformed(keyframe.pose, landmarks.positions[keyframe.landmark_of[seen]])[:, 2]
+    median_depth = float(np.median(depths)) if len(depths) else 0.0
     for partner in landmarks.keyframes[: -_PARTNERS - 1 : -1]:
-        _triangulate_with(landmarks, keyframe, partner, settings)
+        _triangulate_with(landmarks, keyframe, partner, median_depth, settings)
     landmarks.keyframes.append(keyframe)
     adjust_window(landmarks, settings)
     landmarks.drop_oldest(settings.maximum_keyframes)
@@ -88,13 +93,18 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
 
 
 def _triangulate_with(
-    landmarks: LandmarkMap, keyframe: Keyframe, partner: Keyframe, settings: OdometrySettings
+    landmarks: LandmarkMap,
+    keyframe: Keyframe,
+    partner: Keyframe,
+    median_depth: float,
+    settings: OdometrySettings,
 ) -> None:
     """New landmarks from features that neither keyframe has one for yet."""
     free = np.flatnonzero(keyframe.landmark_of < 0)
     others = np.flatnonzero(partner.landmark_of < 0)
     motion = partner.pose @ inverse(keyframe.pose)  # new keyframe to partner
-    if len(free) == 0 or len(others) == 0 or np.linalg.norm(motion[:3, 3]) < 1e-9:
+    baseline = float(np.linalg.norm(motion[:3, 3]))
+    if len(free) == 0 or len(others) == 0 or baseline < _SHORTEST_BASELINE * median_depth:
         return
     essential = cross_matrix(motion[:3, 3]) @ motion[:3, :3]
     rays = np.hstack([keyframe.view.rays[free], np.ones((len(free), 1))])

@@ -47,7 +47,7 @@ class OdometrySettings:
     minimum_inliers: int = 15
     minimum_parallax: float = 1.0
     minimum_landmarks: int = 40
-    minimum_angle: float = 0.4
+    minimum_angle: float = 0.1
     keyframe_share: float = 0.8
     keyframe_baseline: float = 0.1
     window: int = 8
