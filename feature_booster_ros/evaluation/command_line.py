@@ -75,6 +75,18 @@ def add_runs(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="take each N-th frame only (default: %(default)s)",
     )
+    odometry.add_argument(
+        "--start", type=int, default=0, metavar="N", help="the first frame (default: %(default)s)"
+    )
+    odometry.add_argument(
+        "--count", type=int, metavar="N", help="the most frames to take (default: all)"
+    )
+    odometry.add_argument(
+        "--colmap",
+        action="store_true",
+        help="also a row of what COLMAP makes of the same frames and intrinsics, with SIFT: the "
+        "limit, as it sees the whole sequence and takes its time",
+    )
     odometry.set_defaults(run=_odometry, methods=list(ODOMETRY_METHODS), max_features=1000)
 
     everything = _add(runs, "all", "all of these that are given, and one summary table", _all)
@@ -238,35 +250,49 @@ def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Benchm
 
 
 def _odometry(options: argparse.Namespace) -> None:
+    from ..reconstruction.colmap import import_pycolmap
     from ..sources import open_source
     from .methods import create_methods
     from .plots import check_matplotlib
+    from .trajectories import check_evo
 
     try:
         from .odometry_report import odometry_text, write_odometry
-        from .odometry_run import check_evo, run_odometry
+        from .odometry_run import run_odometry
     except ImportError as error:  # optional packages; the message names them
         raise ValueError(str(error)) from error
 
     check_evo()
+    if options.colmap:
+        import_pycolmap()
     if options.output is not None:
         check_matplotlib()
         if options.output.exists() and not options.output.is_dir():
             raise ValueError(f"--output {options.output} is a file: give a folder")
-    if options.every < 1:
-        raise ValueError(f"--every must be at least 1, not {options.every}")
-    methods = create_methods(options.methods, options.max_features, options.device)
+    for name, least in (("every", 1), ("start", 0), ("count", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name} must be at least {least}, not {value}")
+    # COLMAP gets SIFT's features, whatever the methods.
+    limit = ["COLMAP=sift"] if options.colmap else []
+    methods = create_methods([*options.methods, *limit], options.max_features, options.device)
     with open_source(options.sequence) as source:
-        runs, truth = run_odometry(source, methods, options.every)
-    title = (
-        f"{options.sequence}, every frame"
-        if options.every == 1
-        else (f"{options.sequence}, one frame of {options.every}")
-    )
-    title += f", {options.max_features} features"
-    print(f"{title}\n\n{odometry_text(runs)}\n")
+        comparison = run_odometry(
+            source,
+            methods[: len(options.methods)],
+            options.every,
+            start=options.start,
+            count=options.count,
+            limit=methods[-1] if limit else None,
+        )
+    taken = "every frame" if options.every == 1 else f"one frame of {options.every}"
+    if options.start or options.count:
+        count = f", at most {options.count}" if options.count else ""
+        taken += f" from {options.start} on{count}"
+    title = f"{options.sequence}, {taken}, {options.max_features} features"
+    print(f"{title}\n\n{odometry_text(comparison)}\n")
     if options.output is not None:
-        written = write_odometry(options.output, runs, truth, title)
+        written = write_odometry(options.output, comparison, title)
         print(f"written to {options.output}: {', '.join(path.name for path in written)}")
 
 

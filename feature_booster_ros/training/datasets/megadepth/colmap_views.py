@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..colmap import import_pycolmap, world_to_camera
+from ....reconstruction.colmap import import_pycolmap, world_to_camera
 
 if TYPE_CHECKING:
     import pycolmap

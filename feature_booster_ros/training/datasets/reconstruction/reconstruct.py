@@ -21,12 +21,12 @@ from tqdm import tqdm
 from ....features import Extractor, create_extractor
 from ....matching import match
 from ....photos import find_photos
+from ....reconstruction import colmap_database
+from ....reconstruction.colmap import import_pycolmap
+from ....reconstruction.colmap_mapping import SMALLEST_MODEL, map_incrementally
 from ....sources.calibration import resolve_camera
 from ....sources.frame import Camera
-from ..colmap import import_pycolmap
 from ..posed_views import PosedViewsWriter
-from . import colmap_database
-from .colmap_mapping import SMALLEST_MODEL, map_incrementally
 from .image_pairs import choose_pairs
 from .sparse_tracks import ExtractedImage, overlapping_pairs, registered_names, tracked_views
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ....features import Features
-from ..colmap import COLMAP_CENTRE, world_to_camera
+from ....reconstruction.colmap import COLMAP_CENTRE, world_to_camera
 from ..posed_view import PosedView
 
 if TYPE_CHECKING:

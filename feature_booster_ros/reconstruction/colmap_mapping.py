@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ..colmap import import_pycolmap
+from .colmap import import_pycolmap
 
 if TYPE_CHECKING:
     import pycolmap
@@ -29,7 +29,7 @@ walks ahead, as along a street, sees little parallax, and all of it towards the 
 
 def map_incrementally(
     database: Path,
-    images: Path,
+    images: Path | None,
     output: Path,
     is_calibrated: bool,
     threads: int,
@@ -38,7 +38,7 @@ def map_incrementally(
 
     Args:
         database: with verified matches.
-        images: folder of the images, for the points' colours.
+        images: folder of the images, for the points' colours; None for no colours.
         output: folder to be made: gets the models in folders 0, 1 and on.
         is_calibrated: whether the database's intrinsics are right, and are to stay.
         threads: of the bundle adjustment; -1 for all processors.
@@ -49,15 +49,20 @@ def map_incrementally(
     options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size = SMALLEST_MODEL
     options.num_threads = threads
+    options.extract_colors = images is not None
+    if hasattr(options, "structure_less_registration_fallback"):
+        # From pycolmap 4 on; images without any point in common with the others, whose poses are
+        # guesses, and with which bundle adjustment fails for minutes.
+        options.structure_less_registration_fallback = False
     if is_calibrated:
         options.ba_refine_focal_length = False
         options.ba_refine_extra_params = False
     output.mkdir()
-    models = _map(pycolmap, database, images, output, options)
+    models = _map(pycolmap, database, images or output, output, options)
     if not models:
         for name, value in FORWARD_MOTION.items():
             setattr(options.mapper, name, value)
-        models = _map(pycolmap, database, images, output, options)
+        models = _map(pycolmap, database, images or output, output, options)
     return models
 
 

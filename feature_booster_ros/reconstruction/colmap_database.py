@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ....sources.frame import Camera
-from ..colmap import COLMAP_CENTRE
+from ..sources.frame import Camera
+from .colmap import COLMAP_CENTRE
 
 _MOST_IMAGES = 2**31 - 1
 # Number of OpenCV's coefficients that COLMAP's camera models take.
@@ -70,6 +70,40 @@ def import_images(
             f"COLMAP could not import {missing[0]} and {len(missing) - 1} more of the images in "
             f"{folder}: images that share a camera must be of one size; else see its messages above"
         )
+    return ids
+
+
+def add_frames(database: Path, names: Sequence[str], camera: Camera) -> dict[str, int]:
+    """Makes the database with the frames of one camera, of which there need be no files; from
+    pycolmap 4.2 on.
+
+    Args:
+        database: file to be made.
+        names: of the frames.
+        camera: that took them all.
+
+    Returns:
+        The id of every frame in the database.
+    """
+    import pycolmap
+
+    model, parameters = colmap_camera(camera)
+    with pycolmap.Database.open(str(database)) as connection:
+        colmap = pycolmap.Camera(
+            model=model, width=camera.width, height=camera.height, params=parameters,
+            has_prior_focal_length=True,
+        )  # fmt: skip
+        colmap.camera_id = connection.write_camera(colmap)
+        rig = pycolmap.Rig()
+        rig.add_ref_sensor(colmap.sensor_id)
+        rig_id, ids = connection.write_rig(rig), {}
+        for name in names:
+            image = pycolmap.Image(name=name, camera_id=colmap.camera_id)
+            image.image_id = ids[name] = connection.write_image(image)
+            frame = pycolmap.Frame()
+            frame.rig_id = rig_id
+            frame.add_data_id(image.data_id)
+            connection.write_frame(frame)
     return ids
 
 

@@ -25,7 +25,7 @@ def import_pycolmap() -> ModuleType:
     except ImportError as error:
         raise ValueError(
             "a reconstruction needs pycolmap: pip install 'feature_booster_ros[train]' "
-            "(or pycolmap)"
+            "(to train) or 'feature_booster_ros[odometry]' (to evaluate odometry)"
         ) from error
     pycolmap.logging.minloglevel = int(pycolmap.logging.WARNING)
     return pycolmap
