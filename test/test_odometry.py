@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from records import shared
 
-from feature_booster_ros.evaluation.odometry_run import path_length, trajectory_error
+from feature_booster_ros.evaluation.trajectories import path_length, trajectory_error
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.odometry import OdometrySettings, State, VisualOdometry
 from feature_booster_ros.odometry.ground_plane import camera_height
@@ -43,10 +43,6 @@ def score(odometry, frames):
     return trajectory_error(
         odometry.trajectory(), [(frame.stamp, frame.pose) for frame, _ in frames]
     )
-
-
-def nothing():
-    return Features.empty(128, binary=False)
 
 
 def test_it_follows_the_rendered_flight(flight):
@@ -103,40 +99,6 @@ def test_a_zoom_is_told_by_the_intrinsics(flight):
     assert trajectory_error(odometry.trajectory(), truth).ate < limit
 
 
-def test_black_frames_are_lost_and_the_map_found_again(flight):
-    odometry, _ = follow(flight)
-    after = flight[-1][0].stamp
-    lost = [odometry.track(nothing(), after + 0.1 * number) for number in range(1, 31)]
-    assert all(e.state is State.LOST and e.pose is None and e.reason for e in lost)
-    found = odometry.track(flight[-1][1], after + 3.1)
-    assert found.state is State.TRACKING and found.reason == "relocalised"
-    assert found.map_number == 0
-    before = odometry.trajectory()[-2][1]
-    assert np.allclose(found.pose[:3, 3], before[:3, 3], atol=0.05)
-
-
-def test_another_place_begins_a_new_map(flight, drive):
-    """The swap to another sequence: what is lost is said, and it goes on from the last pose."""
-    odometry, estimates = follow(flight, restart_after=3)
-    odometry.set_camera(drive[0][0].camera.matrix)
-    after = flight[-1][0].stamp + 1.0
-    swapped = [odometry.track(features, after + frame.stamp) for frame, features in drive[:20]]
-    assert swapped[0].state is State.LOST
-    assert any(estimate.reason == "new map" for estimate in swapped)
-    assert swapped[-1].state is State.TRACKING and swapped[-1].map_number == 1
-    assert np.trace(swapped[-1].covariance) > np.trace(estimates[-1].covariance)
-
-
-def test_a_standstill_adds_nothing(flight):
-    odometry, _ = follow(flight)
-    landmarks, after = len(odometry.landmarks()), flight[-1][0].stamp
-    still = [odometry.track(flight[-1][1], after + 0.1 * number) for number in range(1, 101)]
-    assert all(estimate.state is State.TRACKING for estimate in still)
-    assert sum(estimate.is_keyframe for estimate in still) <= 1
-    assert len(odometry.landmarks()) < 1.2 * landmarks
-    positions = np.array([estimate.pose[:3, 3] for estimate in still])
-    assert np.linalg.norm(positions - positions[0], axis=1).max() < 0.02
-
 
 def test_a_turn_on_the_spot_is_followed_without_a_map(flight):
     """Warped by a homography a photograph is what a turning camera sees."""
@@ -154,24 +116,6 @@ def test_a_turn_on_the_spot_is_followed_without_a_map(flight):
         assert np.allclose(estimate.pose[:3, 3], 0)
     assert "parallax" in estimate.reason or "fit one motion" in estimate.reason
 
-
-def test_memory_is_bounded(flight):
-    """Up and down the same way, the map and the trajectory stay as small as they may be."""
-    odometry = VisualOdometry(
-        flight[0][0].camera.matrix,
-        settings=OdometrySettings(maximum_keyframes=6, window=4, trajectory_length=50),
-    )
-    there_and_back = flight + flight[-2:0:-1]
-    sizes = []
-    for number in range(8 * len(there_and_back)):
-        frame = there_and_back[number % len(there_and_back)]
-        estimate = odometry.track(frame[1], 0.1 * number)
-        sizes.append(len(odometry.landmarks()))
-    assert estimate.state is State.TRACKING and estimate.map_number == 0
-    assert len(odometry.trajectory()) == 50
-    half = len(sizes) // 2
-    assert max(sizes[half:]) <= 1.2 * max(sizes[:half])
-    assert odometry.landmarks().observations.max() <= 6
 
 
 def test_bad_frames_are_refused_and_change_nothing(flight):

@@ -6,12 +6,18 @@ import cv2
 import numpy as np
 import pytest
 
-from feature_booster_ros.matching.guided import match_along_lines, match_near
+from feature_booster_ros.features import Features
+from feature_booster_ros.matching import match
+from feature_booster_ros.matching.guided import match_along_segments, match_anywhere, match_near
 from feature_booster_ros.odometry.absolute_pose import estimate_pose, refine_pose, world_covariance
 from feature_booster_ros.odometry.bundle_adjustment import adjust
 from feature_booster_ros.odometry.camera_model import CameraModel
+from feature_booster_ros.odometry.epipolar import epipolar_segments
+from feature_booster_ros.odometry.landmark_map import Keyframe
 from feature_booster_ros.odometry.rigid import fraction_of, inverse, rigid, rotation_of, transformed
-from feature_booster_ros.odometry.triangulation import triangulate
+from feature_booster_ros.odometry.trajectory import Trajectory
+from feature_booster_ros.odometry.triangulation import spreads_of, triangulate
+from feature_booster_ros.odometry.view import View
 
 MATRIX = np.array([[400.0, 0, 320], [0, 410.0, 240], [0, 0, 1]])
 SIGMA = 1 / 400
@@ -84,25 +90,76 @@ def test_a_pose_is_found_among_outliers():
     sigmas = np.full(len(points), SIGMA)
     seen = rays[3].copy()
     seen[:60] = np.random.default_rng(1).uniform(-0.6, 0.6, (60, 2))
-    found = estimate_pose(seen, sigmas, points, 400.0, 4.0)
+    found = estimate_pose(seen, sigmas, points, np.zeros_like(points), 400.0, 4.0)
     assert found.inliers[60:].mean() > 0.9 and found.inliers[:60].mean() < 0.1
     assert np.allclose(found.pose, poses[3], atol=0.02)
 
 
-def test_covariance_is_the_spread_of_the_poses():
-    """Of 300 poses from noise of the sigma stated, the mean squared Mahalanobis distance is 6."""
+@pytest.mark.parametrize("depth_error", [0.0, 0.1])
+def test_covariance_is_the_spread_of_the_poses(depth_error):
+    """Of 300 poses from noise of the sigmas stated, the mean squared Mahalanobis distance is 6."""
     points, poses, rays = scene(count=100)
     rng, distances = np.random.default_rng(0), []
     sigmas = np.full(len(points), SIGMA)
     truth = inverse(poses[2])
+    # The first camera, in the origin, has seen the points: how far they are is what is not known,
+    # and it is one over the distance that triangulation errs in evenly.
     for _ in range(300):
         seen = rays[2] + rng.normal(0, SIGMA, rays[2].shape)
-        found = refine_pose(poses[2], seen, sigmas, points)
+        known = points / (1 + depth_error * rng.normal(0, 1, (len(points), 1)))
+        found = refine_pose(poses[2], seen, sigmas, known, depth_error * known)
         pose = inverse(found.pose)
         turn = cv2.Rodrigues(pose[:3, :3] @ truth[:3, :3].T)[0].ravel()
         off = np.concatenate([pose[:3, 3] - truth[:3, 3], turn])
         distances.append(off @ np.linalg.solve(world_covariance(found), off))
     assert 5.0 < np.mean(distances) < 7.5
+
+
+def test_points_of_poor_depth_spoil_no_pose():
+    """Half of the points are at a wrong depth and said to be: they count for the rotation alone."""
+    points, poses, rays = scene(noise=SIGMA)
+    sigmas = np.full(len(points), SIGMA)
+    rng = np.random.default_rng(2)
+    known = points.copy()
+    half = np.arange(len(points)) < len(points) // 2
+    known[half] *= rng.uniform(0.6, 1.6, (half.sum(), 1))
+    spreads = np.where(half[:, None], 0.4 * known, 0.0)
+    errors = [
+        np.linalg.norm(inverse(refine_pose(*each).pose)[:3, 3] - inverse(poses[3])[:3, 3])
+        for each in (
+            (poses[3], rays[3], sigmas, known, spreads),
+            (poses[3], rays[3], sigmas, known, np.zeros_like(known)),
+        )
+    ]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_no_point_in_front_is_no_pose_and_no_error():
+    points, poses, rays = scene()
+    behind = rigid(rotation_of([0, np.pi, 0]), np.zeros(3)) @ poses[0]
+    found = refine_pose(behind, rays[0], np.full(len(points), SIGMA), points, 0 * points)
+    assert not found.inliers.any()
+
+
+def test_spread_is_that_of_triangulation():
+    points, poses, rays = scene(count=60)
+    rng = np.random.default_rng(0)
+    sigmas = np.full(len(points), SIGMA)
+    found = np.stack([
+        triangulate(
+            poses[0], poses[3], *(rays[k] + rng.normal(0, SIGMA, rays[k].shape) for k in (0, 3)),
+            sigmas, sigmas, 0.1, largest_residual=np.inf,
+        ).points
+        for _ in range(400)
+    ])  # fmt: skip
+    centres = np.repeat([inverse(poses[k])[:3, 3] for k in (0, 3)], len(points), axis=0)
+    said = spreads_of(
+        points, centres, np.full(2 * len(points), SIGMA), np.tile(np.arange(len(points)), 2)
+    )
+    length = np.linalg.norm(said, axis=1)
+    along = np.einsum("tij,ij->ti", found - found.mean(axis=0), said / length[:, None])
+    ratio = along.std(axis=0) / length
+    assert 0.8 < np.median(ratio) < 1.25 and ratio.max() < 1.7 and ratio.min() > 0.6
 
 
 def test_bundle_adjustment_restores_the_scene():
@@ -130,6 +187,25 @@ def test_bundle_adjustment_restores_the_scene():
     outlier = np.zeros(len(seen), bool)
     outlier[::41] = True
     assert result.residuals[outlier].min() > 10 > 3 > np.median(result.residuals[~outlier])
+
+
+def test_some_points_a_pose_are_enough_and_the_others_follow():
+    points, poses, rays = scene(noise=0.2 * SIGMA)
+    cameras, indices = np.repeat(np.arange(4), len(points)), np.tile(np.arange(len(points)), 4)
+    moved = poses.copy()
+    moved[2:, :3, 3] += 0.05
+    start = points + np.random.default_rng(3).normal(0, 0.1, points.shape)
+    everything, some = (
+        adjust(
+            moved, np.array([True, True, False, False]), start, cameras, indices,
+            rays.reshape(-1, 2), np.full(4 * len(points), SIGMA), points_per_pose=count,
+            maximum_iterations=30,
+        )
+        for count in (None, 40)
+    )  # fmt: skip
+    assert np.allclose(some.poses, everything.poses, atol=0.01)
+    off = [np.median(np.linalg.norm(each.points - points, axis=1)) for each in (some, everything)]
+    assert off[0] < 1.5 * off[1] < 0.05
 
 
 def test_bundle_adjustment_of_nothing():
@@ -171,17 +247,99 @@ def test_guided_matching_is_brute_force_within_the_radius(binary):
     }
 
 
-def test_matching_along_lines_finds_what_lies_on_them():
+def test_matching_along_segments_finds_what_lies_on_them():
     rng = np.random.default_rng(0)
     descriptors = rng.normal(size=(40, 16)).astype(np.float32)
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     positions = np.stack([rng.uniform(0, 100, 40), np.arange(40) * 5.0], axis=1)
-    lines = np.stack([np.zeros(40), np.ones(40), -positions[:, 1]], axis=1)
-    lines[20:, 2] -= 50.0  # these lead elsewhere
-    pairs = match_along_lines(lines, descriptors, positions, descriptors, np.full(40, 1.0))
-    right = pairs[:, 0] == pairs[:, 1]
-    assert set(pairs[right, 0]) == set(range(20))
-    assert len(match_along_lines(lines[:0], descriptors[:0], positions, descriptors, [1.0])) == 0
+    begins = positions - [10.0, 0.0]
+    ends = positions + [10.0, 0.0]
+    begins[20:30, 1] += 50.0  # these lead elsewhere
+    ends[20:30, 1] += 50.0
+    ends[30:] = positions[30:] - [3.0, 0.0]  # and these end before it
+    widths = np.full(40, 1.0)
+
+    def right(begins, ends, others, **options):
+        pairs = match_along_segments(
+            begins, ends, descriptors, positions, others, widths, **options
+        )
+        return set(pairs[pairs[:, 0] == pairs[:, 1], 0].tolist())
+
+    assert right(begins, ends, descriptors) == set(range(20))
+    # A segment of no length is a point.
+    assert right(positions, positions, descriptors) == set(range(40))
+    noisy = descriptors + rng.normal(0, 0.1, descriptors.shape).astype(np.float32)
+    noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
+    away = np.linalg.norm(noisy - descriptors, axis=1)
+    limit = float(np.median(away[:20]))
+    assert right(begins, ends, noisy, max_distance=limit) == {
+        i for i in range(20) if away[i] <= limit
+    }
+    nothing = match_along_segments(
+        begins[:0], ends[:0], descriptors[:0], positions, descriptors, widths
+    )
+    assert nothing.shape == (0, 2)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_matching_anywhere_is_that_of_match(binary):
+    rng = np.random.default_rng(0)
+    if binary:
+        rows = rng.integers(0, 256, (90, 32), dtype=np.uint8)
+        others = rows[::-1] ^ (rng.random((90, 32)) < 0.3).astype(np.uint8)
+    else:
+        rows = rng.normal(size=(90, 32)).astype(np.float32)
+        others = rows[::-1] + rng.normal(0, 0.6, rows.shape).astype(np.float32)
+        rows, others = (r / np.linalg.norm(r, axis=1, keepdims=True) for r in (rows, others))
+    zeros = np.zeros(90, np.float32)
+    a, b = (Features(np.zeros((90, 2), np.float32), zeros, zeros, zeros, r) for r in (rows, others))
+    expected = {tuple(pair) for pair in match(a, b, ratio=0.8).indices.tolist()}
+    assert {tuple(pair) for pair in match_anywhere(rows, others, 0.8).tolist()} == expected
+    assert len(expected) > 30
+    assert match_anywhere(rows[:0], others).shape == (0, 2)
+
+
+def test_points_of_any_depth_lie_on_the_epipolar_segment():
+    points, poses, rays = scene()
+    motion = poses[3] @ inverse(poses[0])
+    depths = transformed(poses[0], points)[:, 2]
+    begins, ends = epipolar_segments(rays[0], motion, depths.min())
+    along = ends - begins
+    length = np.linalg.norm(along, axis=1)
+    along /= length[:, None]
+    away = rays[3] - begins
+    assert np.abs(away[:, 0] * along[:, 1] - away[:, 1] * along[:, 0]).max() < 1e-9
+    share = np.einsum("ij,ij->i", away, along)
+    assert (share > 0).all() and (share <= length + 1e-9).all()
+    nearest = depths.argmin()
+    assert share[nearest] == pytest.approx(length[nearest])
+    # Backwards, past what the camera came from: no segment reaches behind the camera.
+    back = rigid(np.eye(3), [0, 0, -5.0])
+    begins, ends = epipolar_segments(rays[0], back, 1.0)
+    assert np.isfinite(begins).all() and np.isfinite(ends).all()
+    assert np.allclose(np.sign(ends), np.sign(begins))
+
+
+def test_a_trajectory_follows_its_keyframes_until_they_leave():
+    view = View(Features.empty(4, False), np.zeros((0, 2)), np.zeros(0))
+    keyframe = Keyframe(0, view, np.eye(4), np.zeros(0, int), np.zeros((6, 6)))
+    trajectory = Trajectory(3)
+    trajectory.add_fixed(0.0, np.eye(4))
+    trajectory.add_fixed(1.0, rigid(np.eye(3), [-1, 0, 0]))
+    trajectory.add(2.0, keyframe, rigid(np.eye(3), [-2, 0, 0]))
+    trajectory.add(3.0, keyframe, rigid(np.eye(3), [-3, 0, 0]))
+
+    def places():
+        return [(stamp, pose[0, 3]) for stamp, pose in trajectory.poses()]
+
+    assert places() == [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]
+    keyframe.pose = rigid(np.eye(3), [-10, 0, 0])
+    trajectory.rescale(2.0)
+    assert places() == [(1.0, 1.0), (2.0, 14.0), (3.0, 16.0)]
+    trajectory.settle([keyframe])
+    keyframe.pose = np.eye(4)
+    trajectory.rescale(2.0)
+    assert places() == [(1.0, 1.0), (2.0, 14.0), (3.0, 16.0)]
 
 
 def test_half_a_motion_twice_is_the_motion_on_an_axis():

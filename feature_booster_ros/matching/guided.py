@@ -31,7 +31,7 @@ def match_near(
     first, second = _pairs_within(predicted, positions, radius)
     if len(first) == 0:
         return np.zeros((0, 2), np.int64)
-    distances = _distances(descriptors[first], candidates[second])
+    distances = _distances(descriptors, candidates, first, second)
     # By predicted feature and then by distance: the first of each run is the nearest.
     order = np.lexsort((distances, first))
     first, second, distances = first[order], second[order], distances[order]
@@ -46,39 +46,93 @@ def match_near(
     return np.stack([first[kept], second[kept]], axis=1)
 
 
-def match_along_lines(
-    lines: np.ndarray,
+def match_along_segments(
+    begins: np.ndarray,
+    ends: np.ndarray,
     descriptors: np.ndarray,
     positions: np.ndarray,
     candidates: np.ndarray,
     widths: np.ndarray,
     ratio: float = 0.9,
+    max_distance: float = np.inf,
 ) -> np.ndarray:
-    """Pairs (M, 2) of a line and a feature near it, mutually nearest in descriptor.
+    """Pairs (M, 2) of a segment and a feature near it, mutually nearest in descriptor.
 
     Args:
-        lines: (P, 3) with a x + b y + c = 0, in any scale.
-        descriptors: (P, D) float32 or (P, B) uint8, of the features that the lines belong to.
+        begins, ends: (P, 2) of the segments.
+        descriptors: (P, D) float32 or (P, B) uint8, of the features that the segments belong to.
         positions: (N, 2) of the features.
         candidates: their descriptors.
-        widths: (N,) largest distance of a feature from the line.
+        widths: (N,) largest distance of a feature from a segment, across it and beyond its ends.
+        ratio: as of :func:`match_near`.
+        max_distance: of the descriptors, L2 or Hamming.
+    """
+    if len(begins) == 0 or len(positions) == 0:
+        return np.zeros((0, 2), np.int64)
+    squared = _all_squared_distances(descriptors, candidates)
+    squared[~_near_segments(begins, ends, positions, widths)] = np.inf
+    return _mutually_nearest(squared, ratio, max_distance)
+
+
+def match_anywhere(
+    descriptors: np.ndarray, candidates: np.ndarray, ratio: float = 0.9
+) -> np.ndarray:
+    """Pairs (M, 2) of mutually nearest descriptors, wherever their features are.
+
+    What :func:`~feature_booster_ros.matching.match` does for any number of features on any device,
+    for the hundreds of a frame and in NumPy alone: PyTorch's threads wait for one another, which on
+    a robot's busy cores takes several times as long as the work.
+
+    Args:
+        descriptors: (P, D) float32 or (P, B) uint8.
+        candidates: (N, D) or (N, B).
         ratio: as of :func:`match_near`.
     """
-    if len(lines) == 0 or len(positions) == 0:
+    if len(descriptors) == 0 or len(candidates) == 0:
         return np.zeros((0, 2), np.int64)
-    lines = lines / np.maximum(np.linalg.norm(lines[:, :2], axis=1, keepdims=True), 1e-12)
-    away = np.abs(lines[:, :2] @ positions.T + lines[:, 2:])
-    squared = _all_squared_distances(descriptors, candidates)
-    squared[away > widths] = np.inf
+    return _mutually_nearest(_all_squared_distances(descriptors, candidates), ratio, np.inf)
+
+
+def descriptor_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distance (M,) of each row of ``a`` from the same row of ``b``: Hamming for bytes, else L2 of
+    unit rows.
+    """
+    if a.dtype == np.uint8:
+        return _ONES[a ^ b].sum(axis=1, dtype=np.float32)
+    return np.sqrt(np.maximum(2 - 2 * np.einsum("ij,ij->i", a, b), 0))
+
+
+def _mutually_nearest(squared: np.ndarray, ratio: float, max_distance: float) -> np.ndarray:
+    """Pairs (M, 2) out of squared distances (P, N), which are overwritten; infinite: no pair."""
     nearest = squared.argmin(axis=1)
-    rows = np.arange(len(lines))
+    rows = np.arange(len(squared))
     best = squared[rows, nearest]
     back = squared.argmin(axis=0)
-    kept = np.isfinite(best) & (back[nearest] == rows)
+    kept = np.isfinite(best) & (back[nearest] == rows) & (best <= max_distance**2)
     squared[rows, nearest] = np.inf
-    with np.errstate(invalid="ignore"):
-        kept &= best < ratio**2 * squared.min(axis=1)
+    kept &= best < ratio**2 * squared.min(axis=1)
     return np.stack([rows[kept], nearest[kept]], axis=1)
+
+
+def _near_segments(
+    begins: np.ndarray, ends: np.ndarray, positions: np.ndarray, widths: np.ndarray
+) -> np.ndarray:
+    """(P, N) bool, whether a position is within its width of a segment."""
+    direction = ends - begins
+    length = np.linalg.norm(direction, axis=1, keepdims=True)
+    # Of a segment without length any direction will do.
+    direction = np.where(length > 1e-9, direction / np.maximum(length, 1e-9), [1.0, 0.0])
+    begins, direction, length, positions, widths = (
+        each.astype(np.float32) for each in (begins, direction, length, positions, widths)
+    )
+    along = direction @ positions.T - np.einsum("ij,ij->i", direction, begins)[:, None]
+    normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1)
+    across = normal @ positions.T - np.einsum("ij,ij->i", normal, begins)[:, None]
+    near = np.abs(across, out=across) <= widths
+    near &= along >= -widths
+    along -= length
+    near &= along <= widths
+    return near
 
 
 def _pairs_within(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
@@ -94,14 +148,18 @@ def _pairs_within(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarr
     return first[near], second[near]
 
 
+_GATHER_SHARE = 32
+"""Fetching the rows of one pair takes as long as so many pairs of a matrix product."""
+
+
+def _distances(a: np.ndarray, b: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Distances of the rows ``first`` of ``a`` from the rows ``second`` of ``b``."""
+    if a.dtype == np.uint8 or _GATHER_SHARE * len(first) < len(a) * len(b):
+        return descriptor_distances(a[first], b[second])
+    return np.sqrt(np.maximum(2 - 2 * (a @ b.T)[first, second], 0))
+
+
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
-
-
-def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance of each row of ``a`` from the same row of ``b``: Hamming for bytes, else L2."""
-    if a.dtype == np.uint8:
-        return _ONES[a ^ b].sum(axis=1, dtype=np.float32)
-    return np.sqrt(np.maximum(2 - 2 * np.einsum("ij,ij->i", a, b), 0))
 
 
 def _all_squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

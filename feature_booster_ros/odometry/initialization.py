@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import poselib
 
-from ..matching import match
+from ..matching.guided import match_anywhere
 from .rigid import rigid
 from .settings import OdometrySettings
 from .triangulation import Triangulation, triangulate
@@ -39,6 +39,7 @@ class TwoViews:
         triangulation: of the pairs, in the first camera; None without a motion.
         turn: (3, 3) rotation from the first camera to the second if a rotation alone explains the
             pairs, else None.
+        agreeing: share of the pairs that agree with the motion.
         reason: what is missing, or empty.
     """
 
@@ -46,6 +47,7 @@ class TwoViews:
     pairs: np.ndarray
     triangulation: Triangulation | None
     turn: np.ndarray | None
+    agreeing: float
     reason: str
 
 
@@ -56,9 +58,9 @@ def relate(a: View, b: View, focal_length: float, settings: OdometrySettings) ->
     scene need different models (Mur-Artal et al., T-RO 2015, section IV). No motion is given before
     the median angle between the rays, without the rotation, reaches ``minimum_parallax``.
     """
-    pairs = match(a.features, b.features, ratio=_RATIO).indices
+    pairs = match_anywhere(a.features.descriptors, b.features.descriptors, _RATIO)
     if len(pairs) < settings.minimum_inliers:
-        return TwoViews(None, pairs, None, None, f"{len(pairs)} matches with the first view")
+        return TwoViews(None, pairs, None, None, 0.0, f"{len(pairs)} matches with the first view")
     rays_a, rays_b = a.rays[pairs[:, 0]], b.rays[pairs[:, 1]]
     sigmas_a, sigmas_b = a.sigmas[pairs[:, 0]], b.sigmas[pairs[:, 1]]
     turn, agreeing = _turn(rays_a, rays_b, np.hypot(sigmas_a, sigmas_b))
@@ -75,19 +77,28 @@ def relate(a: View, b: View, focal_length: float, settings: OdometrySettings) ->
         if best is None or counts[-1] > best[0]:
             best = counts[-1], motion, points
     if best is None or best[0] < settings.minimum_inliers:
-        return TwoViews(None, pairs, None, explained, "the views' matches do not fit one motion")
+        return TwoViews(
+            None, pairs, None, explained, 0.0, "the views' matches do not fit one motion"
+        )
     _, motion, found = best
     parallax = float(np.median(found.angles[found.is_good]))
     if parallax < settings.minimum_parallax:
         reason = f"waiting for parallax: {parallax:.2f} of {settings.minimum_parallax:g} degrees"
-        return TwoViews(None, pairs, None, explained, reason)
+        return TwoViews(None, pairs, None, explained, 0.0, reason)
     if len(counts) > 1 and sorted(counts)[-2] > _CLEARLY * best[0]:
-        return TwoViews(None, pairs, None, explained, "the plane seen allows for two motions")
+        return TwoViews(None, pairs, None, explained, 0.0, "the plane seen allows for two motions")
     good = found.is_good & (found.angles > settings.minimum_angle)
     if good.sum() < settings.minimum_landmarks:
         reason = f"{good.sum()} landmarks of {settings.minimum_landmarks} to begin with"
-        return TwoViews(None, pairs, None, explained, reason)
-    return TwoViews(motion, pairs, Triangulation(found.points, good, found.angles), explained, "")
+        return TwoViews(None, pairs, None, explained, 0.0, reason)
+    return TwoViews(
+        motion,
+        pairs,
+        Triangulation(found.points, good, found.angles),
+        explained,
+        best[0] / len(pairs),
+        "",
+    )
 
 
 def _motions(

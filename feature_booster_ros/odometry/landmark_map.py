@@ -42,21 +42,27 @@ class LandmarkMap:
 
     Attributes:
         positions: (M, 3) float64, world.
+        spreads: (M, 3) float64, one standard deviation of each position along the line on which it
+            is least known: that of sight.
         descriptors: (M, D) float32 or uint8, from the newest keyframe that saw each.
         keyframes: in order of time.
     """
 
     positions: np.ndarray
+    spreads: np.ndarray
     descriptors: np.ndarray
     keyframes: list[Keyframe] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def add_landmarks(self, positions: np.ndarray, descriptors: np.ndarray) -> np.ndarray:
+    def add_landmarks(
+        self, positions: np.ndarray, spreads: np.ndarray, descriptors: np.ndarray
+    ) -> np.ndarray:
         """Append landmarks; their rows."""
         rows = np.arange(len(self), len(self) + len(positions))
         self.positions = np.concatenate([self.positions, positions])
+        self.spreads = np.concatenate([self.spreads, spreads])
         self.descriptors = np.concatenate([self.descriptors, descriptors])
         return rows
 
@@ -87,6 +93,7 @@ class LandmarkMap:
             return
         row = np.where(is_kept, np.cumsum(is_kept) - 1, -1)
         self.positions = self.positions[is_kept]
+        self.spreads = self.spreads[is_kept]
         self.descriptors = self.descriptors[is_kept]
         for keyframe in self.keyframes:
             seen = keyframe.landmark_of >= 0
@@ -95,6 +102,7 @@ class LandmarkMap:
     def rescale(self, factor: float, about: np.ndarray) -> None:
         """Make the whole map ``factor`` times as large about a point (3,) that stays."""
         self.positions = about + factor * (self.positions - about)
+        self.spreads = factor * self.spreads
         for keyframe in self.keyframes:
             pose = inverse(keyframe.pose)
             pose[:3, 3] = about + factor * (pose[:3, 3] - about)

@@ -33,6 +33,11 @@ def rotation_of(vector: np.ndarray) -> np.ndarray:
     return cv2.Rodrigues(np.asarray(vector, np.float64))[0]
 
 
+def rotation_angle(motion: np.ndarray) -> float:
+    """Angle in radians by which a motion (4, 4) turns."""
+    return float(np.linalg.norm(cv2.Rodrigues(motion[:3, :3])[0]))
+
+
 def fraction_of(motion: np.ndarray, share: float) -> np.ndarray:
     """A motion (4, 4) carried on at its speed for ``share`` of its time."""
     turn = cv2.Rodrigues(motion[:3, :3])[0].ravel()

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Points from two views."""
+"""Points from two views, and how well views tell a point."""
 
 from __future__ import annotations
 
@@ -71,3 +71,33 @@ def triangulate(
     )
     angles = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     return Triangulation(points, good & (angles > minimum_angle), angles)
+
+
+def spreads_of(
+    points: np.ndarray, centres: np.ndarray, sigmas: np.ndarray, point_indices: np.ndarray
+) -> np.ndarray:
+    """(M, 3), one standard deviation of each point along its mean line of sight, from O
+    observations.
+
+    Args:
+        points: (M, 3) in the world.
+        centres: (O, 3) of the cameras that see them.
+        sigmas: (O,) of their rays.
+        point_indices: (O,) rows of ``points``.
+    """
+    sight = points[point_indices] - centres
+    distances = np.maximum(np.linalg.norm(sight, axis=1), 1e-12)
+    sight = sight / distances[:, None]
+    mean = np.zeros((len(points), 3))
+    np.add.at(mean, point_indices, sight)
+    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+    # A ray tells a point's place across it; along the mean line that is by its angle with it.
+    sine = 1 - np.einsum("ij,ij->i", sight, mean[point_indices]) ** 2
+    information = np.bincount(
+        point_indices, np.maximum(sine, 0) / (sigmas * distances) ** 2, len(points)
+    )
+    nearest = np.full(len(points), np.inf)
+    np.minimum.at(nearest, point_indices, distances)
+    # More than the distance itself says no more than that it is unknown.
+    known = np.minimum(1 / np.sqrt(np.maximum(information, 1e-300)), nearest)
+    return mean * np.where(np.isfinite(known), known, 0.0)[:, None]

@@ -30,6 +30,8 @@ class Estimate:
             While no parallax has been seen, the rotation is right and the translation held.
         covariance: (6, 6) float64 of the pose in the world's axes: x, y, z in map units, then
             rotation about x, y, z in radians. It grows along the way. None where pose is None.
+        frame_covariance: (6, 6) likewise, of the pose in the map alone, without what has
+            accumulated along the way; of the change of pose between two frames it is a half.
         inliers: landmarks that agree with the pose.
         matches: landmarks that were found in the frame.
         landmarks: in the map.
@@ -44,6 +46,7 @@ class Estimate:
     state: State
     pose: np.ndarray | None
     covariance: np.ndarray | None
+    frame_covariance: np.ndarray | None
     inliers: int
     matches: int
     landmarks: int

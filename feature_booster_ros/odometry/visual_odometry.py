@@ -5,40 +5,40 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..features import Features
-from ..matching import match
-from ..matching.guided import match_near
-from .absolute_pose import AbsolutePose, estimate_pose, refine_pose, world_covariance
+from .absolute_pose import refine_pose, world_covariance
 from .camera_model import CameraModel
 from .ground_plane import camera_height
 from .initialization import TwoViews, relate
 from .landmark_map import Keyframe, LandmarkMap
+from .localization import Localizer, Location
 from .mapping import adjust_window, insert_keyframe
-from .rigid import cross_matrix, fraction_of, inverse, rigid, transformed
+from .rigid import cross_matrix, fraction_of, inverse, rigid, rotation_angle, transformed
 from .settings import OdometrySettings
+from .trajectory import Trajectory
 from .types import Estimate, Landmarks, State
 from .view import View, view_of
 
-_LOCAL_KEYFRAMES = 6
-"""Keyframes whose landmarks are looked for."""
-_NEWEST_KEYFRAMES = 2
-"""Keyframes whose landmarks are looked for at first, in the wider radius: enough for a pose."""
-_FEW = 0.4
-"""With less than this share of the last keyframe's landmarks, the motion may be another."""
 _TURNED_AWAY = 0.6
 """With less than this share a keyframe is due even without a baseline to the last one."""
-_RANSAC_PIXELS = 4.0
-_NEAR_SHARE = 0.2
-"""The second, narrower search, as a share of the first one's radius."""
-_RELOCALISATION_KEYFRAMES = 8
-"""Keyframes that one lost frame is compared with."""
+_TURN = 15.0
+"""Degrees by which the camera turns from the last keyframe when another is due."""
+_SURPRISES = 3.0
+"""Of the last frame's error of prediction: so far is the next frame's motion looked for."""
+_CLEAR = 0.7
+"""A frame of which so many matches agree with one motion may begin a new map at once, if there is
+no gap before it."""
 _SCALE_GAIN = 0.3
-"""Share of the ground plane's correction of the scale that one keyframe makes."""
+"""Share of the ground plane's correction of the scale that one keyframe makes; the first makes all
+of it."""
+_GUESSED_SCALE = 0.5
+"""Relative standard deviation of the scale of a map that takes another's place."""
+_HELD_TURN = np.radians(0.1)
+"""Standard deviation of a rotation that is followed without a map."""
 
 
 @dataclass(eq=False)
@@ -52,15 +52,6 @@ class _Reference:
     view: View
     pose: np.ndarray
     is_known: bool
-
-
-@dataclass(eq=False)
-class _Record:
-    """One pose of the trajectory: relative to a keyframe of the map, or fixed for good."""
-
-    stamp: float
-    keyframe: Keyframe | None
-    pose: np.ndarray  # camera to keyframe, or camera to world
 
 
 class VisualOdometry:
@@ -99,14 +90,17 @@ class VisualOdometry:
         self._pose = np.eye(4)  # world to camera, the last one known
         self._motion: np.ndarray | None = None  # the last camera to the one after it
         self._interval = 0.0
+        self._uncertainty = np.inf  # of a predicted pose, in pixels
         self._stamp: float | None = None  # of the last frame
         self._pose_stamp: float | None = None  # of the last frame with a pose
         self._covariance = np.zeros((6, 6))  # of the last pose
+        self._frame_covariance = np.zeros((6, 6))  # of it in the map alone
         self._lost_frames = 0
         self._median_depth = self.settings.initial_scale
         self._keyframe_count = 0
+        self._scale_corrections = 0
         self._reference_inliers = 0
-        self._records: deque[_Record] = deque(maxlen=self.settings.trajectory_length)
+        self._trajectory = Trajectory(self.settings.trajectory_length)
         self._kind: tuple[bool, int] | None = None
 
     def set_camera(
@@ -150,9 +144,9 @@ class VisualOdometry:
         self._kind, self._stamp = kind, stamp
         view = view_of(features, self._camera, self.settings.pixel_sigma)
         if self._map is not None:
-            found = self._locate(view, stamp)
+            found, how = self._locate(view, stamp)
             if found is not None:
-                return self._tracked(view, stamp, *found, begin)
+                return self._tracked(view, stamp, found, how, begin)
             self._lost_frames += 1
         return self._without_map(view, stamp, begin)
 
@@ -160,15 +154,7 @@ class VisualOdometry:
         """Stamps and poses (4, 4), camera to world, of all frames whose pose is known, as refined
         with their keyframes since; at most ``trajectory_length``, the newest.
         """
-        return [
-            (
-                record.stamp,
-                record.pose
-                if record.keyframe is None
-                else inverse(record.keyframe.pose) @ record.pose,
-            )
-            for record in self._records
-        ]
+        return self._trajectory.poses()
 
     def landmarks(self) -> Landmarks:
         """The landmarks of the map."""
@@ -178,26 +164,17 @@ class VisualOdometry:
 
     # Finding a frame in the map
 
-    def _locate(
-        self, view: View, stamp: float
-    ) -> tuple[AbsolutePose, np.ndarray, np.ndarray, str] | None:
-        """The pose, the landmarks' rows and the features that were matched, and how."""
-        rows = self._map.seen_by(self._map.keyframes[-_LOCAL_KEYFRAMES:])
-        if self._lost_frames == 0:
-            predicted = self._predicted(stamp)
-            newest = self._map.seen_by(self._map.keyframes[-_NEWEST_KEYFRAMES:])
-            found = self._near_prediction(view, newest, predicted)
-            if found is None or found.inliers.sum() < _FEW * self._reference_inliers:
-                found = _better(found, self._by_descriptors(view, rows))
-            reason = ""
-        else:
-            found, reason = self._relocalised(view), "relocalised"
-        if found is None:
-            return None
-        pose, matched_rows, matched = self._narrowed(view, rows, found)
-        if pose.inliers.sum() < self.settings.minimum_inliers:
-            return None
-        return pose, matched_rows, matched, reason
+    def _locate(self, view: View, stamp: float) -> tuple[Location | None, str]:
+        """Where the frame is, and how that was found."""
+        localizer = Localizer(self._map, self._camera.focal_length, self.settings)
+        if self._lost_frames:
+            return localizer.relocate(view, self._median_depth, self._lost_frames), "relocalised"
+        predicted = self._predicted(stamp)
+        found = localizer.locate(view, predicted, self._uncertainty, self._median_depth)
+        if found is not None:
+            surprise = rotation_angle(found.pose.pose @ inverse(predicted))
+            self._uncertainty = _SURPRISES * surprise * self._camera.focal_length
+        return found, ""
 
     def _predicted(self, stamp: float) -> np.ndarray:
         """World to camera, if the camera goes on as it did."""
@@ -208,121 +185,49 @@ class VisualOdometry:
             return self._pose
         return fraction_of(self._motion, passed / self._interval) @ self._pose
 
-    def _project(self, rows: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Those rows whose landmarks lie in front of the camera, and their rays (M, 2)."""
-        seen = transformed(pose, self._map.positions[rows])
-        in_front = seen[:, 2] > 1e-3 * self._median_depth
-        return rows[in_front], seen[in_front, :2] / seen[in_front, 2:]
-
-    def _near_prediction(
-        self, view: View, rows: np.ndarray, predicted: np.ndarray
-    ) -> AbsolutePose | None:
-        rows, rays = self._project(rows, predicted)
-        radius = self.settings.search_radius / self._camera.focal_length
-        pairs = match_near(
-            rays, self._map.descriptors[rows], view.rays, view.features.descriptors, radius, 0.85
-        )
-        return self._pose_from(view, rows[pairs[:, 0]], pairs[:, 1])
-
-    def _by_descriptors(self, view: View, rows: np.ndarray) -> AbsolutePose | None:
-        """Wherever the landmarks are in the image: the motion was not as predicted."""
-        pairs = match(view.features, self._as_features(rows), ratio=0.85).indices
-        return self._pose_from(view, rows[pairs[:, 1]], pairs[:, 0])
-
-    def _relocalised(self, view: View) -> AbsolutePose | None:
-        """The pose from whichever keyframe's landmarks agree most."""
-        keyframes = self._map.keyframes
-        step = max(1, len(keyframes) // _RELOCALISATION_KEYFRAMES)
-        offset = self._lost_frames % step
-        best = None
-        for keyframe in keyframes[::-1][offset::step][:_RELOCALISATION_KEYFRAMES]:
-            found = self._by_descriptors(view, self._map.seen_by([keyframe]))
-            best = _better(best, found)
-        return best
-
-    def _pose_from(self, view: View, rows: np.ndarray, features: np.ndarray) -> AbsolutePose | None:
-        """The robust pose, if enough landmarks agree with it."""
-        if len(rows) < self.settings.minimum_inliers:
-            return None
-        found = estimate_pose(
-            view.rays[features],
-            view.sigmas[features],
-            self._map.positions[rows],
-            self._camera.focal_length,
-            _RANSAC_PIXELS,
-            self.settings.seed,
-        )
-        if found is None or found.inliers.sum() < self.settings.minimum_inliers:
-            return None
-        return found
-
-    def _narrowed(
-        self, view: View, rows: np.ndarray, found: AbsolutePose
-    ) -> tuple[AbsolutePose, np.ndarray, np.ndarray]:
-        """Once the pose is known, more landmarks are found close to where it puts them."""
-        rows, rays = self._project(rows, found.pose)
-        radius = _NEAR_SHARE * self.settings.search_radius / self._camera.focal_length
-        pairs = match_near(
-            rays, self._map.descriptors[rows], view.rays, view.features.descriptors, radius, 0.95
-        )
-        rows, features = rows[pairs[:, 0]], pairs[:, 1]
-        if len(rows) < self.settings.minimum_inliers:
-            nothing = np.zeros(len(rows), bool)
-            return AbsolutePose(found.pose, nothing, np.eye(6)), rows, features
-        refined = refine_pose(
-            found.pose, view.rays[features], view.sigmas[features], self._map.positions[rows]
-        )
-        return refined, rows, features
-
-    def _as_features(self, rows: np.ndarray) -> Features:
-        """Landmarks in the form that match() takes."""
-        zeros = np.zeros(len(rows), np.float32)
-        return Features(
-            np.zeros((len(rows), 2), np.float32), zeros, zeros, zeros, self._map.descriptors[rows]
-        )
-
     # What follows from a pose
 
     def _tracked(
         self,
         view: View,
         stamp: float,
-        found: AbsolutePose,
-        rows: np.ndarray,
-        features: np.ndarray,
+        found: Location,
         reason: str,
         begin: float,
     ) -> Estimate:
+        pose, seen = found.pose.pose, found.pose.inliers
         was_lost = self._lost_frames > 0
         self._lost_frames = 0
         self._reference = None
         newest = self._map.keyframes[-1]
-        covariance = self._grown_covariance(newest, found)
+        self._frame_covariance = world_covariance(found.pose)
+        covariance = self._grown_covariance(newest, pose, self.settings.scale_drift)
         if not was_lost and self._pose_stamp is not None:
-            self._motion = found.pose @ inverse(self._pose)
+            self._motion = pose @ inverse(self._pose)
             self._interval = stamp - self._pose_stamp
         else:
             self._motion = None
-        self._pose, self._pose_stamp, self._covariance = found.pose, stamp, covariance
-        depths = transformed(found.pose, self._map.positions[rows[found.inliers]])[:, 2]
-        self._median_depth = float(np.median(depths))
+        self._pose, self._pose_stamp, self._covariance = pose, stamp, covariance
+        depths = transformed(pose, self._map.positions[found.rows[seen]])[:, 2]
+        if len(depths) >= self.settings.minimum_inliers:
+            self._median_depth = float(np.median(depths))
         tracked = time.perf_counter()
-        inliers = int(found.inliers.sum())
-        is_keyframe = self._is_keyframe_due(inliers, found.pose)
+        is_keyframe = was_lost or self._is_keyframe_due(found.inliers, pose)
         if is_keyframe:
             landmark_of = np.full(len(view), -1)
-            landmark_of[features[found.inliers]] = rows[found.inliers]
+            landmark_of[found.features[seen]] = found.rows[seen]
             keyframe = self._new_keyframe(view, landmark_of)
-            self._forget_keyframes(self.settings.maximum_keyframes - 1)
+            # The poses that hang on the oldest are final.
+            self._trajectory.settle(self._map.drop_oldest(self.settings.maximum_keyframes - 1))
             insert_keyframe(self._map, keyframe, self.settings)
-            self._records.append(_Record(stamp, keyframe, np.eye(4)))
+            self._trajectory.add(stamp, keyframe, keyframe.pose)
             self._correct_scale(keyframe)
             self._pose = keyframe.pose
             self._reference_inliers = int((keyframe.landmark_of >= 0).sum())
         else:
-            self._records.append(_Record(stamp, newest, newest.pose @ inverse(found.pose)))
+            self._trajectory.add(stamp, newest, pose)
         return self._estimate(
-            stamp, State.TRACKING, True, inliers, len(rows), is_keyframe, reason,
+            stamp, State.TRACKING, True, found.inliers, len(found.rows), is_keyframe, reason,
             tracked - begin, time.perf_counter() - tracked,
         )  # fmt: skip
 
@@ -331,6 +236,9 @@ class VisualOdometry:
         centre = -pose[:3, :3].T @ pose[:3, 3]
         moved = np.linalg.norm(centre - newest.centre) / self._median_depth
         if inliers < _TURNED_AWAY * self._reference_inliers:
+            return True
+        turned = pose[2, :3] @ newest.pose[2, :3]
+        if np.degrees(np.arccos(np.clip(turned, -1, 1))) > _TURN:
             return True
         # Without any baseline a keyframe adds nothing: a standstill.
         if moved < 0.1 * self.settings.keyframe_baseline:
@@ -346,26 +254,16 @@ class VisualOdometry:
             self._keyframe_count, view, self._pose, landmark_of, self._covariance.copy()
         )
 
-    def _forget_keyframes(self, kept: int) -> None:
-        """Let the oldest keyframes go; the poses that hang on them are final."""
-        leaving = {id(keyframe) for keyframe in self._map.drop_oldest(kept)}
-        if leaving:
-            self._settle(leaving)
-
-    def _settle(self, leaving: set[int]) -> None:
-        for record in self._records:
-            if record.keyframe is not None and id(record.keyframe) in leaving:
-                record.pose = inverse(record.keyframe.pose) @ record.pose
-                record.keyframe = None
-
-    def _grown_covariance(self, keyframe: Keyframe, found: AbsolutePose) -> np.ndarray:
+    def _grown_covariance(
+        self, keyframe: Keyframe, pose: np.ndarray, scale_drift: float
+    ) -> np.ndarray:
         """The keyframe's covariance carried on to this pose, plus what is uncertain in between."""
-        centre = -found.pose[:3, :3].T @ found.pose[:3, 3]
+        centre = -pose[:3, :3].T @ pose[:3, 3]
         step = centre - keyframe.centre
         carry = np.eye(6)
         carry[:3, 3:] = -cross_matrix(step)
-        covariance = carry @ keyframe.covariance @ carry.T + world_covariance(found)
-        covariance[:3, :3] += self.settings.scale_drift**2 * np.outer(step, step)
+        covariance = carry @ keyframe.covariance @ carry.T + self._frame_covariance
+        covariance[:3, :3] += scale_drift**2 * np.outer(step, step)
         return covariance
 
     def _correct_scale(self, keyframe: Keyframe) -> None:
@@ -375,17 +273,14 @@ class VisualOdometry:
         rows = self._map.seen_by(self._map.keyframes[-self.settings.window :])
         height = camera_height(transformed(keyframe.pose, self._map.positions[rows]))
         if height is not None:
-            factor = (self.settings.camera_height / height) ** _SCALE_GAIN
+            self._scale_corrections += 1
+            gain = max(_SCALE_GAIN, 1 / self._scale_corrections)
+            factor = (self.settings.camera_height / height) ** gain
             self._map.rescale(factor, keyframe.centre)
-            self._scale_records(factor)
-
-    def _scale_records(self, factor: float) -> None:
-        for record in self._records:
-            if record.keyframe is not None:
-                record.pose[:3, 3] *= factor
-        self._median_depth *= factor
-        if self._motion is not None:
-            self._motion[:3, 3] *= factor
+            self._trajectory.rescale(factor)
+            self._median_depth *= factor
+            if self._motion is not None:
+                self._motion[:3, 3] *= factor
 
     # Before there is a map, and after it is lost
 
@@ -396,18 +291,18 @@ class VisualOdometry:
             return self._begin_reference(view, stamp, state, begin)
         reference = self._reference
         views = relate(reference.view, view, self._camera.focal_length, self.settings)
-        waited = (
-            self._map is None
-            or reference.is_known
-            or (self._lost_frames > self.settings.restart_after)
-        )
-        if views.motion is not None and waited:
+        waited = self._map is None or self._lost_frames > self.settings.restart_after
+        clear = reference.is_known and views.agreeing > _CLEAR
+        if views.motion is not None and (waited or clear):
             return self._begin_map(reference, view, stamp, views, begin)
         known = views.turn is not None and reference.is_known
         if known:
             self._pose = rigid(views.turn, np.zeros(3)) @ reference.pose
-            self._records.append(_Record(stamp, None, inverse(self._pose)))
+            self._trajectory.add_fixed(stamp, self._pose)
             self._motion, self._pose_stamp = None, stamp
+            # The translation is held: less of it than would have shown as parallax is not seen.
+            unseen = np.radians(self.settings.minimum_parallax) * self._median_depth
+            self._frame_covariance = _isotropic(unseen, _HELD_TURN)
         shares = len(views.pairs) / max(1, min(len(view), len(reference.view)))
         if len(view) and (shares < 0.2 or (known and shares < 0.4)):
             # The reference is out of sight, or nearly so. Where the rotation is known the chain
@@ -432,7 +327,8 @@ class VisualOdometry:
         known = len(view) > 0
         if known:
             self._reference = _Reference(view, self._pose, True)
-            self._records.append(_Record(stamp, None, inverse(self._pose)))
+            self._frame_covariance = np.zeros((6, 6))
+            self._trajectory.add_fixed(stamp, self._pose)
             self._pose_stamp = stamp
         reason = "first view" if known else "no features in the image"
         return self._estimate(
@@ -446,12 +342,11 @@ class VisualOdometry:
         tracked = time.perf_counter()
         is_restart = self._map is not None
         if is_restart:
-            self._settle({id(keyframe) for keyframe in self._map.keyframes})
+            self._trajectory.settle(self._map.keyframes)
             self._map_number += 1
-            # What was covered in between is not known.
-            self._covariance = self._covariance + np.eye(6) * np.repeat(
-                [self._median_depth**2, 0.1**2], 3
-            ) * (not reference.is_known)
+            self._scale_corrections = 0
+            if not reference.is_known:  # what was covered in between is not
+                self._covariance = self._covariance + _isotropic(self._median_depth, 0.1)
         good = views.triangulation.is_good
         points, pairs = views.triangulation.points[good], views.pairs[good]
         # After a restart the scene is assumed as deep as it was before.
@@ -461,6 +356,7 @@ class VisualOdometry:
         motion[:3, 3] *= scale
         landmarks = LandmarkMap(
             transformed(inverse(reference.pose), scale * points),
+            np.zeros_like(points),  # until the adjustment
             view.features.descriptors[pairs[:, 1]],
         )
         self._map = landmarks
@@ -480,17 +376,33 @@ class VisualOdometry:
         if len(depths):
             landmarks.rescale(depth / float(np.median(depths)), first.centre)
         self._correct_scale(second)
+        second.covariance = self._covariance = self._second_covariance(first, second, is_restart)
         self._pose, self._pose_stamp, self._motion = second.pose, stamp, None
         self._median_depth = depth
         self._lost_frames, self._reference = 0, None
         inliers = int((second.landmark_of >= 0).sum())
         self._reference_inliers = inliers
-        self._records.append(_Record(stamp, second, np.eye(4)))
+        self._trajectory.add(stamp, second, second.pose)
         return self._estimate(
             stamp, State.TRACKING, True, inliers, len(pairs), True,
             "new map" if is_restart else "map begun",
             tracked - begin, time.perf_counter() - tracked,
         )  # fmt: skip
+
+    def _second_covariance(self, first: Keyframe, second: Keyframe, is_restart: bool) -> np.ndarray:
+        """Of the second keyframe of a new map: the first one's, and what the two views leave open.
+        The first map's scale is right by definition; a later one's is a guess.
+        """
+        seen = np.flatnonzero(second.landmark_of >= 0)
+        rows = second.landmark_of[seen]
+        self._frame_covariance = world_covariance(
+            refine_pose(
+                second.pose, second.view.rays[seen], second.view.sigmas[seen],
+                self._map.positions[rows], self._map.spreads[rows],
+            )
+        )  # fmt: skip
+        scale = _GUESSED_SCALE if is_restart else self.settings.scale_drift
+        return self._grown_covariance(first, second.pose, scale)
 
     def _estimate(
         self,
@@ -504,11 +416,15 @@ class VisualOdometry:
         tracking_seconds: float,
         mapping_seconds: float,
     ) -> Estimate:
+        # Without a map the frame's own uncertainty does not add up from one to the next.
+        is_held = state is not State.TRACKING
+        covariance = self._covariance + is_held * self._frame_covariance
         return Estimate(
             stamp,
             state,
             inverse(self._pose) if is_known else None,
-            self._covariance.copy() if is_known else None,
+            covariance if is_known else None,
+            self._frame_covariance.copy() if is_known else None,
             inliers,
             matches,
             0 if self._map is None else len(self._map),
@@ -520,8 +436,6 @@ class VisualOdometry:
         )
 
 
-def _better(a: AbsolutePose | None, b: AbsolutePose | None) -> AbsolutePose | None:
-    """The one with more inliers; ``a`` where they have as many."""
-    if a is None or b is None:
-        return b if a is None else a
-    return b if b.inliers.sum() > a.inliers.sum() else a
+def _isotropic(position: float, rotation: float) -> np.ndarray:
+    """(6, 6) covariance of standard deviations that are alike in all directions."""
+    return np.diag(np.repeat([position**2, rotation**2], 3))
