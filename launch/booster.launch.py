@@ -1,9 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Boost the features of a camera, match them, and show them in RViz.
+"""Boost the features of a camera, match them, follow the camera, and show it all in RViz.
 
     ros2 launch feature_booster_ros booster.launch.py image:=/camera/image_raw
     ros2 launch feature_booster_ros booster.launch.py source:=/path/to/folder_or_video rviz:=true
+    ros2 launch feature_booster_ros booster.launch.py image:=/camera/image_raw odometry:=true
 
 `ros2 launch feature_booster_ros booster.launch.py --show-args` describes the arguments. The nodes
 are lifecycle nodes that configure and activate themselves, hence no LifecycleNode here.
@@ -75,6 +76,18 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="true",
                 choices=BOOLEANS,
                 description="Match the features, with verification and a picture (match_image)",
+            ),
+            DeclareLaunchArgument(
+                "odometry",
+                default_value="false",
+                choices=BOOLEANS,
+                description="Follow the camera through its features: odometry, path, landmarks, TF",
+            ),
+            DeclareLaunchArgument(
+                "camera_height",
+                default_value="",
+                description="Metres from the camera down to flat ground, for the odometry's scale. "
+                "Empty: as in the parameters file",
             ),
             DeclareLaunchArgument(
                 "source",
@@ -154,6 +167,9 @@ def _nodes(context) -> list:
     ]
     if argument["matcher"] == "true":
         nodes.append(node("matcher_node", device=argument["device"], image_transport=transport))
+    if argument["odometry"] == "true":
+        height = _number(argument, "camera_height", float)
+        nodes.append(node("odometry_node", camera_height=height))
     if argument["source"]:
         nodes.append(
             node(

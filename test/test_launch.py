@@ -11,7 +11,7 @@ NOT_ON_PYPI = "launch and launch_ros come with a ROS 2 distribution only"
 launch = pytest.importorskip("launch", reason=NOT_ON_PYPI)
 launch_ros = pytest.importorskip("launch_ros", reason=NOT_ON_PYPI)
 
-NODE_TYPES = {"BoosterNode", "MatcherNode", "ImagePlayerNode"}
+NODE_TYPES = {"BoosterNode", "MatcherNode", "OdometryNode", "ImagePlayerNode"}
 LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "booster.launch.py"
 
 
@@ -56,6 +56,7 @@ def test_every_argument_is_described(launch_file):
     names = {argument.name for argument in arguments}
     assert {"model", "device", "max_features", "params_file", "namespace", "image"} <= names
     assert {"camera_info", "source", "rate", "loop", "rviz", "matcher", "log_level"} <= names
+    assert {"odometry", "camera_height"} <= names
     assert all(argument.description != "no description given" for argument in arguments)
     assert all(argument.default_value is not None for argument in arguments)
 
@@ -97,8 +98,10 @@ def test_parameters_are_those_of_the_node(started):
     """The names that the launch file overrides are parameters, with values of their type."""
     parameters = pytest.importorskip("feature_booster_ros.nodes.parameters")
     nodes = started(
-        model="none", device="cpu", max_features="9", source="rendered", rate="1", loop="false"
-    )
+        model="none", device="cpu", max_features="9", source="rendered", rate="1", loop="false",
+        odometry="true", camera_height="1.65",
+    )  # fmt: skip
+    assert len(nodes) == 4
     for executable, node in nodes.items():
         module = importlib.import_module(f"feature_booster_ros.nodes.{executable}")
         (node_type,) = (each for name, each in vars(module).items() if name in NODE_TYPES)
@@ -111,6 +114,7 @@ def test_parameters_are_those_of_the_node(started):
         ({}, 1),
         ({"rviz": "true"}, 3),
         ({"rviz": "true", "matcher": "false"}, 2),
+        ({"odometry": "true"}, 1),
         ({"rviz": "true", "rviz_config": "mine.rviz"}, 1),
     ],
 )
@@ -124,10 +128,21 @@ def test_matcher_off_rviz_on(started):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "overridden_by"),
+    [({}, {}), ({"camera_height": "1.65"}, {"camera_height": 1.65})],
+)
+def test_odometry_on_demand(started, arguments, overridden_by):
+    nodes = started(odometry="true", **arguments)
+    assert set(nodes) == {"booster_node", "matcher_node", "odometry_node"}
+    assert overridden(nodes["odometry_node"]) == overridden_by
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         ({"max_features": "many"}, "max_features must be an integer, not 'many'"),
         ({"source": "rendered", "rate": "fast"}, "rate must be a number, not 'fast'"),
+        ({"odometry": "true", "camera_height": "tall"}, "camera_height must be a number"),
         ({"params_file": "missing.yaml"}, "there is no file missing.yaml"),
         ({"rviz": "perhaps"}, "perhaps"),
     ],

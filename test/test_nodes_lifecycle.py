@@ -13,7 +13,7 @@ from conftest import wait_for
 from feature_booster_ros.booster.model_config import weights_folder
 from feature_booster_ros.msg import FeatureArray
 
-NODES = ["booster_node", "matcher_node"]
+NODES = ["booster_node", "matcher_node", "odometry_node"]
 # Reliable, so that the one image a test publishes arrives; not lazy, as the node may not have seen
 # the test's subscription by then.
 ALONE = {"use_camera_info": False, "qos_input_reliability": "reliable", "lazy": False}
@@ -130,7 +130,7 @@ def test_bad_weights_leave_the_node_unconfigured_and_can_be_corrected(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", ["booster_node", "matcher_node"])
 def test_cuda_where_there_is_none(start_node, ros, name):
     node = start_node(name, parameters={"device": "cuda"})
     output = node.wait_for_output("cannot configure")

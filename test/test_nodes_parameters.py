@@ -13,6 +13,7 @@ import yaml
 from feature_booster_ros.nodes.booster_node_parameters import BoosterNodeParameters
 from feature_booster_ros.nodes.image_player_node import ImagePlayerNodeParameters
 from feature_booster_ros.nodes.matcher_node_parameters import MatcherNodeParameters
+from feature_booster_ros.nodes.odometry_node_parameters import OdometryNodeParameters
 from feature_booster_ros.nodes.parameters import (
     Change,
     ParameterError,
@@ -26,6 +27,7 @@ from feature_booster_ros.nodes.parameters import (
 NODES = {
     "booster_node": BoosterNodeParameters,
     "matcher_node": MatcherNodeParameters,
+    "odometry_node": OdometryNodeParameters,
     "image_player_node": ImagePlayerNodeParameters,
 }
 BOOSTER_YAML = Path(__file__).parents[1] / "config" / "booster.yaml"

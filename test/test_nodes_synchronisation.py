@@ -110,6 +110,24 @@ def test_worker_takes_the_newest_and_tells_what_it_drops():
     assert taken == [0, 3]
 
 
+def test_worker_lets_as_many_wait_as_it_has_room_for():
+    taken, started, go_on = [], threading.Event(), threading.Event()
+
+    def work(item):
+        taken.append(item)
+        started.set()
+        assert go_on.wait(60)
+
+    worker = NewestWorker(work, "test", capacity=2)
+    worker.submit(0)
+    assert started.wait(60)
+    assert [worker.submit(item) for item in (1, 2, 3)] == [False, False, True]
+    go_on.set()
+    wait_for(lambda: len(taken) == 3, "the third item")
+    worker.stop()
+    assert taken == [0, 2, 3]
+
+
 def test_worker_stops_after_the_item_at_hand():
     taken, started, go_on = [], threading.Event(), threading.Event()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -32,7 +32,9 @@ class FrameStatistics:
         self._last_error = ""
 
     def count(self, event: str) -> None:
-        """Counts one event: "received", "processed", "dropped", "idle" or "errors"."""
+        """Counts one event: "received", "processed", "dropped", "idle" or "errors", which are
+        published, or one of the node's own, for :meth:`total`.
+        """
         with self._lock:
             self._totals[event] += 1
             self._period[event] += 1
@@ -51,11 +53,12 @@ class FrameStatistics:
         try:
             yield
         finally:
-            with self._lock:
-                elapsed = time.perf_counter() - start
-                self._seconds.setdefault(name, collections.deque(maxlen=_FRAMES_TIMED)).append(
-                    elapsed
-                )
+            self.record(name, time.perf_counter() - start)
+
+    def record(self, name: str, seconds: float) -> None:
+        """Takes the time of a stage that was measured elsewhere."""
+        with self._lock:
+            self._seconds.setdefault(name, collections.deque(maxlen=_FRAMES_TIMED)).append(seconds)
 
     def total(self, event: str) -> int:
         """How often an event has been counted."""
@@ -89,10 +92,19 @@ class DiagnosticsPublisher:
         statistics: to publish.
         source: topic that the frames come from, named when none come.
         period: seconds between two messages.
+        condition: tells level and message while frames come and none is in error.
     """
 
-    def __init__(self, node: Node, statistics: FrameStatistics, source: str, period: float) -> None:
+    def __init__(
+        self,
+        node: Node,
+        statistics: FrameStatistics,
+        source: str,
+        period: float,
+        condition: Callable[[], tuple[bytes, str]] = lambda: (DiagnosticStatus.OK, "running"),
+    ) -> None:
         self._node = node
+        self._condition = condition
         self._statistics = statistics
         self._source = source
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -111,16 +123,13 @@ class DiagnosticsPublisher:
             level, text = DiagnosticStatus.ERROR, error
         elif not counts["received"]:
             level, text = DiagnosticStatus.STALE, f"nothing received on {self._source}"
-        elif counts["dropped"]:
-            level, text = (
-                DiagnosticStatus.WARN,
-                "overloaded: working on the newest frame, older ones are dropped",
-            )
         else:
-            level, text = (
-                DiagnosticStatus.OK,
-                "idle, as nobody subscribes" if counts["idle"] else "running",
-            )
+            level, text = self._condition()
+            if level == DiagnosticStatus.OK and counts["dropped"]:
+                level = DiagnosticStatus.WARN
+                text = "overloaded: working on the newest frame, older ones are dropped"
+            elif level == DiagnosticStatus.OK and counts["idle"]:
+                text = "idle, as nobody subscribes"
         if counts["dropped"]:
             self._node.get_logger().info(
                 f"dropped {counts['dropped']} of {counts['received']} frames, working on the "

@@ -7,11 +7,13 @@ from __future__ import annotations
 from feature_booster_ros.nodes.booster_node_parameters import BoosterNodeParameters
 from feature_booster_ros.nodes.image_player_node import ImagePlayerNodeParameters
 from feature_booster_ros.nodes.matcher_node_parameters import MatcherNodeParameters
+from feature_booster_ros.nodes.odometry_node_parameters import OdometryNodeParameters
 from feature_booster_ros.nodes.parameters import markdown_table
 
 _NODES = {
     "booster_node": BoosterNodeParameters,
     "matcher_node": MatcherNodeParameters,
+    "odometry_node": OdometryNodeParameters,
     "image_player_node": ImagePlayerNodeParameters,
 }
 

@@ -1,0 +1,105 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the camera's optical frame to the frames of a robot (REP 103, REP 105).
+
+The odometry's world is the optical frame of its first image: x right, y down, z forward. ``odom``
+and the robot's base have x forward, y left, z up, and ``odom`` is where the base was at the first
+image. All between them follows from ``base_from_optical``, the pose of the optical frame in the
+base; the functions here take it as it is, (4, 4).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+BODY_FROM_OPTICAL = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+"""REP 103: forward is the body's x and the optical z, left is y and -x, up is z and -y."""
+
+
+def parse_pose(text: str) -> np.ndarray:
+    """The pose (4, 4) in "x y z roll pitch yaw": metres, and radians about the fixed axes x, then
+    y, then z, as URDF has them.
+
+    Raises:
+        ValueError: it is not six finite numbers.
+    """
+    try:
+        values = np.array([float(word) for word in text.replace(",", " ").split()])
+    except ValueError:
+        values = np.zeros(0)
+    if values.shape != (6,) or not np.isfinite(values).all():
+        raise ValueError(
+            "must be six numbers, 'x y z roll pitch yaw' in metres and radians, such as "
+            f"'0.2 0 0.5 0 0.1 0', not {text!r}"
+        )
+    roll, pitch, yaw = (cv2.Rodrigues(vector)[0] for vector in np.diag(values[3:]))
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = yaw @ pitch @ roll, values[:3]
+    return pose
+
+
+def base_from_optical(camera_pose: np.ndarray) -> np.ndarray:
+    """The pose (4, 4) of the optical frame in the base.
+
+    Args:
+        camera_pose: (4, 4), pose in the base of the camera's body-style frame, which at identity
+            looks along the base's x.
+    """
+    return camera_pose @ BODY_FROM_OPTICAL
+
+
+def to_odom(base_from_optical: np.ndarray, poses: np.ndarray) -> np.ndarray:
+    """Poses (..., 4, 4) of the base in odom, from poses of the optical frame in the world."""
+    return base_from_optical @ poses @ np.linalg.inv(base_from_optical)
+
+
+def points_to_odom(base_from_optical: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (N, 3) of the world in odom."""
+    return points @ base_from_optical[:3, :3].T + base_from_optical[:3, 3]
+
+
+def covariance_to_odom(
+    base_from_optical: np.ndarray, covariance: np.ndarray, pose: np.ndarray
+) -> np.ndarray:
+    """Covariance (6, 6) of the base's pose in odom's axes.
+
+    Args:
+        base_from_optical: (4, 4).
+        covariance: (6, 6) of the optical frame's position and its rotation about fixed axes, in the
+            world's axes.
+        pose: (4, 4) of the optical frame in the world.
+    """
+    # A base at the end of a lever arm moves when the camera turns.
+    arm = pose[:3, :3] @ np.linalg.inv(base_from_optical)[:3, 3]
+    carry = np.eye(6)
+    carry[:3, 3:] = np.cross(np.eye(3), arm).T
+    return rotate_covariance(base_from_optical[:3, :3], carry @ covariance @ carry.T)
+
+
+def rotate_covariance(rotation: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """A covariance (6, 6) in the axes that ``rotation`` (3, 3) leads to."""
+    both = np.kron(np.eye(2), rotation)
+    rotated = both @ covariance @ both.T
+    return (rotated + rotated.T) / 2
+
+
+def twist_between(earlier: np.ndarray, later: np.ndarray, seconds: float) -> np.ndarray:
+    """The constant twist (6,) that leads from one pose (4, 4) to the other in that time: linear,
+    then angular, in the moving frame's axes (the logarithm of SE(3)).
+    """
+    motion = np.linalg.inv(earlier) @ later
+    turn = cv2.Rodrigues(motion[:3, :3])[0].ravel()
+    angle = np.linalg.norm(turn)
+    cross = np.cross(np.eye(3), turn)  # cross @ v is turn x v
+    if angle < 1e-6:
+        arc = np.eye(3) + cross / 2
+    else:
+        arc = (
+            np.eye(3)
+            + (1 - np.cos(angle)) / angle**2 * cross
+            + (angle - np.sin(angle)) / angle**3 * cross @ cross
+        )
+    return np.concatenate([np.linalg.solve(arc, motion[:3, 3]), turn]) / seconds

@@ -1,0 +1,212 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of odometry_node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .coordinate_frames import parse_pose
+from .parameters import Change, parameter
+from .qos import RELIABILITIES
+
+_SETTINGS = (
+    "initial_scale", "camera_height", "pixel_sigma", "search_radius", "minimum_inliers",
+    "minimum_parallax", "keyframe_baseline", "window", "maximum_keyframes", "restart_after",
+    "maximum_gap",
+)  # fmt: skip
+"""Those that are OdometrySettings' own, under the same name. Their defaults are written out, as to
+import the odometry takes poselib and pycolmap; a test compares them."""
+
+
+@dataclass(frozen=True)
+class OdometryNodeParameters:
+    """Parameters of odometry_node."""
+
+    autostart: bool = parameter(
+        True,
+        "Configure and activate at start; false leaves that to a lifecycle manager.",
+        change=Change.START,
+    )
+    odom_frame: str = parameter(
+        "odom",
+        "Frame that the poses are in: where base_frame was at the first image.",
+        change=Change.UNCONFIGURED,
+    )
+    base_frame: str = parameter(
+        "base_link",
+        "Frame of the robot whose poses are published, x forward, y left, z up.",
+        change=Change.UNCONFIGURED,
+    )
+    camera_pose: str = parameter(
+        "0 0 0 0 0 0",
+        "Pose of the camera in base_frame, 'x y z roll pitch yaw' in metres and radians as in "
+        "URDF; zeros for one at its origin that looks along x.",
+        change=Change.UNCONFIGURED,
+    )
+    publish_tf: bool = parameter(
+        True,
+        "Publish odom_frame to base_frame on /tf; false where another node does.",
+        change=Change.UNCONFIGURED,
+    )
+    path_length: int = parameter(
+        1000,
+        "Poses in path at most; of a longer way evenly spaced ones.",
+        minimum=2,
+        maximum=100_000,
+    )
+    path_period: float = parameter(
+        1.0,
+        "Shortest time in seconds between two messages on path; 0 for one with each frame.",
+        minimum=0.0,
+        maximum=3600.0,
+    )
+    landmarks_period: float = parameter(
+        1.0,
+        "Shortest time in seconds between two messages on landmarks; 0 for one with each frame.",
+        minimum=0.0,
+        maximum=3600.0,
+    )
+    initial_scale: float = parameter(
+        1.0,
+        "Median depth of the first landmarks: with the true one in metres, poses are in metres, "
+        "and else in units of that depth, as one camera cannot tell scale.",
+        minimum=1e-6,
+        maximum=1e6,
+        change=Change.UNCONFIGURED,
+    )
+    camera_height: float = parameter(
+        0.0,
+        "Metres from a camera that looks ahead down to flat ground, which draws the scale to "
+        "metres where the ground is seen; 0 for unknown.",
+        minimum=0.0,
+        maximum=1000.0,
+        change=Change.UNCONFIGURED,
+    )
+    pixel_sigma: float = parameter(
+        0.7,
+        "Standard deviation of a keypoint of middling scale in pixels.",
+        minimum=0.01,
+        maximum=100.0,
+        change=Change.UNCONFIGURED,
+    )
+    search_radius: float = parameter(
+        50.0,
+        "Pixels around its predicted place in which a landmark is looked for.",
+        minimum=1.0,
+        maximum=10_000.0,
+        change=Change.UNCONFIGURED,
+    )
+    minimum_inliers: int = parameter(
+        15,
+        "With fewer landmarks in agreement a frame is lost.",
+        minimum=6,
+        maximum=100_000,
+        change=Change.UNCONFIGURED,
+    )
+    minimum_parallax: float = parameter(
+        1.0,
+        "Median angle in degrees between the rays of the two views that a map begins from.",
+        minimum=0.01,
+        maximum=90.0,
+        change=Change.UNCONFIGURED,
+    )
+    keyframe_baseline: float = parameter(
+        0.1,
+        "A keyframe is due when the camera has moved by this share of the median depth.",
+        minimum=0.001,
+        maximum=100.0,
+        change=Change.UNCONFIGURED,
+    )
+    window: int = parameter(
+        8,
+        "Keyframes that bundle adjustment moves; not more than maximum_keyframes.",
+        minimum=2,
+        maximum=1000,
+        change=Change.UNCONFIGURED,
+    )
+    maximum_keyframes: int = parameter(
+        40,
+        "Keyframes kept for relocalisation; older ones leave, with their landmarks.",
+        minimum=4,
+        maximum=100_000,
+        change=Change.UNCONFIGURED,
+    )
+    restart_after: int = parameter(
+        10,
+        "Lost frames after which a new map may replace the old one.",
+        minimum=0,
+        maximum=1_000_000,
+        change=Change.UNCONFIGURED,
+    )
+    maximum_gap: float = parameter(
+        1.0,
+        "Seconds without a frame after which the motion is not extrapolated, nor a twist given.",
+        minimum=0.001,
+        maximum=3600.0,
+        change=Change.UNCONFIGURED,
+    )
+    jump_back: float = parameter(
+        1.0,
+        "A stamp that goes back by more seconds than this is a recording that loops, and resets "
+        "the odometry; by less, a frame out of order, which is left out.",
+        minimum=0.0,
+        maximum=1e6,
+    )
+    queue_size: int = parameter(
+        3,
+        "Frames that wait while one is worked on; when one more comes, the oldest is dropped.",
+        minimum=1,
+        maximum=10_000,
+        change=Change.UNCONFIGURED,
+    )
+    qos_input_reliability: str = parameter(
+        "reliable",
+        "Reliability of the subscription to features; best_effort also connects to best-effort "
+        "publishers.",
+        choices=RELIABILITIES,
+        change=Change.UNCONFIGURED,
+    )
+    qos_input_depth: int = parameter(
+        5, "Messages kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
+    )
+    qos_output_reliability: str = parameter(
+        "reliable",
+        "Reliability of the publishers; best_effort serves best-effort subscriptions only.",
+        choices=RELIABILITIES,
+        change=Change.UNCONFIGURED,
+    )
+    qos_output_depth: int = parameter(
+        5, "Messages kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
+    )
+    diagnostics_period: float = parameter(
+        1.0,
+        "Seconds between two messages on /diagnostics.",
+        minimum=0.1,
+        maximum=60.0,
+        change=Change.UNCONFIGURED,
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("odom_frame", "base_frame"):
+            frame = getattr(self, name)
+            if not frame or frame.startswith("/"):
+                raise ValueError(
+                    f"parameter '{name}' must be the name of a frame, without '/' in front, not "
+                    f"{frame!r}"
+                )
+        if self.odom_frame == self.base_frame:
+            raise ValueError(
+                "parameters 'odom_frame' and 'base_frame' must be two frames, not both "
+                f"{self.odom_frame!r}"
+            )
+        try:
+            parse_pose(self.camera_pose)
+        except ValueError as error:
+            raise ValueError(f"parameter 'camera_pose' {error}") from error
+
+    def odometry_settings(self) -> dict[str, Any]:
+        """Keyword arguments of OdometrySettings."""
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        return {**settings, "camera_height": self.camera_height or None}
