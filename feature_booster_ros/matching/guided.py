@@ -98,8 +98,17 @@ def descriptor_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     unit rows.
     """
     if a.dtype == np.uint8:
-        return _ONES[a ^ b].sum(axis=1, dtype=np.float32)
+        return _ones(a ^ b)
     return np.sqrt(np.maximum(2 - 2 * np.einsum("ij,ij->i", a, b), 0))
+
+
+def _ones(rows: np.ndarray) -> np.ndarray:
+    """(M,) float32, how many bits are set in each row of bytes (M, B)."""
+    if not hasattr(np, "bitwise_count"):  # NumPy 1
+        return _ONES_OF_BYTE[rows].sum(axis=1, dtype=np.float32)
+    if rows.shape[1] % 8 == 0:
+        rows = np.ascontiguousarray(rows).view(np.uint64)
+    return np.bitwise_count(rows).sum(axis=1, dtype=np.float32)
 
 
 def _mutually_nearest(squared: np.ndarray, ratio: float, max_distance: float) -> np.ndarray:
@@ -159,7 +168,7 @@ def _distances(a: np.ndarray, b: np.ndarray, first: np.ndarray, second: np.ndarr
     return np.sqrt(np.maximum(2 - 2 * (a @ b.T)[first, second], 0))
 
 
-_ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+_ONES_OF_BYTE = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 def _all_squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

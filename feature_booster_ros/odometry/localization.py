@@ -11,6 +11,7 @@ import numpy as np
 from ..matching.guided import match_along_segments, match_anywhere, match_near
 from .absolute_pose import AbsolutePose, estimate_pose, refine_pose
 from .epipolar import epipolar_segments
+from .initialization import relative_pose
 from .landmark_map import Keyframe, LandmarkMap
 from .rigid import inverse, transformed
 from .settings import OdometrySettings
@@ -31,6 +32,9 @@ _RELOCALISATION_KEYFRAMES = 8
 """Keyframes that one lost frame is compared with."""
 _AGREEING = 0.3
 """Of what was matched within a few pixels, less than this share is in agreement by chance."""
+_SAFE = 60
+"""With less support than this the rotation from two views alone is tried too."""
+_TURN_RATIO = 0.9
 _ENOUGH = 150
 """With fewer landmarks than this, features of unknown depth help."""
 _DEPTH_SPREAD = 0.5
@@ -61,6 +65,11 @@ class Location:
     def inliers(self) -> int:
         """Landmarks that agree with the pose."""
         return int(self.pose.inliers.sum())
+
+    @property
+    def support(self) -> float:
+        """Of the pose: a feature of unknown depth says half of what a landmark does."""
+        return self.inliers + self.unmapped / 2
 
 
 class Localizer:
@@ -99,9 +108,16 @@ class Localizer:
         else:
             found = _better(found, self._by_descriptors(view, newest))
         rows = self._map.seen_by(self._map.keyframes[-_LOCAL_KEYFRAMES:])
-        # On the spot the camera may have turned to where no landmark is.
-        start = AbsolutePose(predicted, np.zeros(0, bool), np.zeros((6, 6)))
-        return self._narrowed(view, rows, start if found is None else found, median_depth)
+        located = None
+        if found is not None:
+            located = self._narrowed(view, rows, found, median_depth)
+        if located is None or located.support < _SAFE:
+            # The camera may have turned to where few landmarks are.
+            turned = self._turned(view, predicted)
+            other = self._narrowed(view, rows, turned, median_depth)
+            if located is None or (other is not None and other.support > located.support):
+                located = other
+        return located
 
     def relocate(self, view: View, median_depth: float, attempt: int) -> Location | None:
         """Against the keyframes, without any idea of the pose; each ``attempt`` other ones."""
@@ -157,6 +173,31 @@ class Localizer:
             return None
         return found
 
+    def _turned(self, view: View, predicted: np.ndarray) -> AbsolutePose:
+        """The predicted pose with the rotation that the matches with the newest keyframe tell."""
+        keyframe = self._map.keyframes[-1]
+        pairs = match_anywhere(
+            keyframe.view.features.descriptors, view.features.descriptors, _TURN_RATIO
+        )
+        nothing = np.zeros(0, bool)
+        known = AbsolutePose(predicted, nothing, np.zeros((6, 6)))
+        if len(pairs) < self._settings.minimum_inliers:
+            return known
+        motion, agreeing = relative_pose(
+            keyframe.view.rays[pairs[:, 0]],
+            view.rays[pairs[:, 1]],
+            self._focal_length,
+            self._settings.seed,
+        )
+        if motion is None or agreeing < self._settings.minimum_inliers:
+            return known
+        pose = predicted.copy()
+        pose[:3, :3] = motion[:3, :3] @ keyframe.pose[:3, :3]
+        # The camera stays where it was predicted.
+        centre = -predicted[:3, :3].T @ predicted[:3, 3]
+        pose[:3, 3] = -pose[:3, :3] @ centre
+        return AbsolutePose(pose, nothing, np.zeros((6, 6)))
+
     def _narrowed(
         self, view: View, rows: np.ndarray, start: AbsolutePose, median_depth: float
     ) -> Location | None:
@@ -185,9 +226,7 @@ class Localizer:
             features,
             int(found.inliers[len(rows) :].sum()),
         )
-        # A feature of unknown depth says half of what a landmark does.
-        support = location.inliers + location.unmapped / 2
-        if support < self._settings.minimum_inliers:
+        if location.support < self._settings.minimum_inliers:
             return None
         return location if found.inliers.mean() >= _AGREEING else None
 
