@@ -13,8 +13,8 @@ from .qos import RELIABILITIES
 
 _SETTINGS = (
     "initial_scale", "camera_height", "pixel_sigma", "search_radius", "minimum_inliers",
-    "minimum_parallax", "keyframe_baseline", "window", "maximum_keyframes", "restart_after",
-    "maximum_gap",
+    "minimum_parallax", "keyframe_baseline", "keyframe_share", "window", "maximum_keyframes",
+    "restart_after", "maximum_gap",
 )  # fmt: skip
 """Those that are OdometrySettings' own, under the same name. Their defaults are written out, as to
 import the odometry takes poselib and pycolmap; a test compares them."""
@@ -117,6 +117,14 @@ class OdometryNodeParameters:
         "A keyframe is due when the camera has moved by this share of the median depth.",
         minimum=0.001,
         maximum=100.0,
+        change=Change.UNCONFIGURED,
+    )
+    keyframe_share: float = parameter(
+        0.8,
+        "A keyframe is due when fewer than this share of the last one's landmarks are found; 0.6 "
+        "with a keyframe_baseline of 0.15 halves the work where the camera turns slowly.",
+        minimum=0.01,
+        maximum=1.0,
         change=Change.UNCONFIGURED,
     )
     window: int = parameter(
