@@ -54,6 +54,9 @@ class TrainingSettings:
         "identity",
         "where to start: identity (near it), random, or the weights of a file or model",
     )
+    geometry_code: bool = _option(
+        False, "whether a binary network starts with bits that tell the keypoint's geometry"
+    )
     descriptor_transform: str = _option("", "none or rootsift; by default what models.yaml says")
     keypoint_encoder: bool = _option(True, "whether the keypoints' geometry is boosted with")
     cross_boosting: bool = _option(True, "whether the features of an image boost one another")
@@ -111,6 +114,11 @@ class TrainingSettings:
         self._require("final_lr", 0 <= self.final_lr <= 1, "in [0, 1]")
         for name, choices in CHOICES.items():
             self._require(name, getattr(self, name) in choices, " or ".join(choices))
+        self._require(
+            "start",
+            not (self.geometry_code and self.start == "random"),
+            "other for a geometry code",
+        )
         if not any(self.loss_weights):
             raise ValueError("fastap_weight, boost_weight and reward_weight are all 0")
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import math
 import time
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..booster import FeatureBooster, save_checkpoint
+from ..booster import FeatureBooster, load_checkpoint, save_checkpoint
 from .datasets.batches import PairBatch
 from .datasets.mixture import PairMixture, StepPairs, open_mixture, source_names, step_loader
 from .datasets.opening import open_validation
 from .distributed import Processes, join_processes
+from .geometry_code import CODE_BATCHES, project_with_angle, trade_bits_for_geometry
 from .initialization import start_from_checkpoint, start_near_identity
 from .interruption import StopRequest
 from .objective import Measures, label_counts, training_objective
@@ -250,6 +252,12 @@ class _Run:
             fresh = start_from_checkpoint(self.network, settings.start, self._first_batches())
             if self.processes.is_first:
                 logger.info("started from %s; new: %s", settings.start, ", ".join(fresh) or "none")
+        if settings.geometry_code:
+            batches = list(itertools.islice(self._first_batches(), CODE_BATCHES))
+            if settings.start == "identity":
+                trade_bits_for_geometry(self.network, batches)
+            else:
+                project_with_angle(self.network, load_checkpoint(settings.start), batches)
 
     def _first_batches(self) -> Iterator[PairBatch]:
         """Whole batches, whatever the number of processes."""

@@ -1,0 +1,267 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A start of binary networks whose bits tell how the keypoint lies, too.
+
+What a booster adds to a descriptor of its own kind is the keypoint's geometry (arXiv 2211.15069,
+section 3.1): features that show one point mostly lie alike, and chance neighbours do not. Gradients
+through signs hardly find such bits, so they are put there: of an angle, the sides of evenly turned
+diameters on which it lies, whose Hamming distance grows evenly with the difference of two angles;
+of a number, the thresholds that it exceeds. The keypoint encoder, an MLP, is fitted to these by
+regression; what it did before stays.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..booster import FeatureBooster
+from ..booster.descriptors import network_input
+from ..booster.network import KeypointEncoder
+from .datasets.batches import PairBatch
+from .initialization import sign_projection
+
+ANGLE_BITS, SCALE_BITS, X_BITS, Y_BITS = 16, 8, 12, 8
+CODE_BITS = ANGLE_BITS + SCALE_BITS + X_BITS + Y_BITS
+OCTAVES, WIDTH, HEIGHT = 1.85, 1.4, 1.1
+"""Ranges of the thresholds: ORB's eight levels, and an image as the network's input has it."""
+
+CODE_BATCHES = 6
+"""Batches of pairs to tell and to fit by."""
+
+CONTESTED_BITS = 20
+"""A right and a wrong neighbour are rivals if their distances differ by less."""
+
+ANGLE_SHARE = 0.2
+"""Length of an angle beside a float descriptor of length 1, before both become signs."""
+
+CARRIER = 0.06
+"""Length of an angle on its way through the network, beside a descriptor of length 1."""
+
+FIT_STEPS, FIT_BATCH, FIT_RATE = 1500, 2048, 2e-3
+BEYOND = 1.3
+"""Positions are fitted this far beyond the image, as cameras of other shapes have them."""
+
+
+def geometry_code(keypoints: Tensor) -> Tensor:
+    """Numbers (..., CODE_BITS) about 1 in size whose signs code keypoints (..., 4): angle, scale,
+    x, y.
+    """
+    x, y, scale, angle = keypoints.unbind(-1)
+    turns = torch.arange(ANGLE_BITS) * (math.pi / ANGLE_BITS)
+    octave = scale.clamp_min(0.25).log2() - OCTAVES / 2
+    parts = [torch.cos(angle.unsqueeze(-1) - turns)]
+    for number, spread, bits, gain in (
+        (octave, OCTAVES, SCALE_BITS, 1.5),
+        (x, WIDTH, X_BITS, 2.5),
+        (y, HEIGHT, Y_BITS, 2.5),
+    ):
+        thresholds = (torch.linspace(-0.5, 0.5, bits + 2) * spread)[1:-1]
+        parts.append(gain * (number.unsqueeze(-1) - thresholds))
+    return torch.cat(parts, dim=-1)
+
+
+@torch.no_grad()
+def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch]) -> None:
+    """Makes the bits of a binary network that passes on its input, and tell least, a code of the
+    keypoint's geometry.
+
+    The descriptor encoder takes them away, and the keypoint encoder puts the code in their place.
+
+    Args:
+        network: from :func:`.start_near_identity`, binary with as many bits as go in.
+        batches: pairs to tell by, and keypoints to fit to.
+
+    Raises:
+        ValueError: it is not such a network.
+    """
+    config = network.config
+    fits = config.binary and config.output_dim == config.descriptor_dim
+    if not fits or config.keypoint_dim != 4 or network.kenc is None or network.denc is None:
+        raise ValueError(
+            f"{config.name} cannot start with a geometry code: it takes a binary network with both "
+            "encoders, that gives as many bits as it takes, of features with scale and angle"
+        )
+    traded = least_telling_bits(batches)[:CODE_BITS]
+    _take_away(network.denc.encoder, traded)
+
+    def wanted(keypoints: Tensor) -> Tensor:
+        added = torch.zeros(*keypoints.shape[:-1], config.descriptor_dim)
+        added[..., traded] = geometry_code(keypoints)
+        return added
+
+    keypoints = torch.cat([batch.keypoints[~batch.padding] for batch in batches])
+    fit_keypoint_encoder(network.kenc, keypoints, wanted)
+
+
+def least_telling_bits(batches: Sequence[PairBatch]) -> Tensor:
+    """The descriptors' bits (D,), those first that tell right from wrong matches least.
+
+    By the weights of a logistic regression on which bits differ, between a feature's nearest right
+    and nearest wrong neighbour, where the two are rivals.
+    """
+    differences = []
+    for batch in batches:
+        for first, second, right, wrong in zip(
+            *batch.descriptors, batch.positive, batch.negative, strict=True
+        ):
+            distances = (first.shape[1] - first @ second.T) / 2
+            nearest = [
+                distances.masked_fill(~which, torch.inf).min(dim=1) for which in (right, wrong)
+            ]
+            rivals = (nearest[0].values - nearest[1].values).abs() < CONTESTED_BITS
+            # (1 - product) / 2 is whether two bits differ.
+            own = first[rivals]
+            differences.append(
+                own * (second[nearest[0].indices[rivals]] - second[nearest[1].indices[rivals]]) / 2
+            )
+    rows = torch.cat(differences)
+    weights = torch.ones(rows.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=60)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.softplus(-0.3 * rows @ weights).mean()
+        loss = loss + 1e-3 * (weights - weights.mean()).square().mean()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    return weights.detach().argsort()
+
+
+@torch.no_grad()
+def project_with_angle(
+    network: FeatureBooster, source: FeatureBooster, batches: Sequence[PairBatch]
+) -> None:
+    """Makes the bits of a binary network those of a float one's descriptors and keypoints' angles.
+
+    The keypoint encoder writes the angle's cosine and sine where descriptors hardly vary. The
+    projection then is the linear map from what reaches it to the float descriptors, less their
+    mean, so that bits are as often set as not, beside the two; turned so that the signs of both
+    lose least (:func:`.sign_projection`).
+
+    Args:
+        network: from :func:`.start_from_checkpoint`.
+        source: the float network it started from.
+        batches: features to fit to.
+
+    Raises:
+        ValueError: the networks are not such.
+    """
+    config = network.config
+    if not config.binary or source.config.binary or config.keypoint_dim != 4 or not network.kenc:
+        raise ValueError(
+            f"{config.name} cannot start from {source.config.name} with a geometry code: it takes "
+            "a binary network with a keypoint encoder, of features with scale and angle, and the "
+            "float one of the same feature"
+        )
+    sums = _outputs(network, batches, before="attn_proj")
+    carriers = quiet_directions(sums, 2)
+    keypoints = torch.cat([batch.keypoints[~batch.padding] for batch in batches])
+    fit_keypoint_encoder(network.kenc, keypoints, lambda k: CARRIER * _circle(k) @ carriers.T)
+    descriptors = nn.functional.normalize(_outputs(source, batches), dim=-1)
+    centred = nn.functional.normalize(descriptors - descriptors.mean(0), dim=-1)
+    wanted = torch.cat([centred, ANGLE_SHARE * _circle(keypoints)], dim=1)
+    wanted = nn.functional.normalize(wanted, dim=-1)
+    reaching = _outputs(network, batches, before="final_proj")
+    reaching = torch.cat([reaching, torch.ones(len(reaching), 1)], dim=1)
+    # In float64: what is left of the mean that layer norm took away must not be made much of.
+    linear = torch.linalg.lstsq(reaching.double(), wanted.double(), driver="gelsd").solution.float()
+    projection = linear @ sign_projection(wanted, config.output_dim)
+    # The signs do not depend on the scale, but tanh does: neither flat nor saturated.
+    projection /= (reaching @ projection).std()
+    network.final_proj.weight.copy_(projection[:-1].T)
+    network.final_proj.bias.copy_(projection[-1])
+
+
+def quiet_directions(vectors: Tensor, number: int) -> Tensor:
+    """(D, number) orthonormal directions in which vectors (M, D) vary least, and that layer norm
+    keeps: they sum to 0.
+    """
+    centred = vectors - vectors.mean(0)
+    centred = centred - centred.mean(1, keepdim=True)
+    _, directions = torch.linalg.eigh((centred.T @ centred).double())
+    # The first is the mean over the elements, which was taken away.
+    return directions[:, 1 : 1 + number].float()
+
+
+def fit_keypoint_encoder(
+    encoder: KeypointEncoder, keypoints: Tensor, addition: Callable[[Tensor], Tensor]
+) -> float:
+    """Teaches the encoder to add something to what it gives.
+
+    Args:
+        encoder: taught.
+        keypoints: (M, 4) examples.
+        addition: keypoints (..., 4) to what is to be added, (..., D).
+
+    Returns:
+        The root mean square error of a row, at the end.
+    """
+    before = copy.deepcopy(encoder)
+    optimizer = torch.optim.Adam(encoder.parameters(), FIT_RATE)
+    for step in range(FIT_STEPS):
+        optimizer.param_groups[0]["lr"] = FIT_RATE * (1 - step / FIT_STEPS)
+        drawn = keypoints[torch.randint(len(keypoints), (FIT_BATCH,))]
+        # Any angle, and in half of the examples any place.
+        drawn[:, 3] = torch.rand(FIT_BATCH) * (2 * math.pi)
+        half = FIT_BATCH // 2
+        drawn[:half, :2] = BEYOND * drawn[torch.randperm(FIT_BATCH)[:half], :2]
+        with torch.no_grad():
+            target = before(drawn) + addition(drawn)
+        with torch.enable_grad():
+            loss = (encoder(drawn) - target).square().sum(1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+        optimizer.step()
+    return float(loss.detach().sqrt())
+
+
+def _take_away(encoder: nn.Sequential, elements: Tensor) -> None:
+    """Makes the residual MLP of a descriptor encoder the negative of these elements of its input,
+    so that they come out as 0.
+    """
+    first, second, third = encoder[0], encoder[2], encoder[4]
+    units = torch.arange(2 * len(elements)).reshape(2, -1)
+    for layer in (first, second):
+        layer.weight[units] = 0
+        layer.bias[units] = 0
+    for sign, unit in zip((1.0, -1.0), units, strict=True):
+        first.weight[unit, elements] = sign  # positive and negative part
+        second.weight[unit, unit] = 1.0
+    third.weight[:, units] = 0
+    third.weight[elements] = 0
+    third.bias[elements] = 0
+    for sign, unit in zip((-1.0, 1.0), units, strict=True):
+        third.weight[elements, unit] = sign
+
+
+def _circle(keypoints: Tensor) -> Tensor:
+    """Cosine and sine (..., 2) of the angles of keypoints (..., 4)."""
+    return torch.stack([keypoints[..., 3].cos(), keypoints[..., 3].sin()], dim=-1)
+
+
+def _outputs(
+    network: FeatureBooster, batches: Sequence[PairBatch], before: str | None = None
+) -> Tensor:
+    """What the network gives for the features of some batches, (M, D); or what reaches its
+    cross-boosting ("attn_proj") or its projection ("final_proj"), not yet normalised.
+    """
+    cut = copy.deepcopy(network).eval()
+    if before is not None:
+        cut.config = dataclasses.replace(network.config, l2_normalization=False)
+        cut.final_proj, cut.last_activation = nn.Identity(), None
+    if before == "attn_proj":
+        cut.attn_proj = None
+    outputs = []
+    for batch in batches:
+        descriptors = network_input(batch.descriptors, cut.config)
+        outputs.append(cut(descriptors, batch.keypoints, batch.padding)[~batch.padding])
+    return torch.cat(outputs)
