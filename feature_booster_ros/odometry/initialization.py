@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import poselib
 
 from ..matching.guided import match_anywhere
+from .epipolar import relative_pose
 from .rigid import rigid
 from .settings import OdometrySettings
 from .triangulation import Triangulation, triangulate
@@ -106,7 +106,7 @@ def _motions(
 ) -> list[np.ndarray]:
     """Motions (4, 4) to choose from: one for an essential matrix, up to four for a homography."""
     a, b = rays_a * focal_length, rays_b * focal_length
-    motion, _ = relative_pose(rays_a, rays_b, focal_length, seed)
+    motion, _ = relative_pose(rays_a, rays_b, focal_length, _THRESHOLD, seed)
     motions, essential_score = [], 0.0
     if motion is not None:
         motions, essential_score = [motion], _epipolar_score(motion, a, b, focal_length)
@@ -126,27 +126,6 @@ def _motions(
         if np.linalg.norm(shifts[index]) > 1e-6
     ]
     return decomposed or motions
-
-
-def relative_pose(
-    rays_a: np.ndarray, rays_b: np.ndarray, focal_length: float, seed: int
-) -> tuple[np.ndarray | None, int]:
-    """Motion (4, 4) from the first camera to the second, of unit length, and how many of the M
-    pairs of rays (M, 2) agree, by poselib's five-point LO-RANSAC; None if there is none.
-    """
-    camera = {"model": "SIMPLE_PINHOLE", "width": 1, "height": 1, "params": [focal_length, 0, 0]}
-    pose, report = poselib.estimate_relative_pose(
-        rays_a * focal_length,
-        rays_b * focal_length,
-        camera,
-        camera,
-        {"max_epipolar_error": _THRESHOLD, "max_iterations": 3000, "seed": seed},
-        {},
-    )
-    length = np.linalg.norm(pose.t)
-    if report["num_inliers"] < 6 or not np.isfinite(length) or length == 0:
-        return None, 0
-    return rigid(pose.R, np.asarray(pose.t) / length), int(report["num_inliers"])
 
 
 def _epipolar_score(motion: np.ndarray, a: np.ndarray, b: np.ndarray, focal: float) -> float:

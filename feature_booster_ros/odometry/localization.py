@@ -10,8 +10,7 @@ import numpy as np
 
 from ..matching.guided import match_along_segments, match_anywhere, match_near
 from .absolute_pose import AbsolutePose, estimate_pose, refine_pose
-from .epipolar import epipolar_segments
-from .initialization import relative_pose
+from .epipolar import epipolar_segments, relative_pose
 from .landmark_map import Keyframe, LandmarkMap
 from .rigid import inverse, transformed
 from .settings import OdometrySettings
@@ -28,6 +27,7 @@ _FOUND = 0.3
 _NEAR_SHARE = 0.2
 """The last search's."""
 _RANSAC_PIXELS = 4.0
+_EPIPOLAR_PIXELS = 1.5
 _RELOCALISATION_KEYFRAMES = 8
 """Keyframes that one lost frame is compared with."""
 _AGREEING = 0.3
@@ -187,6 +187,7 @@ class Localizer:
             keyframe.view.rays[pairs[:, 0]],
             view.rays[pairs[:, 1]],
             self._focal_length,
+            _EPIPOLAR_PIXELS,
             self._settings.seed,
         )
         if motion is None or agreeing < self._settings.minimum_inliers:
