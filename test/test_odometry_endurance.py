@@ -93,11 +93,11 @@ def moved(features, rng, sigma) -> Features:
 def test_five_thousand_frames_take_no_more_memory_than_fifteen_hundred(drive):
     """To and fro on twelve frames of a drive, each of few features, for speed."""
     settings = OdometrySettings(
-        maximum_keyframes=6, window=3, keyframe_baseline=0.25, keyframe_share=0.6,
+        maximum_keyframes=6, window=2, keyframe_baseline=0.25, keyframe_share=0.6,
         trajectory_length=200,
     )  # fmt: skip
     odometry = VisualOdometry(drive[0][0].camera.matrix, settings=settings)
-    there_and_back = [strongest(features, 200) for _, features in drive[:12]]
+    there_and_back = [strongest(features, 180) for _, features in drive[:12]]
     there_and_back += there_and_back[-2:0:-1]
     tracked, keyframes, landmarks, megabytes = [], [], [], {}
     for number in range(5000):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_STEEPEST = np.cos(np.radians(15.0))
+_STEEPEST = np.cos(np.radians(5.0))
 """The ground's normal is this near the camera's vertical, or it is not the ground."""
 _MINIMUM_POINTS = 20
 _THICKNESS = 0.03

@@ -32,8 +32,9 @@ _RELOCALISATION_KEYFRAMES = 8
 """Keyframes that one lost frame is compared with."""
 _AGREEING = 0.3
 """Of what was matched within a few pixels, less than this share is in agreement by chance."""
-_SAFE = 60
-"""With less support than this the rotation from two views alone is tried too."""
+_SAFE = 0.06
+"""With less support than this share of the features the rotation from two views alone is tried too.
+"""
 _TURN_RATIO = 0.9
 _ENOUGH = 150
 """With fewer landmarks than this, features of unknown depth help."""
@@ -111,7 +112,7 @@ class Localizer:
         located = None
         if found is not None:
             located = self._narrowed(view, rows, found, median_depth)
-        if located is None or located.support < _SAFE:
+        if located is None or located.support < _SAFE * len(view):
             # The camera may have turned to where few landmarks are.
             turned = self._turned(view, predicted)
             other = self._narrowed(view, rows, turned, median_depth)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +33,12 @@ _SURPRISES = 3.0
 _CLEAR = 0.7
 """A frame of which so many matches agree with one motion may begin a new map at once, if there is
 no gap before it."""
-_SCALE_GAIN = 0.3
-"""Share of the ground plane's correction of the scale that one keyframe makes; the first makes all
-of it."""
+_HEIGHTS = 20
+"""Newest heights above the ground whose median sets the scale ..."""
+_FEWEST_HEIGHTS = 3
+"""... once there are so many."""
+_WELL_PLACED = 0.1
+"""Standard deviation of a landmark of the ground at most, as a share of its depth."""
 _GUESSED_SCALE = 0.5
 """Relative standard deviation of the scale of a map that takes another's place."""
 _HELD_TURN = np.radians(0.1)
@@ -98,7 +102,7 @@ class VisualOdometry:
         self._lost_frames = 0
         self._median_depth = self.settings.initial_scale
         self._keyframe_count = 0
-        self._scale_corrections = 0
+        self._heights: deque[float] = deque(maxlen=_HEIGHTS)  # above the ground, in map units
         self._reference_inliers = 0
         self._trajectory = Trajectory(self.settings.trajectory_length)
         self._kind: tuple[bool, int] | None = None
@@ -267,15 +271,21 @@ class VisualOdometry:
         return covariance
 
     def _correct_scale(self, keyframe: Keyframe) -> None:
-        """Draw the map towards the scale in which the ground lies ``camera_height`` below."""
+        """Bring the map to the scale in which the ground lies ``camera_height`` below. One keyframe
+        may take a kerb or a car's roof for the ground, hence the median of many.
+        """
         if self.settings.camera_height is None:
             return
         rows = self._map.seen_by(self._map.keyframes[-self.settings.window :])
-        height = camera_height(transformed(keyframe.pose, self._map.positions[rows]))
-        if height is not None:
-            self._scale_corrections += 1
-            gain = max(_SCALE_GAIN, 1 / self._scale_corrections)
-            factor = (self.settings.camera_height / height) ** gain
+        seen = transformed(keyframe.pose, self._map.positions[rows])
+        well = np.linalg.norm(self._map.spreads[rows], axis=1) < _WELL_PLACED * seen[:, 2]
+        height = camera_height(seen[well])
+        if height is None:
+            return
+        self._heights.append(height)
+        if len(self._heights) >= _FEWEST_HEIGHTS:
+            factor = self.settings.camera_height / float(np.median(self._heights))
+            self._heights = deque((factor * each for each in self._heights), _HEIGHTS)
             self._map.rescale(factor, keyframe.centre)
             self._trajectory.rescale(factor)
             self._median_depth *= factor
@@ -344,7 +354,7 @@ class VisualOdometry:
         if is_restart:
             self._trajectory.settle(self._map.keyframes)
             self._map_number += 1
-            self._scale_corrections = 0
+            self._heights.clear()
             if not reference.is_known:  # what was covered in between is not
                 self._covariance = self._covariance + _isotropic(self._median_depth, 0.1)
         good = views.triangulation.is_good
