@@ -99,7 +99,6 @@ def test_a_zoom_is_told_by_the_intrinsics(flight):
     assert trajectory_error(odometry.trajectory(), truth).ate < limit
 
 
-
 def test_a_turn_on_the_spot_is_followed_without_a_map(flight):
     """Warped by a homography a photograph is what a turning camera sees."""
     frame, _ = flight[0]
@@ -115,7 +114,6 @@ def test_a_turn_on_the_spot_is_followed_without_a_map(flight):
         assert np.degrees(np.linalg.norm(off)) < 0.3
         assert np.allclose(estimate.pose[:3, 3], 0)
     assert "parallax" in estimate.reason or "fit one motion" in estimate.reason
-
 
 
 def test_bad_frames_are_refused_and_change_nothing(flight):
@@ -143,6 +141,19 @@ def test_initial_scale_is_the_depth_of_the_first_landmarks(flight):
         path_length(follow(flight, initial_scale=scale)[0].trajectory()) for scale in (1.0, 2.0)
     ]
     assert ways[1] == pytest.approx(2 * ways[0], rel=0.02)
+
+
+def test_the_cameras_height_brings_the_drive_to_metres(drive):
+    """KITTI's camera is 1.65 m above the road. Twice the height is twice the map, and twice its
+    standard deviation.
+    """
+    runs = [follow(drive[:30], camera_height=height) for height in (1.65, 3.3)]
+    ways = [path_length(odometry.trajectory()[20:]) for odometry, _ in runs]
+    truth = path_length([(frame.stamp, frame.pose) for frame, _ in drive[20:30]])
+    assert ways[0] == pytest.approx(truth, rel=0.15)
+    assert ways[1] == pytest.approx(2 * ways[0], rel=0.01)
+    deviations = [np.sqrt(np.trace(estimates[-1].covariance[:3, :3])) for _, estimates in runs]
+    assert deviations[1] == pytest.approx(2 * deviations[0], rel=0.05)
 
 
 def test_camera_height_is_that_above_the_ground():

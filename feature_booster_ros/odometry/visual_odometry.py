@@ -286,11 +286,20 @@ class VisualOdometry:
         if len(self._heights) >= _FEWEST_HEIGHTS:
             factor = self.settings.camera_height / float(np.median(self._heights))
             self._heights = deque((factor * each for each in self._heights), _HEIGHTS)
-            self._map.rescale(factor, keyframe.centre)
-            self._trajectory.rescale(factor)
-            self._median_depth *= factor
-            if self._motion is not None:
-                self._motion[:3, 3] *= factor
+            self._rescale(factor, keyframe.centre)
+
+    def _rescale(self, factor: float, about: np.ndarray) -> None:
+        """Make everything ``factor`` times as large about a point (3,) that stays."""
+        self._map.rescale(factor, about)
+        self._trajectory.rescale(factor)
+        self._median_depth *= factor
+        if self._motion is not None:
+            self._motion[:3, 3] *= factor
+        stretch = np.outer(*2 * [np.repeat([factor, 1.0], 3)])
+        self._covariance = stretch * self._covariance
+        self._frame_covariance = stretch * self._frame_covariance
+        for keyframe in self._map.keyframes:
+            keyframe.covariance = stretch * keyframe.covariance
 
     # Before there is a map, and after it is lost
 
