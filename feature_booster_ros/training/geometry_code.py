@@ -24,7 +24,7 @@ from ..booster import FeatureBooster
 from ..booster.descriptors import network_input
 from ..booster.network import KeypointEncoder
 from .datasets.batches import PairBatch
-from .initialization import sign_projection
+from .initialization import residual_branches, sign_projection
 
 ANGLE_BITS, SCALE_BITS, X_BITS, Y_BITS = 16, 8, 12, 8
 CODE_BITS = ANGLE_BITS + SCALE_BITS + X_BITS + Y_BITS
@@ -42,6 +42,9 @@ ANGLE_SHARE = 0.2
 
 CARRIER = 0.06
 """Length of an angle on its way through the network, beside a descriptor of length 1."""
+
+CONSTANT = 1e-5
+"""Share of the largest singular value below which a direction is taken not to vary."""
 
 FIT_STEPS, FIT_BATCH, FIT_RATE = 1500, 2048, 2e-3
 BEYOND = 1.3
@@ -72,6 +75,9 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
     keypoint's geometry.
 
     The descriptor encoder takes them away, and the keypoint encoder puts the code in their place.
+    All else that the network would add to the bits is set to exactly 0, so that an engine can leave
+    it out (:mod:`feature_booster_ros.booster.engines`): a near-identity changes no bit for what it
+    costs.
 
     Args:
         network: from :func:`.start_near_identity`, binary with as many bits as go in.
@@ -88,6 +94,9 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
             "encoders, that gives as many bits as it takes, of features with scale and angle"
         )
     traded = least_telling_bits(batches)[:CODE_BITS]
+    for branch in residual_branches(network):
+        branch.weight.zero_()
+        branch.bias.zero_()
     _take_away(network.denc.encoder, traded)
 
     def wanted(keypoints: Tensor) -> Tensor:
@@ -97,6 +106,10 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
 
     keypoints = torch.cat([batch.keypoints[~batch.padding] for batch in batches])
     fit_keypoint_encoder(network.kenc, keypoints, wanted)
+    kept = torch.ones(config.descriptor_dim, dtype=torch.bool)
+    kept[traded] = False
+    network.kenc.encoder[-1].weight[kept] = 0
+    network.kenc.encoder[-1].bias[kept] = 0
 
 
 def least_telling_bits(batches: Sequence[PairBatch]) -> Tensor:
@@ -172,8 +185,11 @@ def project_with_angle(
     wanted = nn.functional.normalize(wanted, dim=-1)
     reaching = _outputs(network, batches, before="final_proj")
     reaching = torch.cat([reaching, torch.ones(len(reaching), 1)], dim=1)
-    # In float64: what is left of the mean that layer norm took away must not be made much of.
-    linear = torch.linalg.lstsq(reaching.double(), wanted.double(), driver="gelsd").solution.float()
+    # Layer norm leaves one direction without variance. What rounding leaves there is not fitted to:
+    # the weights would be huge, and half precision useless.
+    linear = torch.linalg.lstsq(
+        reaching.double(), wanted.double(), rcond=CONSTANT, driver="gelsd"
+    ).solution.float()
     projection = linear @ sign_projection(wanted, config.output_dim)
     # The signs do not depend on the scale, but tanh does: neither flat nor saturated.
     projection /= (reaching @ projection).std()

@@ -32,15 +32,7 @@ def start_near_identity(network: FeatureBooster) -> None:
     other directions where the output is wider than the input, so that its signs are the bits of a
     random-hyperplane hash.
     """
-    branches: list[nn.Linear] = []
-    if network.kenc is not None:
-        branches.append(network.kenc.encoder[-1])
-    if network.denc is not None:
-        branches.append(network.denc.encoder[-1])
-    if network.attn_proj is not None:
-        for layer in network.attn_proj.layers:
-            branches += [layer.attn.proj, layer.ffn.mlp[-1]]
-    for branch in branches:
+    for branch in residual_branches(network):
         branch.weight.mul_(SMALL)
         branch.bias.mul_(SMALL)
     weight = network.final_proj.weight
@@ -52,6 +44,19 @@ def start_near_identity(network: FeatureBooster) -> None:
             block = weight[start : start + columns]
             block.copy_(torch.linalg.qr(torch.randn(columns, columns))[0][: len(block)])
     network.final_proj.bias.zero_()
+
+
+def residual_branches(network: FeatureBooster) -> list[nn.Linear]:
+    """The last layer of every branch whose output is added to what the network passes on."""
+    branches: list[nn.Linear] = []
+    if network.kenc is not None:
+        branches.append(network.kenc.encoder[-1])
+    if network.denc is not None:
+        branches.append(network.denc.encoder[-1])
+    if network.attn_proj is not None:
+        for layer in network.attn_proj.layers:
+            branches += [layer.attn.proj, layer.ffn.mlp[-1]]
+    return branches
 
 
 @torch.no_grad()
