@@ -261,5 +261,5 @@ def test_cuda_gives_what_the_cpu_gives(name):
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(ValueError, match="precision must be one of fp32, fp16, bf16"):
+    with pytest.raises(ValueError, match="precision must be one of auto, fp32, fp16, bf16"):
         Booster.from_pretrained("SIFT+Boost-F", "cpu", "int8")

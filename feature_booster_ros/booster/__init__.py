@@ -6,6 +6,7 @@ features.
 
 from .booster import Booster
 from .checkpoint import CheckpointError, load_checkpoint, read_metadata, save_checkpoint
+from .engines import available_engines
 from .model_config import ModelConfig, available_models, load_models
 from .network import FeatureBooster
 
@@ -14,6 +15,7 @@ __all__ = [
     "CheckpointError",
     "FeatureBooster",
     "ModelConfig",
+    "available_engines",
     "available_models",
     "load_checkpoint",
     "load_models",

@@ -9,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..features import Features, normalize_keypoints
 from .checkpoint import load_checkpoint
-from .descriptors import network_input, pack_signs, unpack_bits
+from .engines import create_engine
 from .model_config import ModelConfig
 from .network import FeatureBooster
-
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Booster:
@@ -26,34 +23,50 @@ class Booster:
     Args:
         network: with its weights.
         device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is one and else the CPU.
-        precision: of the network's arithmetic: "fp32", "fp16" or "bf16".
+        precision: of the network's arithmetic: "fp32", "fp16", "bf16", or "auto" for fp16 on CUDA
+            and else fp32.
+        engine: how the network is run: "eager", "fused", "cuda_graph", or "auto" for the quickest
+            that the device and the network allow; see :mod:`.engines`. All give the same features.
 
     Raises:
-        ValueError: no such device on this machine, or no such precision.
+        ValueError: no such device on this machine, no such precision, or no such engine for these.
     """
 
     def __init__(
-        self, network: FeatureBooster, device: str = "auto", precision: str = "fp32"
+        self,
+        network: FeatureBooster,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         self.device = resolve_device(device)
-        self.precision = precision
-        self.network = network.to(self.device, PRECISIONS[precision]).eval().requires_grad_(False)
+        self.network = network.eval().requires_grad_(False)
+        self._engine = create_engine(network, self.device, precision, engine)
 
     @classmethod
     def from_pretrained(
         cls,
         name_or_path: str | Path,
         device: str = "auto",
-        precision: str = "fp32",
+        precision: str = "auto",
         model: str | None = None,
+        engine: str = "auto",
     ) -> Booster:
         """A booster with the weights of a shipped model or of a file; see :func:`load_checkpoint`
         for its errors.
         """
         device = str(resolve_device(device))
-        return cls(load_checkpoint(name_or_path, model), device, precision)
+        return cls(load_checkpoint(name_or_path, model), device, precision, engine)
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine in use."""
+        return self._engine.name
+
+    @property
+    def precision(self) -> str:
+        """Of the network's arithmetic: "fp32", "fp16" or "bf16"."""
+        return self._engine.precision
 
     @property
     def config(self) -> ModelConfig:
@@ -105,28 +118,20 @@ class Booster:
             )
         if len(features) == 0:
             return Features.empty(self.descriptor_length, self.is_binary)
-        descriptors = (
-            unpack_bits(features.descriptors) if features.is_binary else features.descriptors
-        )
         geometry = normalize_keypoints(features, image_shape, camera_matrix)
         if self.config.keypoint_dim == 3:
             geometry = np.column_stack([geometry[:, :2], features.scores])
-        boosted = self._forward(descriptors, geometry).cpu().numpy()
-        return dataclasses.replace(
-            features, descriptors=pack_signs(boosted) if self.is_binary else boosted
+        boosted = self._engine(
+            np.ascontiguousarray(features.descriptors), np.ascontiguousarray(geometry, np.float32)
         )
+        return dataclasses.replace(features, descriptors=boosted)
 
-    @torch.inference_mode()
-    def _forward(self, descriptors: np.ndarray, geometry: np.ndarray) -> Tensor:
-        """The network's float32 output, (N, output_dim)."""
-        inputs = network_input(torch.from_numpy(descriptors).to(self.device), self.config)
-        dtype = PRECISIONS[self.precision]
-        keypoints = torch.from_numpy(np.ascontiguousarray(geometry, np.float32)).to(self.device)
-        boosted = self.network(inputs.to(dtype), keypoints.to(dtype)).float()
-        if self.config.l2_normalization and dtype != torch.float32:
-            # Rows that were normalised in half precision are off unit length by its rounding.
-            boosted = torch.nn.functional.normalize(boosted, dim=-1)
-        return boosted
+    def warm_up(self, count: int) -> None:
+        """Makes ready what up to ``count`` features take: memory, and on CUDA the graphs.
+
+        Not needed, but without it the first images of some size take longer than the next.
+        """
+        self._engine.warm_up(count)
 
 
 def resolve_device(device: str) -> torch.device:

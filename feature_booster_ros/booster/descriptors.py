@@ -37,4 +37,4 @@ def root_sift(descriptors: Tensor) -> Tensor:
     """
     positive = descriptors.clamp_min(0)
     total = positive.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(descriptors.dtype).tiny)
-    return (positive / total).sqrt()
+    return positive.div_(total).sqrt_()

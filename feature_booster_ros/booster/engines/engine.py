@@ -1,0 +1,55 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What all engines share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+
+from ..network import FeatureBooster
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Engine(ABC):
+    """Runs a network on the features of one image at a time; may be called from any thread.
+
+    Args:
+        network: with its weights; it stays as it is.
+        device: to run on.
+        precision: of the arithmetic, a key of ``PRECISIONS``.
+    """
+
+    name: str
+
+    def __init__(self, network: FeatureBooster, device: torch.device, precision: str) -> None:
+        self.config = network.config
+        self.device = device
+        self.precision = precision
+        self.dtype = PRECISIONS[precision]
+
+    @classmethod
+    def refusal(cls, network: FeatureBooster) -> str | None:
+        """Why this engine cannot run the network, or None if it can."""
+        return None
+
+    @abstractmethod
+    def __call__(self, descriptors: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+        """Boosted descriptors, as :class:`~feature_booster_ros.features.Features` holds them.
+
+        Args:
+            descriptors: (N, D) float32 unit rows, or (N, D / 8) uint8 packed bits; N at least 1.
+            geometry: (N, K) float32, normalised keypoints.
+
+        Returns:
+            (N, output_dim) float32, or (N, output_dim / 8) uint8.
+        """
+
+    @abstractmethod
+    def warm_up(self, count: int) -> None:
+        """Makes ready what sets of up to ``count`` features take, so that the first is no slower
+        than the next.
+        """

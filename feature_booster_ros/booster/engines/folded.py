@@ -1,0 +1,303 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The network's arithmetic with fewer, larger steps.
+
+What is folded, each of it exact but for rounding:
+
+- parts that do nothing are left out (:mod:`..pruning`), and norms of what is normalised already;
+- no values are computed: the context of a channel is the mean of its value over the features,
+  weighted by the keys' softmax, and the mean of a linear map is the map of the means. With E the
+  exponentials of the keys (N, D), E^T X (D, D) has all weighted means of the descriptors X, and the
+  context is what the value's weights make of it, row by row;
+- the context scales the projection's columns rather than every feature's gates;
+- the bias at the end of a residual branch joins that of the norm before it, and the branch's own
+  first bias takes that back;
+- where only the signs count, tanh is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..network import LAYER_NORM_EPS, AttentionFreeAttention, FeatureBooster
+from ..pruning import BiasedNorm, without_dead_parts
+
+Linear = tuple[Tensor, Tensor]
+"""Weight (in, out) and bias (out,)."""
+
+
+@dataclass(eq=False)
+class Gate:
+    """Attention-free attention: adds P (sigmoid(Q x) * context) to x."""
+
+    query: Linear
+    key: Linear
+    value: Tensor
+    value_bias: Tensor
+    projection: Tensor
+
+
+@dataclass(eq=False)
+class FeedForward:
+    """Adds an MLP of x to x."""
+
+    hidden: Linear
+    out: Tensor
+
+
+@dataclass(eq=False)
+class Step:
+    """A residual branch, if there is one, and the norm after it."""
+
+    branch: Gate | FeedForward | None
+    branch_bias: Tensor
+    norm_weight: Tensor
+    norm_bias: Tensor
+
+
+class Buffers:
+    """Memory for sets of up to ``capacity`` features, made once and used again and again."""
+
+    def __init__(
+        self, folded: FoldedNetwork, capacity: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.capacity = capacity
+
+        def rows(width: int, kind: torch.dtype = dtype) -> Tensor:
+            return torch.empty(capacity, width, dtype=kind, device=device)
+
+        self.hidden = {
+            id(layer): rows(layer[0].shape[1])
+            for mlp in (folded.descriptor_mlp, folded.keypoint_mlp)
+            for layer in mlp
+        }
+        self.added = rows(len(folded.added)) if folded.added is not None else None
+        self.queries = self.keys = self.weights = None
+        if folded.has_gates:
+            self.queries, self.keys = rows(folded.width), rows(folded.width)
+            self.weights = self.keys if dtype == torch.float32 else self.keys.float()
+        self.wide = rows(folded.wide) if folded.wide else None
+
+
+class FoldedNetwork:
+    """The weights, folded, and what is done with them.
+
+    Args:
+        network: attention-free, or without cross-boosting.
+        dtype: of the matrix products; the context is computed in float32.
+        device: of the weights.
+    """
+
+    def __init__(self, network: FeatureBooster, dtype: torch.dtype, device: torch.device) -> None:
+        pruned = without_dead_parts(network).cpu().double()
+        self.config = network.config
+        self.width = network.config.descriptor_dim
+        self._fold_encoders(pruned)
+        self.steps = _steps(pruned) if pruned.attn_proj is not None else []
+        self.final = _final(pruned.final_proj)
+        self.has_gates = any(isinstance(step.branch, Gate) for step in self.steps)
+        self.wide = max(
+            (
+                step.branch.hidden[0].shape[1]
+                for step in self.steps
+                if isinstance(step.branch, FeedForward)
+            ),
+            default=0,
+        )
+        self._to(dtype, device)
+
+    @staticmethod
+    def refusal(network: FeatureBooster) -> str | None:
+        """Why a network cannot be folded, or None."""
+        return "it has multi-head attention" if network.config.use_mha else None
+
+    def __call__(
+        self,
+        descriptors: Tensor,
+        keypoints: Tensor,
+        buffers: Buffers,
+        padding: Tensor | None = None,
+    ) -> Tensor:
+        """The network's output.
+
+        Args:
+            descriptors: (N, D) as the network takes them; overwritten.
+            keypoints: (N, K).
+            buffers: for N features at least.
+            padding: (N,) bool, True where there is no feature, or None.
+
+        Returns:
+            (N, output_dim), new; of binary networks with tanh the numbers before it.
+        """
+        x = self._encode(descriptors, keypoints, buffers)
+        for step in self.steps:
+            if isinstance(step.branch, Gate):
+                self._gate(step.branch, x, buffers, padding)
+            elif step.branch is not None:
+                hidden = _linear(x, step.branch.hidden, buffers.wide).relu_()
+                x.addmm_(hidden, step.branch.out)
+            x = functional.layer_norm(
+                x, (self.width,), step.norm_weight, step.norm_bias, LAYER_NORM_EPS
+            )
+        if self.final is not None:
+            x = torch.addmm(self.final[1], x, self.final[0])
+        activation = self.config.last_activation
+        if activation != "none" and not (activation == "tanh" and self.config.binary):
+            x = getattr(torch, f"{activation}_")(x)
+        if self.config.l2_normalization:
+            x = functional.normalize(x.float(), dim=-1)
+        return x
+
+    def _encode(self, descriptors: Tensor, keypoints: Tensor, buffers: Buffers) -> Tensor:
+        """Self-boosting, to the sum that the first norm takes."""
+        hidden = []
+        for mlp, x, out in (
+            (self.descriptor_mlp, descriptors, self.descriptor_out),
+            (self.keypoint_mlp, keypoints, self.keypoint_out),
+        ):
+            if out is not None:
+                for layer in mlp:
+                    x = _linear(x, layer, buffers.hidden[id(layer)]).relu_()
+                hidden.append((x, out))
+        if self.added is None:
+            for x, out in hidden:
+                descriptors.addmm_(x, out)
+            return descriptors.add_(self.added_bias)
+        if hidden:
+            (x, out), *more = hidden
+            added = _linear(x, (out, self.added_bias), buffers.added)
+            for x, out in more:
+                added.addmm_(x, out)
+            descriptors.index_add_(1, self.added, added)
+        return descriptors
+
+    def _gate(self, gate: Gate, x: Tensor, buffers: Buffers, padding: Tensor | None) -> None:
+        keys = _linear(x, gate.key, buffers.keys)
+        if padding is not None:
+            # The lowest finite number, not -inf, which would make NaN of a set of only padding.
+            keys.masked_fill_(padding.unsqueeze(1), torch.finfo(keys.dtype).min)
+        weights = buffers.weights[: len(x)]
+        torch.sub(keys, keys.amax(dim=0), out=weights).exp_()
+        means = (weights.T @ x.float()) / weights.sum(dim=0).unsqueeze(1)
+        context = (gate.value * means).sum(dim=1).add_(gate.value_bias)
+        projection = (gate.projection * context.unsqueeze(1)).to(x.dtype)
+        x.addmm_(_linear(x, gate.query, buffers.queries).sigmoid_(), projection)
+
+    def _fold_encoders(self, pruned: FeatureBooster) -> None:
+        """The encoders' hidden layers and last weights, for the elements that they add to."""
+        self.descriptor_mlp, descriptor = _mlp(pruned.denc)
+        self.keypoint_mlp, keypoint = _mlp(pruned.kenc)
+        lasts = [last for last in (descriptor, keypoint) if last is not None]
+        bias = sum((last[1] for last in lasts), torch.zeros(self.width, dtype=torch.float64))
+        touched = bias != 0
+        for weight, _ in lasts:
+            touched |= weight.any(dim=0)
+        # Adding to some elements only pays where they are few.
+        self.added = touched.nonzero().squeeze(1) if touched.sum() <= self.width // 2 else None
+        chosen = slice(None) if self.added is None else self.added
+        self.added_bias = bias[chosen].clone()
+        self.descriptor_out, self.keypoint_out = (
+            last[0][:, chosen].contiguous() if last is not None and last[0].any() else None
+            for last in (descriptor, keypoint)
+        )
+
+    def _to(self, dtype: torch.dtype, device: torch.device) -> None:
+        def cast(value: object, kind: torch.dtype = dtype) -> object:
+            if isinstance(value, Tensor):
+                return value.to(device, kind) if value.is_floating_point() else value.to(device)
+            if isinstance(value, (tuple, list)):
+                return type(value)(cast(each, kind) for each in value)
+            return value
+
+        for name, value in vars(self).items():
+            if name != "steps":
+                setattr(self, name, cast(value))
+        for step in self.steps:
+            for name in ("norm_weight", "norm_bias"):
+                setattr(step, name, cast(getattr(step, name)))
+            if isinstance(step.branch, Gate):
+                step.branch.query = cast(step.branch.query)
+                step.branch.key = cast(step.branch.key)
+                for name in ("value", "value_bias", "projection"):
+                    setattr(step.branch, name, cast(getattr(step.branch, name), torch.float32))
+            elif step.branch is not None:
+                step.branch.hidden = cast(step.branch.hidden)
+                step.branch.out = cast(step.branch.out)
+
+
+def _linear(x: Tensor, layer: Linear, buffer: Tensor) -> Tensor:
+    weight, bias = layer
+    out = buffer[: len(x), : weight.shape[1]]
+    return torch.addmm(bias, x, weight, out=out)
+
+
+def _mlp(encoder: nn.Module | None) -> tuple[list[Linear], Linear | None]:
+    """Hidden layers and the last one of an encoder."""
+    if encoder is None:
+        return [], None
+    layers = [_transposed(layer) for layer in encoder.encoder if isinstance(layer, nn.Linear)]
+    return layers[:-1], layers[-1]
+
+
+def _transposed(layer: nn.Linear) -> Linear:
+    return layer.weight.T.contiguous(), layer.bias
+
+
+def _final(layer: nn.Linear) -> Linear | None:
+    """The projection, or None if it is an identity."""
+    weight, bias = _transposed(layer)
+    square = weight.shape[0] == weight.shape[1]
+    if square and not bias.any() and torch.equal(weight, torch.eye(len(weight)).to(weight)):
+        return None
+    return weight, bias
+
+
+def _steps(pruned: FeatureBooster) -> list[Step]:
+    """The branches and norms of cross-boosting in their order, each bias where it is folded to."""
+    width = pruned.config.descriptor_dim
+    nothing = torch.zeros(width, dtype=torch.float64)
+    steps = [Step(None, nothing, pruned.layer_norm.weight, pruned.layer_norm.bias)]
+    for layer in pruned.attn_proj.layers:
+        for part in (layer.attn, layer.ffn):
+            branch, bias = _branch(part)
+            steps.append(Step(branch, bias, part.layer_norm.weight, part.layer_norm.bias))
+    steps = _without_repeated_norms(steps)
+    for before, step in zip(steps[:-1], steps[1:], strict=True):
+        before.norm_bias = before.norm_bias + step.branch_bias
+        if isinstance(step.branch, Gate):
+            for name in ("query", "key"):
+                weight, bias = getattr(step.branch, name)
+                setattr(step.branch, name, (weight, bias - step.branch_bias @ weight))
+            step.branch.value_bias = step.branch.value_bias - step.branch.value @ step.branch_bias
+        elif step.branch is not None:
+            weight, bias = step.branch.hidden
+            step.branch.hidden = weight, bias - step.branch_bias @ weight
+    return steps
+
+
+def _branch(part: nn.Module) -> tuple[Gate | FeedForward | None, Tensor]:
+    """A residual branch, and its last bias."""
+    if isinstance(part, BiasedNorm):
+        return None, part.bias
+    if isinstance(part, AttentionFreeAttention):
+        query, key = _transposed(part.query), _transposed(part.key)
+        projection, bias = _transposed(part.proj)
+        return Gate(query, key, part.value.weight, part.value.bias, projection), bias
+    hidden, out = (_transposed(layer) for layer in part.mlp if isinstance(layer, nn.Linear))
+    return FeedForward(hidden, out[0]), out[1]
+
+
+def _without_repeated_norms(steps: list[Step]) -> list[Step]:
+    """Without norms of rows that a norm has made, which scale them by no more than its epsilon."""
+    kept: list[Step] = []
+    for step in steps:
+        repeats = kept and step.branch is None and not step.branch_bias.any()
+        if repeats and (kept[-1].norm_weight == 1).all() and not kept[-1].norm_bias.any():
+            kept[-1].norm_weight, kept[-1].norm_bias = step.norm_weight, step.norm_bias
+        else:
+            kept.append(step)
+    return kept
