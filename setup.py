@@ -66,6 +66,8 @@ setup(
         "demo": ["scikit-image>=0.19"],
         "train": ["h5py>=3.6", "pycolmap>=0.6.1", "tensorboard>=2.9"],
         "odometry": ["evo>=1.26", "poselib>=2.0.5", "pycolmap>=4.2"],
+        "onnx": ["onnx>=1.16", "onnxscript>=0.1"],
+        "openvino": ["openvino>=2024.0"],
         "plots": ["matplotlib>=3.5"],
     },
     entry_points={"console_scripts": ["feature-booster = feature_booster_ros.cli:main"]},

@@ -20,11 +20,12 @@ from feature_booster_ros.booster import (
     load_checkpoint,
     load_models,
 )
-from feature_booster_ros.booster.engines import ENGINES, create_engine
+from feature_booster_ros.booster.engines import create_engine
 from feature_booster_ros.booster.engines.eager import EagerEngine
 from feature_booster_ros.booster.engines.folded import FoldedNetwork
 from feature_booster_ros.booster.engines.fused import FusedEngine
 from feature_booster_ros.booster.engines.graph import CudaGraphEngine, padded_size
+from feature_booster_ros.booster.engines.openvino import OpenVinoEngine
 from feature_booster_ros.booster.network import LAYER_NORM_EPS
 from feature_booster_ros.booster.pruning import prune_mlp, without_dead_parts
 from feature_booster_ros.features import Features, create_extractor
@@ -99,6 +100,24 @@ def test_every_configuration_gives_what_the_module_gives(engine, variant):
     for count in (1, 300, 2, 41):
         features = random_set(config, count, seed=count)
         check_same(config, fast(*features), plain(*features))
+
+
+@pytest.mark.skipif(OpenVinoEngine.missing() is not None, reason="openvino is not installed")
+@pytest.mark.parametrize(
+    "variant", ["SIFT+Boost-F", "ORB+Boost-B", "ALIKE+Boost-B", "multi-head attention"]
+)
+def test_openvino_gives_what_the_module_gives(variant):
+    config = VARIANTS[variant]
+    network = random_network(config)
+    fast, plain = (engine(network, CPU, "fp32") for engine in (OpenVinoEngine, EagerEngine))
+    fast.warm_up(40)
+    for count in (1, 300, 2, 41):
+        features = random_set(config, count, seed=count)
+        found = fast(*features)
+        check_same(config, found, plain(*features))
+        kept = found.copy()
+        fast(*random_set(config, count, seed=count + 1000))
+        np.testing.assert_array_equal(found, kept)
 
 
 @pytest.mark.parametrize("engine", FAST, ids=lambda engine: engine.name)
@@ -252,30 +271,41 @@ def test_a_network_that_passes_on_its_input_is_nothing_but_norms():
 def test_the_shipped_orb_model_is_a_tenth_of_its_configuration():
     network = load_checkpoint("ORB+Boost-B")
     folded = FoldedNetwork(network, torch.float32, CPU)
-    weights = [w for w, _ in folded.descriptor_mlp + folded.keypoint_mlp]
-    weights += [folded.descriptor_out, folded.keypoint_out]
-    products = sum(w.numel() for w in weights)
-    whole = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
-    assert len(folded.steps) == 1 and folded.final is None and products < whole / 10
+    assert len(folded.steps) == 1 and folded.final is None and folded.share_of(network) < 0.1
 
 
 # Choice
 
 
-def test_the_quickest_engine_is_chosen():
+def test_the_quickest_engine_is_chosen(monkeypatch):
+    def chosen(network):
+        return Booster(network, "cpu").engine
+
+    plain = random_network(F)
+    attention = random_network(VARIANTS["multi-head attention"])
+    dead = load_checkpoint("ORB+Boost-B")
+    monkeypatch.setattr(OpenVinoEngine, "missing", classmethod(lambda cls: "it is not here"))
     assert available_engines("cpu") == ("eager", "fused")
-    assert available_engines("cuda:1") == tuple(ENGINES)
-    booster = Booster.from_pretrained("SIFT+Boost-F", "cpu")
-    assert (booster.engine, booster.precision) == ("fused", "fp32")
-    attention = Booster(random_network(VARIANTS["multi-head attention"]), "cpu")
-    assert attention.engine == "eager"
-    assert Booster.from_pretrained("SIFT+Boost-F", "cpu", engine="eager").engine == "eager"
+    assert available_engines("cuda:1") == ("eager", "fused", "cuda_graph")
+    assert [chosen(each) for each in (plain, attention, dead)] == ["fused", "eager", "fused"]
+    with pytest.raises(ValueError, match="engine 'openvino' cannot run here: it is not here"):
+        create_engine(plain, CPU, "auto", "openvino")
+    monkeypatch.undo()
+    if OpenVinoEngine.missing() is None:
+        assert available_engines("cpu") == ("eager", "fused", "openvino")
+        assert [chosen(each) for each in (plain, attention, dead)] == [
+            "openvino",
+            "openvino",
+            "fused",
+        ]
+    booster = Booster.from_pretrained("SIFT+Boost-F", "cpu", engine="eager")
+    assert (booster.engine, booster.precision) == ("eager", "fp32")
 
 
 @pytest.mark.parametrize(
     ("variant", "engine", "message"),
     [
-        ("SIFT+Boost-F", "quick", "engine must be one of auto, eager, fused, cuda_graph, not 'q"),
+        ("SIFT+Boost-F", "quick", "engine must be one of auto, eager, fused, openvino, cuda_graph"),
         ("SIFT+Boost-F", "cuda_graph", "engine 'cuda_graph' needs a CUDA device, not cpu"),
         (
             "multi-head attention",

@@ -3,7 +3,8 @@
 """Ways to run the network, which all give the same features.
 
 - "eager": the module as it is written, the reference;
-- "fused": without dead parts, fewer and larger matrix products, in place;
+- "fused": without dead parts, with less and larger work, in place;
+- "openvino": without dead parts, compiled for the CPU by OpenVINO, where that is installed;
 - "cuda_graph": fused, recorded once for some padded sizes and replayed by one call.
 """
 
@@ -14,20 +15,31 @@ import torch
 from ..network import FeatureBooster
 from .eager import EagerEngine
 from .engine import PRECISIONS, Engine
+from .folded import FoldedNetwork
 from .fused import FusedEngine
 from .graph import CudaGraphEngine
+from .openvino import OpenVinoEngine
 
 ENGINES: dict[str, type[Engine]] = {
-    engine.name: engine for engine in (EagerEngine, FusedEngine, CudaGraphEngine)
+    engine.name: engine for engine in (EagerEngine, FusedEngine, OpenVinoEngine, CudaGraphEngine)
 }
+_ON_CPU_ONLY = (OpenVinoEngine.name,)
+_ON_CUDA_ONLY = (CudaGraphEngine.name,)
+
+MOSTLY_DEAD = 0.5
+"""Share of the arithmetic left below which "fused", which leaves out most, beats "openvino"."""
 
 __all__ = ["ENGINES", "PRECISIONS", "Engine", "available_engines", "create_engine"]
 
 
 def available_engines(device: str | torch.device = "cpu") -> tuple[str, ...]:
-    """Names of the engines that run on a device, the plain one first and the quickest last."""
-    on_cuda = torch.device(device).type == "cuda"
-    return tuple(name for name in ENGINES if on_cuda or name != CudaGraphEngine.name)
+    """Names of the engines that run on a device of this machine, the plain one first."""
+    elsewhere = _ON_CPU_ONLY if torch.device(device).type == "cuda" else _ON_CUDA_ONLY
+    return tuple(
+        name
+        for name, engine in ENGINES.items()
+        if name not in elsewhere and engine.missing() is None
+    )
 
 
 def create_engine(
@@ -51,16 +63,28 @@ def create_engine(
     if precision == "auto":
         precision = "fp16" if device.type == "cuda" else "fp32"
     if name == "auto":
-        usable = [
-            each for each in available_engines(device) if ENGINES[each].refusal(network) is None
-        ]
-        return ENGINES[usable[-1]](network, device, precision)
-    if name not in ENGINES:
+        name = _quickest(network, device)
+    elif name not in ENGINES:
         raise ValueError(f"engine must be one of auto, {', '.join(ENGINES)}, not {name!r}")
-    if name not in available_engines(device):
-        raise ValueError(
-            f"engine {name!r} needs a CUDA device, not {device}: use auto, or device cuda"
-        )
-    if reason := ENGINES[name].refusal(network):
+    elif missing := ENGINES[name].missing():
+        raise ValueError(f"engine {name!r} cannot run here: {missing}; or use auto")
+    elif name not in available_engines(device):
+        needed = "a CUDA device" if name in _ON_CUDA_ONLY else "the CPU"
+        raise ValueError(f"engine {name!r} needs {needed}, not {device}: use auto, or that device")
+    elif reason := ENGINES[name].refusal(network):
         raise ValueError(f"engine {name!r} cannot run {network.config.name}: {reason}; use auto")
     return ENGINES[name](network, device, precision)
+
+
+def _quickest(network: FeatureBooster, device: torch.device) -> str:
+    available = available_engines(device)
+    if CudaGraphEngine.name in available:
+        return CudaGraphEngine.name
+    can_fold = FusedEngine.refusal(network) is None
+    if OpenVinoEngine.name in available:
+        if not can_fold:
+            return OpenVinoEngine.name
+        folded = FoldedNetwork(network, torch.float32, torch.device("cpu"))
+        if folded.share_of(network) > MOSTLY_DEAD:
+            return OpenVinoEngine.name
+    return FusedEngine.name if can_fold else EagerEngine.name

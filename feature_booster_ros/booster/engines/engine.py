@@ -32,6 +32,11 @@ class Engine(ABC):
         self.dtype = PRECISIONS[precision]
 
     @classmethod
+    def missing(cls) -> str | None:
+        """What this engine needs and this machine lacks, or None."""
+        return None
+
+    @classmethod
     def refusal(cls, network: FeatureBooster) -> str | None:
         """Why this engine cannot run the network, or None if it can."""
         return None

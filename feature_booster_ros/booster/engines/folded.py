@@ -115,6 +115,21 @@ class FoldedNetwork:
         """Why a network cannot be folded, or None."""
         return "it has multi-head attention" if network.config.use_mha else None
 
+    def share_of(self, network: FeatureBooster) -> float:
+        """Multiplications for a feature, as a share of those of the network as it is written."""
+        weights = [weight for weight, _ in self.descriptor_mlp + self.keypoint_mlp]
+        weights += [self.descriptor_out, self.keypoint_out]
+        for step in self.steps:
+            if isinstance(step.branch, Gate):
+                gate = step.branch
+                weights += [gate.query[0], gate.key[0], gate.value, gate.projection]
+            elif step.branch is not None:
+                weights += [step.branch.hidden[0], step.branch.out]
+        weights += [self.final[0]] if self.final is not None else []
+        folded = sum(weight.numel() for weight in weights if weight is not None)
+        layers = (module for module in network.modules() if isinstance(module, nn.Linear))
+        return folded / sum(layer.weight.numel() for layer in layers)
+
     def __call__(
         self,
         descriptors: Tensor,
