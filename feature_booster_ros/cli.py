@@ -8,7 +8,9 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from .benchmark.command_line import add_arguments as add_benchmark_arguments
 from .evaluation.command_line import add_runs
 from .training.datasets.command_line import add_commands
 from .training.options import add_arguments, settings_from_options
@@ -40,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     add_commands(commands)
     _add_benchmark_training(commands)
+    _add_benchmark(commands)
+    _add_export(commands)
     return parser
 
 
@@ -70,6 +74,42 @@ def _benchmark_training(options: argparse.Namespace) -> None:
     from .training.benchmark import benchmark_step
 
     print(benchmark_step(settings_from_options(options), options.timed_steps))
+
+
+def _add_benchmark(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "benchmark", help="time every stage, or the running nodes (benchmark live)"
+    )
+    add_benchmark_arguments(command)
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "export", help="write a booster as ONNX, for programs without PyTorch"
+    )
+    command.add_argument(
+        "weights", help="a shipped model, or a .safetensors or .pth file", metavar="MODEL"
+    )
+    command.add_argument("--model", help="its configuration, where the file does not say")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: MODEL.onnx in this folder"
+    )
+    command.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .booster import load_checkpoint
+    from .booster.onnx_export import export_onnx
+
+    network = load_checkpoint(options.weights, options.model)
+    path = options.output or Path(f"{network.config.name}.onnx")
+    export_onnx(network, path)
+    config = network.config
+    print(
+        f"written to {path}: descriptors (N, {config.descriptor_dim}) and keypoints "
+        f"(N, {config.keypoint_dim}) float32 to boosted (N, {config.output_dim}) "
+        f"{'uint8, 0 or 1' if config.binary else 'float32'}"
+    )
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:

@@ -29,7 +29,7 @@ from feature_booster_ros.sources.rendered import RenderedSequence
 from feature_booster_ros.sources.source import Source
 
 from .demo_report import Pipeline, write_report
-from .node_process import NodeError, NodeGroup, NodeProcess
+from .node_process import NodeError, NodeGroup, NodeProcess, keep_to_own_domain
 from .pipeline_recorder import PipelineRecorder
 from .playing_pace import PlayingPace
 
@@ -78,12 +78,7 @@ class Model:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status."""
     options = _parser().parse_args(arguments)
-    # A domain of its own, on this machine alone: the demo should not meet the robot's topics.
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    if os.environ.get("ROS_DISTRO") == "humble":
-        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    else:
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    keep_to_own_domain()
     # SIGTERM unwinds as Ctrl-C does, so that it too leaves no node behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -238,7 +233,7 @@ def _start_pipelines(
         )
     deadline = time.monotonic() + _START_PATIENCE
     for node in group.nodes:
-        _wait_until_active(node, deadline, group, recorder)
+        recorder.wait_until_active(node, group, deadline - time.monotonic())
     while not recorder.is_connected():
         group.check()
         if time.monotonic() > deadline:
@@ -247,19 +242,6 @@ def _start_pipelines(
                 f"{os.environ['ROS_DOMAIN_ID']}): is UDP on the loopback interface blocked?"
             )
         recorder.listen(0.1)
-
-
-def _wait_until_active(
-    node: NodeProcess, deadline: float, group: NodeGroup, recorder: PipelineRecorder
-) -> None:
-    while time.monotonic() < deadline:
-        group.check()
-        state = recorder.lifecycle_state(node.name, timeout=1.0)
-        if state == "active":
-            return
-        if state is not None:
-            raise node.error("could not start")
-    raise node.error(f"did not start within {_START_PATIENCE:.0f} s")
 
 
 def _start_player(options: argparse.Namespace, subscribers: int, group: NodeGroup) -> NodeProcess:

@@ -86,6 +86,11 @@ class NodeProcess:
             )
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
     def status(self) -> int | None:
         """Exit status of the process; None while it runs, -N where signal N ended it."""
         return self._process.poll()
@@ -165,6 +170,17 @@ class NodeGroup:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def keep_to_own_domain() -> None:
+    """Give this process and its nodes a domain of their own, on this machine alone, unless the
+    environment says otherwise: they should not meet the robot's topics.
+    """
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    if os.environ.get("ROS_DISTRO") == "humble":
+        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
+    else:
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 def find_executable(name: str) -> Path:

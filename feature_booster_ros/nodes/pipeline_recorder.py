@@ -14,16 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import State
-from lifecycle_msgs.srv import GetState
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from feature_booster_ros.msg import FeatureArray, MatchArray
 
 from .images import ImageError, to_gray
+from .listening_node import ListeningNode
 from .messages import from_match_array
 from .qos import stream_profile
 
@@ -86,7 +83,7 @@ class PipelineRecord:
                 self.settings[node, key] = value
 
 
-class PipelineRecorder(Node):
+class PipelineRecorder(ListeningNode):
     """Subscribes to `features` and `matches` of each namespace, to /diagnostics and to the images.
 
     Args:
@@ -107,8 +104,6 @@ class PipelineRecorder(Node):
         self.last_heard = time.monotonic()
         """When the last image, features or matches came."""
         self._keep_images = keep_images
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
         self.create_subscription(Image, image_topic, self._on_image, _QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         for namespace, record in self.records.items():
@@ -124,30 +119,6 @@ class PipelineRecorder(Node):
                 lambda message, record=record: self._on_matches(record, message),
                 _QOS,
             )
-
-    def listen(self, seconds: float) -> None:
-        """Take what comes within `seconds`."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
-
-    def lifecycle_state(self, node: str, timeout: float) -> str | None:
-        """Ask a lifecycle node for its state, such as "active"; None without an answer in time.
-
-        A node that starts itself answers only once that is over, well or not.
-        """
-        client = self.create_client(GetState, f"{node}/get_state")
-        try:
-            deadline = time.monotonic() + timeout
-            while not client.service_is_ready():
-                if time.monotonic() > deadline:
-                    return None
-                self.listen(0.05)
-            future = client.call_async(GetState.Request())
-            self._executor.spin_until_future_complete(future, max(0.0, deadline - time.monotonic()))
-            return _STATES.get(future.result().current_state.id) if future.done() else None
-        finally:
-            self.destroy_client(client)
 
     def is_connected(self) -> bool:
         """Tell whether every topic of every pipeline has its publisher."""
@@ -175,11 +146,6 @@ class PipelineRecorder(Node):
         if waiting:
             latencies.append(time.monotonic() - self.arrivals[waiting[0]])
         return max(latencies, default=None)
-
-    def close(self) -> None:
-        """End all subscriptions."""
-        self._executor.shutdown()
-        self.destroy_node()
 
     def _on_image(self, message: Image) -> None:
         self.last_heard = time.monotonic()
@@ -211,11 +177,3 @@ class PipelineRecorder(Node):
             if namespace in self.records:
                 values = {value.key: value.value for value in status.values}
                 self.records[namespace].add_diagnostics(node, values)
-
-
-_STATES = {
-    State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
-    State.PRIMARY_STATE_INACTIVE: "inactive",
-    State.PRIMARY_STATE_ACTIVE: "active",
-    State.PRIMARY_STATE_FINALIZED: "finalized",
-}

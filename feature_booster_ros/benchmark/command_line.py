@@ -1,0 +1,241 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of ``feature-booster benchmark`` and ``benchmark live``.
+
+Only argparse is imported until a run is asked for, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_MODELS = ("SIFT+Boost-F", "ORB+Boost-B")
+_FEATURES = (500, 1000, 2048, 4096, 8000)
+_IMAGES = 16
+_ROUNDS, _SECONDS = 15, 1.0
+# --quick: to see that all works.
+_QUICK_FEATURES = (500,)
+_QUICK_IMAGES = 4
+_QUICK_ROUNDS, _QUICK_SECONDS = 3, 0.2
+
+_SOURCE_HELP = (
+    "images: what image_player_node takes, a folder, a video, a KITTI, TUM or EuRoC sequence, a "
+    "bag, ... (default: the rendered sequence)"
+)
+_OUTPUT_HELP = "write JSON, tables and plots (matplotlib) there"
+_RATES = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0)
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Give ``benchmark`` its arguments and its ``live``; the parsed options' ``run(options)`` does
+    what was asked for and prints it.
+    """
+    command.description = (
+        "Times extraction, network, matching and whole frames, engines side by side in interleaved "
+        "rounds. See benchmark live for the nodes."
+    )
+    _add_stages(command)
+    command.set_defaults(run=_stages)
+    live = command.add_subparsers(action=_AfterNoOptions, metavar="[live]").add_parser(
+        "live",
+        help="latency and throughput of the running nodes at rising frame rates (needs ROS 2)",
+        description="Plays images through booster_node and matcher_node at rising rates, until "
+        "they saturate: image stamp to features and to matches, frames dropped.",
+    )
+    _add_live(live)
+    live.set_defaults(run=_live)
+
+
+class _AfterNoOptions(argparse._SubParsersAction):
+    """Refuses options before the subcommand, which has some of the same names and would have them
+    ignored.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        for name, value in vars(namespace).items():
+            if value != parser.get_default(name):
+                parser.error(f"--{name.replace('_', '-')} has to stand behind {values[0]}")
+        super().__call__(parser, namespace, values, option_string)
+
+
+def _add_stages(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--source", metavar="SOURCE", help=_SOURCE_HELP)
+    add("--images", type=int, metavar="N", help=f"of the source (default: {_IMAGES})")
+    add(
+        "--models",
+        nargs="+",
+        metavar="MODEL",
+        help=f"shipped models or weights files (default: {' '.join(_MODELS)})",
+    )
+    add(
+        "--engines",
+        nargs="+",
+        default=[],
+        metavar="ENGINE",
+        help="NAME or NAME:PRECISION, as eager:fp16; compared with eager in float32 (default: all "
+        "that a device has)",
+    )
+    add(
+        "--features",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help=f"of an image (default: {' '.join(map(str, _FEATURES))})",
+    )
+    add(
+        "--threads",
+        nargs="+",
+        metavar="N",
+        help="numbers, or all for every core (default: 1 2 all, as far as there are cores)",
+    )
+    add(
+        "--devices",
+        nargs="+",
+        metavar="DEVICE",
+        help="cpu, cuda or cuda:N (default: what there is)",
+    )
+    add(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help=f"rounds of a comparison at most (default: {_ROUNDS})",
+    )
+    add(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="of a comparison, after which no further round begins once there are three (default: "
+        f"{_SECONDS:g})",
+    )
+    add("--quick", action="store_true", help="in seconds, to see that all works")
+    add("--no-memory", action="store_true", help="do not measure peak memory")
+    add("--no-plots", action="store_true", help="write no plots, which take matplotlib")
+    add("--output", type=Path, metavar="FOLDER", help=_OUTPUT_HELP)
+
+
+def _add_live(live: argparse.ArgumentParser) -> None:
+    add = live.add_argument
+    add("--source", metavar="SOURCE", help=_SOURCE_HELP)
+    add(
+        "--size",
+        default="640x480",
+        metavar="WxH",
+        help="of the images in pixels, as which they are played; source: as they are (default: "
+        "%(default)s)",
+    )
+    add(
+        "--images",
+        type=int,
+        default=30,
+        metavar="N",
+        help="of the source, played to and fro (default: %(default)s)",
+    )
+    add(
+        "--model",
+        default="ORB+Boost-B",
+        help="of booster_node; none: raw features (default: %(default)s)",
+    )
+    add("--max-features", type=int, default=1000, metavar="N", help="(default: %(default)s)")
+    add("--detector", help="of booster_node (default: the model's)")
+    add("--device", help="of both nodes (default: CUDA where there is one)")
+    add("--engine", help="of booster_node (default: its own)")
+    add(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other parameter of booster_node; may be given several times",
+    )
+    add(
+        "--matcher",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with matcher_node (default: with it)",
+    )
+    add(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=list(_RATES),
+        metavar="HZ",
+        help=f"to try, rising (default: {' '.join(f'{rate:g}' for rate in _RATES)})",
+    )
+    add(
+        "--seconds",
+        type=float,
+        default=8.0,
+        metavar="S",
+        help="of each rate (default: %(default)s)",
+    )
+    add("--no-plots", action="store_true", help="write no plots, which take matplotlib")
+    add("--output", type=Path, metavar="FOLDER", help=_OUTPUT_HELP)
+
+
+def _stages(options: argparse.Namespace) -> None:
+    _check_output(options)
+    from .images import default_source
+    from .machine import available_cores
+    from .report import report_text, write_report
+    from .rounds import Limits
+    from .run import ALL_THREADS, BenchmarkSettings, default_devices, run_benchmark
+
+    quick = options.quick
+    few = [str(number) for number in (1, 2) if number < available_cores()]
+    report = run_benchmark(
+        BenchmarkSettings(
+            source=options.source or default_source(),
+            images=_chosen(options.images, _QUICK_IMAGES if quick else _IMAGES),
+            models=options.models or _MODELS,
+            features=options.features or (_QUICK_FEATURES if quick else _FEATURES),
+            threads=options.threads or [*([] if quick else few), ALL_THREADS],
+            devices=options.devices or default_devices(),
+            engines=options.engines,
+            limits=Limits(
+                _chosen(options.repeats, _QUICK_ROUNDS if quick else _ROUNDS),
+                _chosen(options.seconds, _QUICK_SECONDS if quick else _SECONDS),
+            ),
+            with_memory=not options.no_memory,
+        )
+    )
+    print(report_text(report))
+    if options.output is not None:
+        written = write_report(options.output, report, not options.no_plots)
+        print(f"\nwritten to {options.output}: {', '.join(path.name for path in written)}")
+
+
+def _live(options: argparse.Namespace) -> None:
+    _check_output(options)
+    try:
+        from ..nodes.live_benchmark import run_from_options
+    except ImportError as error:
+        raise ValueError(
+            f"benchmark live runs the nodes, for which ROS 2 is missing here ({error}): run "
+            "`make build`, then `source env.sh`"
+        ) from error
+    run_from_options(options)
+
+
+def _chosen(given: float | None, otherwise: float) -> Any:
+    return otherwise if given is None else given
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Raises ValueError where the results could not be written, before the long work."""
+    if options.output is None:
+        return
+    if options.output.exists() and not options.output.is_dir():
+        raise ValueError(f"--output {options.output} is a file: give a folder")
+    if not options.no_plots:
+        from ..evaluation.plots import check_matplotlib
+
+        check_matplotlib()

@@ -1,0 +1,83 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Real features in the exact number that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..features import Extractor, Features
+
+_FIELDS = ("keypoints", "scales", "angles", "scores", "descriptors")
+# Where copies are needed to make up the number, they are changed by so much.
+_PIXELS = 2.0
+_FLOAT_NOISE = 0.02  # of each element of a unit descriptor
+_FLIPPED_BITS = 0.05
+
+
+def pool_features(images: Sequence[np.ndarray], extractor: Extractor, enough: int) -> Features:
+    """Features of one image after the other, until there are enough or no more images.
+
+    Raises:
+        ValueError: none of the images has a feature.
+    """
+    found: list[Features] = []
+    for image in images:
+        found.append(extractor(image))
+        if sum(map(len, found)) >= enough:
+            break
+    pool = _concatenate(found)
+    if not len(pool):
+        raise ValueError(f"none of the {len(images)} images has a {extractor.name} feature")
+    return pool
+
+
+def exactly(pool: Features, count: int) -> Features:
+    """``count`` features drawn from the pool, always the same.
+
+    Each is taken once where the pool has enough; else there are copies besides, moved and changed a
+    little, so that no two are alike.
+    """
+    generator = np.random.default_rng(0)
+    drawn = [generator.permutation(len(pool))[:count]]
+    if missing := count - len(drawn[0]):
+        drawn.append(generator.integers(0, len(pool), missing))
+        return _concatenate([pool.select(drawn[0]), _changed(pool.select(drawn[1]), generator)])
+    return pool.select(drawn[0])
+
+
+def save_features(path: Path, features: Features) -> None:
+    """Write them as .npz."""
+    np.savez(path, **{name: getattr(features, name) for name in _FIELDS})
+
+
+def load_features(path: Path) -> Features:
+    """Read what :func:`save_features` wrote."""
+    with np.load(path) as arrays:
+        return Features(*(arrays[name] for name in _FIELDS))
+
+
+def _concatenate(parts: Sequence[Features]) -> Features:
+    return Features(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+
+def _changed(features: Features, generator: np.random.Generator) -> Features:
+    keypoints = features.keypoints + generator.normal(0, _PIXELS, features.keypoints.shape)
+    if features.is_binary:
+        bits = generator.random((len(features), features.descriptor_length)) < _FLIPPED_BITS
+        descriptors = features.descriptors ^ np.packbits(bits, axis=1, bitorder="little")
+    else:
+        noise = generator.normal(0, _FLOAT_NOISE, features.descriptors.shape)
+        descriptors = np.maximum(features.descriptors + noise, 0)
+        descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+        descriptors = descriptors.astype(np.float32)
+    return Features(
+        keypoints.astype(np.float32),
+        features.scales,
+        features.angles,
+        features.scores,
+        descriptors,
+    )

@@ -1,0 +1,236 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A benchmark's report as text, and as files in a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.table import format_table
+from .machine import machine_text
+from .memory import PeakMemory
+from .network import LIVE_PRODUCTS, PRODUCTS
+from .plots import plot_cost
+from .rounds import Comparison, Spread, Way
+from .run import Report, Run
+
+_HEADLINES = {
+    "extraction": "Extraction, over SIFT's time (in brackets: features found)",
+    "network": "Network, arrays in and arrays out, over eager's time; products: its bare matrix "
+    "products, live: without those of parts that add nothing",
+    "matching": "Matching N x N, mutual nearest neighbours, over OpenCV's time",
+    "frame": "Frame: extract, boost, match with the frame before, verify; over the whole by eager",
+}
+
+
+def report_text(report: Report) -> str:
+    """All tables, in Markdown. Ratios are the median of the rounds, with the 10th to 90th
+    percentile.
+    """
+    settings = report.settings
+    width, height = settings["image_size"]
+    parts = [
+        f"{_machine(report)}\n{settings['source']}, {settings['images']} images of "
+        f"{width}x{height}; ratios: median (10th to 90th percentile) of interleaved rounds"
+    ]
+    for run in report.runs:
+        parts += [f"# {run.title}", *_run_tables(run)]
+    if report.memory:
+        parts += ["# Peak memory of a process in MiB (what the work added)"]
+        parts += [_memory_table(report.memory)]
+    return "\n\n".join(parts)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """All numbers, ready for JSON."""
+    return dataclasses.asdict(report)
+
+
+def write_report(folder: Path, report: Report, with_plots: bool) -> list[Path]:
+    """Write ``benchmark.json``, ``benchmark.md`` and, with plots, a picture of each stage's cost.
+
+    Args:
+        folder: made where it does not exist.
+        report: to write.
+        with_plots: which takes matplotlib.
+
+    Returns:
+        The paths of the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "benchmark.json", folder / "benchmark.md"]
+    written[0].write_text(json.dumps(report_json(report), indent=1) + "\n", encoding="utf-8")
+    written[1].write_text(report_text(report) + "\n", encoding="utf-8")
+    if with_plots:
+        for stage in ("network", "matching", "frame"):
+            path = folder / f"{stage}_cost.png"
+            panels = {run.title: run.of(stage) for run in report.runs}
+            plot_cost(path, panels, f"{stage}: {_machine(report)}")
+            written.append(path)
+    return written
+
+
+def format_ratio(ratio: Spread) -> str:
+    """As "0.62 (0.60-0.65)"."""
+    return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+
+
+def format_milliseconds(milliseconds: float) -> str:
+    """With three digits or so."""
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
+
+
+def _machine(report: Report) -> str:
+    return machine_text(report.machine, report.others)
+
+
+def _run_tables(run: Run) -> list[str]:
+    parts = []
+    for stage, headline in _HEADLINES.items():
+        comparisons = run.of(stage)
+        if comparisons:
+            parts += [f"## {headline}", _comparison_table(comparisons)]
+    if run.launches:
+        parts += ["## On the GPU, milliseconds of a call", _launches_table(run)]
+    return parts
+
+
+def _comparison_table(comparisons: Sequence[Comparison]) -> str:
+    """A row for each comparison of one stage. A way is missing where a model's network is one
+    that the engine cannot run.
+    """
+    first = max(comparisons, key=lambda comparison: len(comparison.ways))
+    others = [way.name for way in first.ways if way.name != first.baseline]
+    notes = _NOTES[first.stage](first)
+    header = ["", "features", f"{first.baseline} ms", *others, *(name for name, _ in notes)]
+    rows = [
+        [
+            comparison.subject,
+            str(comparison.features),
+            format_milliseconds(comparison.way(first.baseline).milliseconds.median),
+            *(_of_way(comparison, name, lambda way: format_ratio(way.ratio)) for name in others),
+            *(text(comparison) for _, text in notes),
+        ]
+        for comparison in comparisons
+    ]
+    return format_table(header, rows)
+
+
+def _of_way(comparison: Comparison, name: str, text: Callable[[Way], str]) -> str:
+    """The text of a way; empty where it is missing."""
+    return next((text(way) for way in comparison.ways if way.name == name), "")
+
+
+_Column = tuple[str, Callable[[Comparison], str]]
+
+
+def _network_notes(first: Comparison) -> list[_Column]:
+    """How far each engine is from the products, and from eager."""
+    columns = []
+    for kind in (PRODUCTS, LIVE_PRODUCTS):
+        for way in first.ways:
+            if f"over_{kind}" in way.notes:
+                columns.append((f"{way.name} / {kind}", partial(_note, way.name, f"over_{kind}")))
+    for way in first.ways:
+        if f"over_{PRODUCTS}" in way.notes and way.name != first.baseline:
+            columns.append((f"{way.name} apart from eager", partial(_agreement_text, way.name)))
+    return columns
+
+
+def _note(name: str, note: str, comparison: Comparison) -> str:
+    """The number; empty where the comparison has none."""
+    return _of_way(
+        comparison, name, lambda way: f"{way.notes[note]:.2f}" if note in way.notes else ""
+    )
+
+
+def _found_notes(first: Comparison) -> list[_Column]:
+    return [
+        (
+            f"{way.name} found",
+            lambda comparison, name=way.name: f"{comparison.way(name).notes['found']:.0f}",
+        )
+        for way in first.ways
+        if "found" in way.notes
+    ]
+
+
+def _matching_notes(first: Comparison) -> list[_Column]:
+    return [
+        (
+            "of OpenCV's matches",
+            lambda comparison: f"{100 * comparison.ways[-1].notes['shared']:.2f} %",
+        )
+    ]
+
+
+_NOTES: dict[str, Callable[[Comparison], list[_Column]]] = {
+    "extraction": _found_notes,
+    "network": _network_notes,
+    "matching": _matching_notes,
+    "frame": _found_notes,
+}
+
+
+def _agreement_text(name: str, comparison: Comparison) -> str:
+    def text(way: Way) -> str:
+        if "bits_flipped" in way.notes:
+            return f"{100 * way.notes['bits_flipped']:.3f} % of bits"
+        return f"cosine {way.notes['minimum_cosine']:.6f}"
+
+    return _of_way(comparison, name, text)
+
+
+def _launches_table(run: Run) -> str:
+    header = ["", "features", "engine", "all", "launches (CPU)", "copies", "arithmetic", "kernels"]
+    rows = [
+        [
+            entry.subject,
+            str(entry.features),
+            entry.engine,
+            *(
+                f"{value:.3f}"
+                for value in (
+                    entry.shares.total,
+                    entry.shares.launches,
+                    entry.shares.copies,
+                    entry.shares.arithmetic,
+                )
+            ),
+            f"{entry.shares.kernels:.0f}",
+        ]
+        for entry in run.launches
+    ]
+    return format_table(header, rows)
+
+
+def _memory_table(memory: Sequence[PeakMemory]) -> str:
+    """A row for each number of features and subject, a column for each way on each device."""
+    counts = sorted({entry.features for entry in memory})
+    rows = []
+    for device, stage, subject, way in dict.fromkeys(
+        (entry.device, entry.stage, entry.subject, entry.way) for entry in memory
+    ):
+        entries = {
+            entry.features: entry
+            for entry in memory
+            if (entry.device, entry.stage, entry.subject, entry.way)
+            == (device, stage, subject, way)
+        }
+        rows.append(
+            [
+                f"{stage}, {subject}, {way}, {device}",
+                *(_peak_text(entries[count]) if count in entries else "" for count in counts),
+            ]
+        )
+    return format_table(["", *(f"{count} features" for count in counts)], rows)
+
+
+def _peak_text(entry: PeakMemory) -> str:
+    text = f"{entry.peak:.0f} (+{entry.added:.0f})"
+    return text if entry.device_peak is None else f"{text}, GPU {entry.device_peak:.0f}"

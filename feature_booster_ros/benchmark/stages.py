@@ -1,0 +1,156 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Extraction, matching, and the whole way from an image to its verified matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from ..booster import Booster
+from ..features import Features, create_extractor
+from ..matching import Matches, match, verify
+from .pools import exactly
+from .rounds import Comparison, Limits, compare, time_rounds
+from .task import EAGER, Engine
+
+OPENCV_MATCHER = "OpenCV BFMatcher"
+MATCH = "match"
+# Pairs of successive images that the frames are taken from.
+_FRAME_PAIRS = 3
+
+
+def compare_extraction(
+    images: Sequence[np.ndarray], max_features: int, limits: Limits
+) -> Comparison:
+    """Times SIFT with and without the doubled image, and ORB, an image a round.
+
+    Returns:
+        With notes on each way: ``found``, features of an image on average.
+    """
+    extractors = {
+        "SIFT": create_extractor("sift", max_features),
+        "SIFT first_octave 0": create_extractor("sift", max_features, first_octave=0),
+        "ORB": create_extractor("orb", max_features),
+    }
+    ways = {
+        name: lambda number, extractor=extractor: extractor(images[number % len(images)])
+        for name, extractor in extractors.items()
+    }
+    seconds = time_rounds(ways, limits)
+    notes = {
+        name: {"found": float(np.mean([len(extractor(image)) for image in images[:3]]))}
+        for name, extractor in extractors.items()
+    }
+    subject = f"{images[0].shape[1]}x{images[0].shape[0]}"
+    return compare("extraction", subject, max_features, seconds, "SIFT", notes)
+
+
+def compare_matching(
+    pools: tuple[Features, Features], count: int, device: str, limits: Limits
+) -> Comparison:
+    """Times our mutual nearest neighbours against OpenCV's brute force with cross-check.
+
+    Args:
+        pools: real features to draw the query's and the reference's from.
+        count: features of each.
+        device: of ours; OpenCV's run on the CPU.
+        limits: of the rounds.
+
+    Returns:
+        With a note on ours: ``shared``, the share of OpenCV's matches that it has too.
+    """
+    query, reference = (exactly(pool, count) for pool in pools)
+    norm = cv2.NORM_HAMMING if query.is_binary else cv2.NORM_L2
+    matcher = cv2.BFMatcher(norm, crossCheck=True)
+    seconds = time_rounds(
+        {
+            OPENCV_MATCHER: lambda _: matcher.match(query.descriptors, reference.descriptors),
+            MATCH: lambda _: match(query, reference, device=device),
+        },
+        limits,
+    )
+    theirs = {
+        (found.queryIdx, found.trainIdx)
+        for found in matcher.match(query.descriptors, reference.descriptors)
+    }
+    ours = set(map(tuple, match(query, reference, device=device).indices.tolist()))
+    kind = "binary" if query.is_binary else "float"
+    return compare(
+        "matching",
+        f"{kind} {query.descriptor_length}",
+        count,
+        seconds,
+        OPENCV_MATCHER,
+        {MATCH: {"shared": len(theirs & ours) / max(1, len(theirs))}},
+    )
+
+
+def compare_frames(
+    boosters: dict[Engine, Booster],
+    label: str,
+    images: Sequence[np.ndarray],
+    max_features: int,
+    limits: Limits,
+) -> Comparison:
+    """Times what a frame takes, stage by stage and from end to end with each engine: extract,
+    boost, match with the frame before, and verify by the two views' geometry.
+
+    Returns:
+        The baseline is the whole frame by ``EAGER``; with notes on the extraction and the matching:
+        ``found``, features or matches on average.
+    """
+    eager = boosters[EAGER]
+    device = str(eager.device)
+    extractor = create_extractor(eager.detector, max_features)
+    pairs = [
+        _FramePair(images[index], images[index + 1], extractor, eager, device)
+        for index in range(min(_FRAME_PAIRS, len(images) - 1))
+    ]
+
+    def frame(pair: _FramePair, booster: Booster) -> None:
+        boosted = booster(extractor(pair.image), pair.image.shape)
+        _verify(boosted, pair.before, match(boosted, pair.before, device=device))
+
+    def on_pair(work: Callable[[_FramePair], object]) -> Callable[[int], object]:
+        return lambda number: work(pairs[number % len(pairs)])
+
+    ways = {"extract": on_pair(lambda pair: extractor(pair.image))}
+    for engine, booster in boosters.items():
+        ways[f"boost {engine.label}"] = on_pair(
+            lambda pair, booster=booster: booster(pair.raw, pair.image.shape)
+        )
+    ways["match"] = on_pair(lambda pair: match(pair.boosted, pair.before, device=device))
+    ways["verify"] = on_pair(lambda pair: _verify(pair.boosted, pair.before, pair.matches))
+    for engine, booster in boosters.items():
+        ways[f"frame {engine.label}"] = on_pair(lambda pair, booster=booster: frame(pair, booster))
+    notes = {
+        "extract": {"found": float(np.mean([len(pair.raw) for pair in pairs]))},
+        "match": {"found": float(np.mean([len(pair.matches) for pair in pairs]))},
+    }
+    seconds = time_rounds(ways, limits)
+    return compare("frame", label, max_features, seconds, f"frame {EAGER.label}", notes)
+
+
+class _FramePair:
+    """A frame and the one before, as each stage takes them."""
+
+    def __init__(
+        self,
+        before: np.ndarray,
+        image: np.ndarray,
+        extractor: Callable[[np.ndarray], Features],
+        booster: Booster,
+        device: str,
+    ) -> None:
+        self.image = image
+        self.before = booster(extractor(before), before.shape)
+        self.raw = extractor(image)
+        self.boosted = booster(self.raw, image.shape)
+        self.matches = match(self.boosted, self.before, device=device)
+
+
+def _verify(a: Features, b: Features, matches: Matches) -> object:
+    return verify(a.keypoints[matches.indices[:, 0]], b.keypoints[matches.indices[:, 1]])

@@ -1,0 +1,317 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""benchmark live: image_player_node, booster_node and matcher_node in processes of their own, with
+images at rising rates until they saturate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rclpy
+import yaml
+from rclpy.signals import SignalHandlerOptions
+from tqdm import tqdm
+
+from feature_booster_ros.benchmark.images import default_source, read_frames
+from feature_booster_ros.benchmark.machine import Bystanders
+
+from .booster_node_parameters import BoosterNodeParameters
+from .live_benchmark_images import prepare_images, write_camera
+from .live_benchmark_recorder import LiveRecorder
+from .live_benchmark_report import live_text, write_live
+from .live_benchmark_results import RateResult, Stream, own_share
+from .node_process import NodeError, NodeGroup, NodeProcess, keep_to_own_domain
+
+NAMESPACE = "live"
+_START_PATIENCE = 120.0  # seconds for a node to come up: importing torch takes long on a cold disk
+_FIRST_FEATURES = 5  # frames whose features have to have come before times count
+_FIRST_PATIENCE = 60.0  # seconds for them
+_SETTLE = 1.0  # seconds at a new rate before times count
+_GRACE = 1.0  # seconds that late messages have at least
+_DIAGNOSTICS_PERIOD = 0.5  # seconds
+# Parameters of booster_node unless the user has others.
+_USUAL = {
+    # An image of a megabyte goes in pieces, of which best effort may lose one.
+    "qos_input_reliability": "reliable",
+    "diagnostics_period": _DIAGNOSTICS_PERIOD,
+}
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """What to play to which nodes.
+
+    Attributes:
+        source: of the images, as :func:`open_source` takes it.
+        images: to take of it at most.
+        size: (width, height) to bring them to, or None.
+        rates: Hz, rising.
+        seconds: of each rate.
+        with_matcher: whether matcher_node runs too.
+        device: of the matcher.
+        parameters: of booster_node.
+    """
+
+    source: str
+    images: int
+    size: tuple[int, int] | None
+    rates: Sequence[float]
+    seconds: float
+    with_matcher: bool
+    device: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        size = "" if self.size is None else " {}x{}".format(*self.size)
+        told = ["model", "max_features", *_USUAL]
+        others = "".join(
+            f", {name} {value}" for name, value in self.parameters.items() if name not in told
+        )
+        return (
+            f"{self.source}{size}, {self.parameters['model']}, at most "
+            f"{self.parameters['max_features']} features{others}, "
+            f"{'with' if self.with_matcher else 'without'} matcher_node"
+        )
+
+
+def run_from_options(options: argparse.Namespace) -> None:
+    """Run ``feature-booster benchmark live`` and print its tables.
+
+    Raises:
+        FileNotFoundError: there is no such source.
+        ValueError: an option makes no sense, or a node failed; the message has what it printed.
+    """
+    settings = settings_from_options(options)
+    with tempfile.TemporaryDirectory(prefix="feature_booster_live_") as name:
+        logs = Path(name) if options.output is None else options.output / "logs"
+        bystanders = Bystanders()
+        try:
+            results = run_live(settings, Path(name), logs)
+        except NodeError as error:
+            raise ValueError(str(error)) from error
+    others = bystanders.cores()
+    print(live_text(results, settings.title, others))
+    if options.output is not None:
+        stored = dataclasses.asdict(settings)
+        written = write_live(
+            options.output, results, stored, settings.title, others, not options.no_plots
+        )
+        print(f"\nwritten to {options.output}: {', '.join(path.name for path in written)}")
+
+
+def settings_from_options(options: argparse.Namespace) -> LiveSettings:
+    """Read the options of the command line; ValueError where one makes no sense."""
+    if options.seconds < 1:
+        raise ValueError(f"--seconds must be at least 1, not {options.seconds:g}")
+    if options.images < 2:
+        raise ValueError(f"--images must be at least 2, not {options.images}")
+    if not all(rate > 0 for rate in options.rates):
+        raise ValueError(f"--rates must be above 0, not {min(options.rates):g}")
+    parameters: dict[str, Any] = {
+        "model": options.model,
+        "max_features": options.max_features,
+        **_USUAL,
+    }
+    for name in ("detector", "device", "engine"):
+        if getattr(options, name) is not None:
+            parameters[name] = getattr(options, name)
+    for text in options.parameter:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--parameter takes NAME=VALUE, not {text!r}")
+        parameters[name] = yaml.safe_load(value)
+    return LiveSettings(
+        options.source or default_source(),
+        options.images,
+        _size(options.size),
+        tuple(sorted(set(options.rates))),
+        options.seconds,
+        options.matcher,
+        options.device or "auto",
+        _typed(parameters),
+    )
+
+
+def run_live(settings: LiveSettings, folder: Path, logs: Path) -> list[RateResult]:
+    """Play at each rate until the features saturate or the player is too slow.
+
+    Args:
+        settings: of the run.
+        folder: for the images.
+        logs: folder for what the nodes print, made where it does not exist.
+
+    Raises:
+        NodeError: a node failed.
+        FileNotFoundError, ValueError: the source cannot be read.
+    """
+    frames = read_frames(settings.source, settings.images)
+    images, _ = prepare_images(frames, settings.size, folder)
+    camera = write_camera(frames[0], settings.size, folder / "camera.yaml")
+    keep_to_own_domain()
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    recorder = None
+    try:
+        recorder = LiveRecorder(NAMESPACE)
+        with NodeGroup() as group:
+            _start_pipeline(settings, logs, group, recorder)
+            player = group.start(
+                "image_player_node",
+                logs,
+                namespace=NAMESPACE,
+                parameters={
+                    "source": f"folder:{images}",
+                    "camera": camera,
+                    "rate": float(settings.rates[0]),
+                    "loop": True,
+                    "stamp": "now",
+                    "wait_for_subscribers": 1,
+                },
+            )
+            _wait_for_features(group, recorder)
+            return _play_rates(settings, player, group, recorder)
+    finally:
+        if recorder is not None:
+            recorder.close()
+        rclpy.try_shutdown()
+
+
+def _start_pipeline(
+    settings: LiveSettings, logs: Path, group: NodeGroup, recorder: LiveRecorder
+) -> None:
+    """Start booster and matcher, and wait until they are active and connected."""
+    group.start("booster_node", logs, namespace=NAMESPACE, parameters=settings.parameters)
+    topics = ["features"]
+    if settings.with_matcher:
+        topics.append("matches")
+        group.start(
+            "matcher_node",
+            logs,
+            namespace=NAMESPACE,
+            parameters={
+                "device": settings.device,
+                "match_image": False,
+                "diagnostics_period": _DIAGNOSTICS_PERIOD,
+            },
+        )
+    for node in group.nodes:
+        recorder.wait_until_active(node, group, _START_PATIENCE)
+    deadline = time.monotonic() + _START_PATIENCE
+    while not recorder.is_connected(tuple(topics)):
+        group.check()
+        if time.monotonic() > deadline:
+            raise NodeError(
+                "the nodes run, but their topics were not discovered (ROS_DOMAIN_ID="
+                f"{os.environ['ROS_DOMAIN_ID']}): is UDP on the loopback interface blocked?"
+            )
+        recorder.listen(0.1)
+
+
+def _wait_for_features(group: NodeGroup, recorder: LiveRecorder) -> None:
+    """Listen until the first features have come: first frames take far longer than the others."""
+    deadline = time.monotonic() + _FIRST_PATIENCE
+    while len(recorder.features) < _FIRST_FEATURES:
+        group.check()
+        if time.monotonic() > deadline:
+            slow = group.nodes[0] if recorder.sent else group.nodes[-1]
+            raise slow.error(
+                f"published {len(recorder.features) if recorder.sent else 'no'} messages within "
+                f"{_FIRST_PATIENCE:.0f} s"
+            )
+        recorder.listen(0.1)
+
+
+def _play_rates(
+    settings: LiveSettings, player: NodeProcess, group: NodeGroup, recorder: LiveRecorder
+) -> list[RateResult]:
+    results: list[RateResult] = []
+    with tqdm(settings.rates, unit="rate", desc="live", leave=False) as bar:
+        for rate in bar:
+            bar.set_postfix_str(f"{rate:g} Hz")
+            if not recorder.set_rate(player.name, float(rate), timeout=10.0):
+                raise player.error(f"did not take the rate {rate:g} Hz")
+            result = _measure(settings, rate, group, recorder)
+            results.append(result)
+            if result.is_player_slow or not result.features.is_sustained:
+                break
+    return results
+
+
+def _measure(
+    settings: LiveSettings, rate: float, group: NodeGroup, recorder: LiveRecorder
+) -> RateResult:
+    recorder.listen(_SETTLE)
+    recorder.forget()
+    before = _processor_seconds(group)
+    begun = time.time_ns()
+    recorder.listen(settings.seconds)
+    ended = time.time_ns()
+    after = _processor_seconds(group)
+    sent = [stamp for stamp in recorder.sent if begun <= stamp < ended]
+    # Late messages still come; those of a node that takes long for each take longer.
+    slowest = max((arrival - stamp for stamp, arrival in recorder.features.items()), default=0)
+    recorder.listen(max(_GRACE, 3e-9 * slowest))
+    group.check()
+    stages = {
+        node: {
+            key.removesuffix("_ms"): float(value)
+            for key, value in values.items()
+            if key.endswith("_ms")
+        }
+        for node, values in recorder.diagnostics.items()
+    }
+    span = (sent[-1] - sent[0]) / 1e9 if len(sent) > 1 else 0.0
+    return RateResult(
+        rate,
+        (len(sent) - 1) / span if span else 0.0,
+        len(sent),
+        Stream.of(sent, recorder.features),
+        Stream.of(sent, recorder.matches) if settings.with_matcher else None,
+        stages,
+        own_share(stages.get("booster_node", {})),
+        {name: after[name] - before[name] for name in before},
+        (ended - begun) / 1e9,
+    )
+
+
+def _processor_seconds(group: NodeGroup) -> dict[str, float]:
+    """Processor time of each process so far, user and system, as Linux's /proc tells it."""
+    seconds = {}
+    for node in group.nodes:
+        fields = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        seconds[node.name.rpartition("/")[2]] = ticks / os.sysconf("SC_CLK_TCK")
+    seconds["this benchmark"] = time.process_time()
+    return seconds
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if text == "source":
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise ValueError(f"--size takes WIDTHxHEIGHT in pixels, or source, not {text!r}")
+    return int(width), int(height)
+
+
+def _typed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, numbers as the node declares them, which takes no integer for a float."""
+    declared = {field.name: field.type for field in dataclasses.fields(BoosterNodeParameters)}
+    typed = {}
+    for name, value in parameters.items():
+        if name not in declared:
+            raise ValueError(
+                f"booster_node has no parameter {name!r}; it has {', '.join(declared)}"
+            )
+        typed[name] = float(value) if declared[name] == "float" and value is not None else value
+    return typed

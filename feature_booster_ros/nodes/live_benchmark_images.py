@@ -1,0 +1,91 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Images that cost image_player_node next to nothing, so that it can play them at high rates."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from feature_booster_ros.sources.frame import Camera, Frame
+
+
+def prepare_images(
+    frames: list[Frame], size: tuple[int, int] | None, folder: Path
+) -> tuple[Path, tuple[int, int]]:
+    """Write frames as uncompressed images, to and fro, so that a player that loops shows no jump.
+
+    Args:
+        frames: at least one.
+        size: (width, height) to which they are cut, to keep their proportions, and scaled; None
+            leaves them as they are.
+        folder: that exists; the images go into a folder in it.
+
+    Returns:
+        What to play, and the images' (width, height).
+    """
+    images = folder / "images"
+    images.mkdir()
+    for index, frame in enumerate(frames):
+        pixels = frame.image if size is None else _fit(frame.image, size)[0]
+        path = images / f"{index:04d}.{'pgm' if pixels.ndim == 2 else 'ppm'}"
+        cv2.imwrite(str(path), pixels)
+        if 0 < index < len(frames) - 1:
+            os.link(path, images / f"{2 * (len(frames) - 1) - index:04d}{path.suffix}")
+    return images, (pixels.shape[1], pixels.shape[0])
+
+
+def write_camera(frame: Frame, size: tuple[int, int] | None, path: Path) -> str:
+    """Write the intrinsics of a frame cut and scaled to `size` as a camera_info YAML file.
+
+    Returns:
+        The path; empty if the frame has no intrinsics.
+    """
+    camera = frame.camera
+    if camera is None:
+        return ""
+    if size is not None:
+        camera = _scaled(camera, *_fit(frame.image, size))
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "image_width": camera.width,
+                "image_height": camera.height,
+                "camera_name": "camera",
+                "camera_matrix": {"rows": 3, "cols": 3, "data": camera.matrix.ravel().tolist()},
+                "distortion_model": camera.model,
+                "distortion_coefficients": {
+                    "rows": 1,
+                    "cols": len(camera.distortion),
+                    "data": camera.distortion.tolist(),
+                },
+            }
+        ),
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def _fit(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, int, int]:
+    """The middle of an image at `size`, the scale, and the left and upper pixels cut off."""
+    width, height = size
+    scale = max(width / image.shape[1], height / image.shape[0])
+    cut_width = min(image.shape[1], round(width / scale))
+    cut_height = min(image.shape[0], round(height / scale))
+    left, top = (image.shape[1] - cut_width) // 2, (image.shape[0] - cut_height) // 2
+    cut = image[top : top + cut_height, left : left + cut_width]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(cut, size, interpolation=way), scale, left, top
+
+
+def _scaled(camera: Camera, pixels: np.ndarray, scale: float, left: int, top: int) -> Camera:
+    (fx, skew, cx), (_, fy, cy), _ = camera.matrix
+    # The centre of the first pixel is at 0, half a pixel from the image's edge.
+    cx, cy = ((value - cut + 0.5) * scale - 0.5 for value, cut in ((cx, left), (cy, top)))
+    matrix = np.array([[fx * scale, skew * scale, cx], [0, fy * scale, cy], [0, 0, 1]])
+    height, width = pixels.shape[:2]
+    return Camera(width, height, matrix, camera.distortion, camera.model)
