@@ -13,6 +13,7 @@ from feature_booster_ros.features import (
     create_extractor,
     normalize_keypoints,
 )
+from feature_booster_ros.features.keypoints import keypoint_arrays
 from feature_booster_ros.features.selection import spread, strongest
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
@@ -38,6 +39,17 @@ def test_features_have_the_documented_shapes_and_ranges(name):
             and features.descriptors.dtype == np.uint8
         )
         assert features.scales.min() == 1.0
+
+
+def test_keypoint_arrays_are_those_of_a_loop():
+    keypoints = cv2.SIFT_create(300).detect(PHOTO, None)
+    points, sizes, angles, responses = keypoint_arrays(keypoints)
+    np.testing.assert_array_equal(points, np.float32([keypoint.pt for keypoint in keypoints]))
+    np.testing.assert_array_equal(sizes, np.float32([keypoint.size for keypoint in keypoints]))
+    np.testing.assert_array_equal(responses, np.float32([point.response for point in keypoints]))
+    np.testing.assert_allclose(angles, [np.deg2rad(point.angle % 360) for point in keypoints])
+    assert {array.dtype for array in (points, sizes, angles, responses)} == {np.dtype(np.float32)}
+    assert [array.shape for array in keypoint_arrays(())] == [(0, 2), (0,), (0,), (0,)]
 
 
 @pytest.mark.parametrize("name", ["sift", "orb"])
@@ -223,3 +235,46 @@ def test_arrays_that_disagree_are_refused():
             features.scores,
             features.descriptors.astype(np.float64),
         )
+
+
+@pytest.mark.parametrize("first_octave", [-1, 0])
+def test_sift_gpu_gives_the_features_of_sift(first_octave):
+    """By COLMAP's CPU implementation, which has the GPU's conventions."""
+    pytest.importorskip("pycolmap")
+    ours = create_extractor("sift_gpu", 10**4, device="cpu", first_octave=first_octave)(PHOTO)
+    opencv = create_extractor("sift", 10**4, first_octave=first_octave)(PHOTO)
+    assert ours.descriptors.shape == (len(ours), 128) and len(ours) > 0.5 * len(opencv)
+    np.testing.assert_allclose(np.linalg.norm(ours.descriptors, axis=1), 1, atol=1e-5)
+    distance = np.linalg.norm(ours.keypoints[:, None] - opencv.keypoints[None], axis=2)
+    turn = np.abs(ours.angles[:, None] - opencv.angles[None])
+    distance += 10 * np.minimum(turn, 2 * np.pi - turn)
+    nearest, same = distance.argmin(1), distance.min(1) < 1.5
+    assert same.mean() > 0.4
+    offset = ours.keypoints[same] - opencv.keypoints[nearest[same]]
+    np.testing.assert_allclose(np.median(offset, axis=0), 0, atol=0.05)
+    scales = ours.scales[same] / opencv.scales[nearest[same]]
+    assert abs(np.median(scales) - 1) < 0.02
+    cosines = (ours.descriptors[same] * opencv.descriptors[nearest[same]]).sum(1)
+    assert np.median(cosines) > 0.98
+
+
+def test_sift_gpu_obeys_mask_cap_and_one_colour():
+    pytest.importorskip("pycolmap")
+    extractor = create_extractor("sift_gpu", 100, device="cpu", first_octave=0)
+    mask = np.zeros(PHOTO.shape, bool)
+    mask[100:300, 50:450] = True
+    features = extractor(PHOTO, mask)
+    assert 10 < len(features) <= 100
+    assert (features.keypoints[:, 0] > 49).all() and (features.keypoints[:, 0] < 450).all()
+    for shape in ((480, 640), (5, 7), (1, 1)):
+        assert len(extractor(np.full(shape, 128, np.uint8))) == 0
+
+
+def test_sift_gpu_names_what_is_missing():
+    pycolmap = pytest.importorskip("pycolmap")
+    if pycolmap.has_cuda:
+        pytest.skip("nothing is missing")
+    with pytest.raises(ValueError, match="pip install pycolmap-cuda12"):
+        create_extractor("sift_gpu")
+    with pytest.raises(ValueError, match="device must be cuda or cpu"):
+        create_extractor("sift_gpu", device="tpu")

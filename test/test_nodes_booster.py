@@ -149,6 +149,8 @@ def test_parameters_take_effect_while_it_runs(start_node, camera, ros):
     message = take(model="none")
     assert (message.detector, message.model) == ("sift", "none")
     assert_same(message, create_extractor("sift", max_features=300)(GRAY), 1e-3)
+    (refused,) = ros.set_parameters(node.full_name, detector="sift_gpu")
+    assert refused.successful or "pip install pycolmap-cuda12" in refused.reason
     assert_same(take(detector="orb"), orb)
     assert_same(
         take(orb_fast_threshold=40),
@@ -312,6 +314,52 @@ def test_overload_works_on_the_newest_image_and_counts_the_dropped(start_node, c
         "a warning of overload",
     )
     node.wait_for_output("dropped")
+
+
+def test_overlap_keeps_the_order_through_errors_and_deactivation(start_node, camera, ros):
+    node = start_node(
+        "booster_node",
+        parameters={
+            **ALONE,
+            "model": "ORB+Boost-B",
+            "max_features": 300,
+            "overlap": "always",
+            "engine": "eager",
+            "threads": 1,
+            "qos_input_depth": 100,
+        },
+    )
+    good, bad = image_message(GRAY, "mono8"), image_message(GRAY, "rgb9")
+    booster = Booster.from_pretrained("ORB+Boost-B", engine="eager")
+    expected = booster(create_extractor("orb", max_features=300)(GRAY), GRAY.shape)
+    assert_same(camera.take(good), expected)
+    bad_stamps = set()
+    for index in range(30):
+        is_bad = index % 3 == 1
+        stamp = camera.send(bad if is_bad else good)
+        if is_bad:
+            bad_stamps.add(stamp)
+    assert_same(camera.take(good), expected)
+    _, _, values = camera.status(
+        lambda _, __, v: (
+            v["received"] == "32"
+            and sum(int(v[n]) for n in ("processed", "dropped", "errors")) == 32
+        ),
+        "a status of all images",
+    )
+    assert values["engine"] == "eager" and int(values["processed"]) == len(camera.features)
+    for stage in ("queue", "convert", "extract", "handover", "boost", "publish", "total"):
+        assert float(values[f"{stage}_ms"]) > 0
+    for _ in range(5):
+        camera.send(good)
+    for transition in ("deactivate", "activate"):
+        assert ros.transition(node.full_name, transition)
+    for overlap in ("never", "auto"):
+        assert ros.set_parameters(node.full_name, overlap=overlap)[0].successful
+        assert_same(camera.take(good), expected)
+    stamps = [message.header.stamp.sec for message in camera.features]
+    assert stamps == sorted(set(stamps)) and not bad_stamps & set(stamps)
+    assert node.running() and "Traceback" not in node.output()
 
 
 def test_no_work_for_nobody(start_node, ros):

@@ -152,7 +152,7 @@ def test_cuda_where_there_is_none(start_node, ros, name):
         (
             "booster_node",
             {"precision": "fp8"},
-            "'precision' must be one of fp32, fp16, bf16, not 'fp8'",
+            "'precision' must be one of auto, fp32, fp16, bf16, not 'fp8'",
         ),
         (
             "booster_node",

@@ -73,6 +73,26 @@ def test_half_precision_halves_the_descriptors():
     np.testing.assert_allclose(received.descriptors, features.descriptors, atol=5e-4)
 
 
+@pytest.mark.parametrize("count", [0, 37])
+def test_half_precision_is_rounded_to_the_nearest(count):
+    features = make_features(count)
+    message = send(features, half=True)
+    expected = features.descriptors.astype("<f2")
+    assert bytes(message.descriptors) == expected.tobytes()
+    received = from_feature_array(message).descriptors
+    np.testing.assert_array_equal(received, expected.astype(np.float32))
+
+
+def test_a_message_is_a_copy():
+    features = make_features(4)
+    message = to_feature_array(features, Header(), camera_info_message(), "sift", "none")
+    sent = from_feature_array(message).descriptors.copy()
+    features.descriptors[:] = 0
+    features.keypoints[:] = -1
+    np.testing.assert_array_equal(from_feature_array(message).descriptors, sent)
+    assert min(message.x) >= 0 and sent.any()
+
+
 @pytest.mark.parametrize("field", ["y", "scale", "angle", "score"])
 def test_disagreeing_length_is_refused_by_name(field):
     message = send(make_features(4))

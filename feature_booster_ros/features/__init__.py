@@ -14,6 +14,7 @@ from .extractor import (
 from .normalization import normalize_keypoints
 from .orb import OrbExtractor
 from .sift import SiftExtractor
+from .sift_gpu import SiftGpuExtractor
 from .types import Features
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Features",
     "OrbExtractor",
     "SiftExtractor",
+    "SiftGpuExtractor",
     "available_extractors",
     "create_extractor",
     "extractor_class",

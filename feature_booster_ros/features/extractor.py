@@ -39,6 +39,8 @@ class Extractor(ABC):
     descriptor_length: int
     """Elements of one descriptor: floats, or bits when binary."""
     is_binary: bool
+    boosted_as: str | None = None
+    """Name of the extractor whose networks boost these features too, as they are the same."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -172,11 +174,12 @@ def create_extractor(
     """The extractor of that name.
 
     Args:
-        name: "sift" or "orb", in any case, or ``package.module:ClassName`` for one's own.
+        name: "sift", "orb" or "sift_gpu", in any case, or ``package.module:ClassName`` for one's
+            own.
         max_features: the largest number of features to return.
         grid: (rows, columns) to spread the features over, or None.
-        **options: the extractor's own, for which see :class:`SiftExtractor` and
-            :class:`OrbExtractor`.
+        **options: the extractor's own, for which see :class:`SiftExtractor`,
+            :class:`OrbExtractor` and :class:`SiftGpuExtractor`.
 
     Raises:
         ValueError: no such extractor, an option it does not have, or a value out of range.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import cv2
 import numpy as np
@@ -16,9 +17,10 @@ def keypoint_arrays(
     """Positions (N, 2) and sizes (N,) in pixels, angles (N,) in radians in [0, 2 pi), responses
     (N,); float32.
     """
-    rows = [
-        (*keypoint.pt, keypoint.size, keypoint.angle, keypoint.response) for keypoint in keypoints
-    ]
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    angles = np.deg2rad(table[:, 3]) % np.float32(2 * np.pi)
-    return table[:, :2].copy(), table[:, 2].copy(), angles, table[:, 4].copy()
+    points = np.asarray(cv2.KeyPoint.convert(keypoints), np.float32).reshape(-1, 2)
+    # OpenCV converts nothing but the points; a loop that runs in C takes a third of a written one.
+    sizes, degrees, responses = (
+        np.fromiter(map(attrgetter(name), keypoints), np.float32, len(keypoints))
+        for name in ("size", "angle", "response")
+    )
+    return points, sizes, np.deg2rad(degrees) % np.float32(2 * np.pi), responses

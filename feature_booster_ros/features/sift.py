@@ -94,13 +94,14 @@ class SiftExtractor(Extractor):
         if not keypoints:
             return Features.empty(self.descriptor_length, self.is_binary)
         points, sizes, angles, scores = keypoint_arrays(keypoints)
-        lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+        lengths = np.sqrt(np.einsum("ij,ij->i", descriptors, descriptors))[:, None]
+        descriptors /= np.maximum(lengths, np.finfo(np.float32).tiny)
         return Features(
             (points + np.float32(self._offset)) * np.float32(step),
             sizes * np.float32(step / 2),
             angles,
             scores,
-            descriptors / np.maximum(lengths, np.finfo(np.float32).tiny),
+            descriptors,
         )
 
     def _detector(self, limit: int) -> cv2.SIFT:

@@ -8,13 +8,17 @@ and ``camera_info``; publishes ``features`` (FeatureArray) and ``/diagnostics``.
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import rclpy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from feature_booster_ros.features import Features
 from feature_booster_ros.msg import FeatureArray
 
 from .booster_node_parameters import BoosterNodeParameters
@@ -24,25 +28,56 @@ from .feature_pipeline import FeaturePipeline
 from .images import ImageError, compressed_to_gray, to_gray
 from .lifecycle import ManagedNode, run
 from .messages import to_feature_array
-from .newest_worker import NewestWorker
+from .overlapped_worker import OverlappedWorker
 from .qos import stream_profile
 from .synchronisation import ImageWithCameraInfo
+from .threads import limit_threads, sleep_at_barriers
+
+Value = TypeVar("Value")
 
 _INPUT_CHECK_PERIOD = 5.0
 """Seconds after which to say that images, or their camera_info, do not come."""
 
 
+@dataclass(frozen=True)
+class _Received:
+    """An image that waits, and when it came by time.perf_counter()."""
+
+    image: Image | CompressedImage
+    camera_info: CameraInfo | None
+    time: float
+
+
+@dataclass(frozen=True)
+class _Extracted:
+    """An image's features on their way to the network, with the parameters that they began with."""
+
+    source: _Received
+    pipeline: FeaturePipeline
+    features: Features
+    shape: tuple[int, int]
+    camera_info: CameraInfo
+    time: float
+
+
 class BoosterNode(ManagedNode):
-    """Extracts and boosts the features of the newest image, again and again."""
+    """Extracts and boosts the features of the newest image, again and again.
+
+    The next image's features are extracted while the last one's are boosted and published, where
+    the parameter ``overlap`` says so. Left to itself it does where extraction leaves cores idle:
+    where SIFT fills all of them, an overlap would only make both stages slower, and each image
+    older.
+    """
 
     parameter_type = BoosterNodeParameters
     parameters: BoosterNodeParameters
 
     def __init__(self) -> None:
         super().__init__("booster_node")
+        limit_threads(self.parameters.threads)
         self._pipeline: FeaturePipeline | None = None
         self._publisher = None
-        self._worker: NewestWorker | None = None
+        self._worker: OverlappedWorker[_Received, _Extracted] | None = None
         self._input = None
         self._diagnostics: DiagnosticsPublisher | None = None
         self._input_check = None
@@ -66,7 +101,9 @@ class BoosterNode(ManagedNode):
         parameters = self.parameters
         self._statistics = FrameStatistics()
         self._uncalibrated_told = False
-        self._worker = NewestWorker(self._process, "booster")
+        self._worker = OverlappedWorker(
+            self._extract, self._boost, "booster", self._pipeline.overlaps
+        )
         compressed = parameters.image_transport == "compressed"
         # As image_transport does it: the remapped base topic, and the transport after it.
         self._image_topic = self.resolve_topic_name("image") + ("/compressed" if compressed else "")
@@ -115,15 +152,12 @@ class BoosterNode(ManagedNode):
 
     def apply_parameters(self, new: BoosterNodeParameters) -> None:
         # The worker takes up the new pipeline with its next image.
-        self._pipeline = FeaturePipeline(new, self._pipeline)
+        previous, self._pipeline = self._pipeline, FeaturePipeline(new, self._pipeline)
+        if self._worker is not None:
+            self._worker.overlap = self._pipeline.overlaps
         if self._diagnostics is not None:
             self._diagnostics.settings = self._settings()
-        if (new.model, new.weights, new.device, new.precision) != (
-            self.parameters.model,
-            self.parameters.weights,
-            self.parameters.device,
-            self.parameters.precision,
-        ):
+        if self._pipeline.booster is not previous.booster:
             self._log_pipeline()
 
     # Executor's thread
@@ -135,7 +169,7 @@ class BoosterNode(ManagedNode):
         if self.parameters.lazy and self._publisher.get_subscription_count() == 0:
             self._statistics.count("idle")
             return
-        if self._worker.submit((image, camera_info)):
+        if self._worker.submit(_Received(image, camera_info, time.perf_counter())):
             self._statistics.count("dropped")
 
     def _check_input(self) -> None:
@@ -175,56 +209,80 @@ class BoosterNode(ManagedNode):
             "model": self._pipeline.model,
             "detector": self._pipeline.detector,
             "device": self._pipeline.device,
+            "engine": self._pipeline.engine,
         }
 
     def _log_pipeline(self) -> None:
         pipeline = self._pipeline
-        how = "raw" if pipeline.booster is None else f"{pipeline.model} on {pipeline.device}"
+        how = (
+            "raw"
+            if pipeline.booster is None
+            else (f"{pipeline.model} on {pipeline.device}, {pipeline.engine}")
+        )
         self.get_logger().info(f"features: {pipeline.detector}, {how}")
 
-    # Worker's thread
+    # Worker's threads
 
-    def _process(self, item: tuple[Image | CompressedImage, CameraInfo | None]) -> None:
-        try:
-            self._publish_features(*item)
+    def _extract(self, received: _Received) -> _Extracted | None:
+        """First stage: the features of an image; None where it was in error."""
+        return self._attempt_frame(self._extract_features, received)
+
+    def _boost(self, extracted: _Extracted) -> None:
+        """Second stage: boosts and publishes."""
+        if self._attempt_frame(self._publish_features, extracted):
             self._statistics.count("processed")
+
+    def _attempt_frame(self, work: Callable[[Value], object], frame: Value) -> object:
+        """What ``work`` returns; None after an error, which concerns this frame alone."""
+        try:
+            return work(frame)
         except ImageError as error:
             self._statistics.error(str(error))
             self.get_logger().error(str(error), throttle_duration_sec=5.0)
         except Exception as error:
             if not rclpy.ok():  # Ctrl-C has taken the middleware away in the middle of the work
-                return
+                return None
             self._statistics.error(str(error))
             self.get_logger().error(f"frame skipped: {error}", throttle_duration_sec=5.0)
             self.get_logger().debug(traceback.format_exc())
+        return None
 
-    def _publish_features(
-        self, message: Image | CompressedImage, camera_info: CameraInfo | None
-    ) -> None:
-        parameters, pipeline = self.parameters, self._pipeline
+    def _extract_features(self, received: _Received) -> _Extracted:
+        begin = time.perf_counter()
+        pipeline, message = self._pipeline, received.image
+        parameters = pipeline.parameters
         with self._statistics.stage("convert"):
             convert = to_gray if isinstance(message, Image) else compressed_to_gray
             image = convert(message, parameters.wide_pixels)
-            described = self._describe(camera_info, image.shape, parameters.rectified)
+            described = self._describe(received.camera_info, image.shape, parameters.rectified)
             described.header = message.header
         with self._statistics.stage("extract"):
             features = pipeline.extract(image)
+        self._statistics.record("queue", begin - received.time)
+        return _Extracted(received, pipeline, features, image.shape, described, time.perf_counter())
+
+    def _publish_features(self, extracted: _Extracted) -> bool:
+        self._statistics.record("handover", time.perf_counter() - extracted.time)
+        pipeline, described = extracted.pipeline, extracted.camera_info
+        parameters = pipeline.parameters
         with self._statistics.stage("boost"):
             matrix = None
             if parameters.normalization == "intrinsics":
                 matrix = self._camera_matrix(described)
-            features = pipeline.boost(features, image.shape, matrix)
+            features = pipeline.boost(extracted.features, extracted.shape, matrix)
         with self._statistics.stage("publish"):
             self._publisher.publish(
                 to_feature_array(
                     features,
-                    message.header,
+                    described.header,
                     described,
                     pipeline.detector,
                     pipeline.model,
                     parameters.half_precision_descriptors,
                 )
             )
+        self._statistics.record("total", time.perf_counter() - extracted.source.time)
+        return True
 
     def _describe(
         self, camera_info: CameraInfo | None, shape: tuple[int, int], rectified: bool
@@ -265,4 +323,5 @@ class BoosterNode(ManagedNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs booster_node; the exit status."""
+    sleep_at_barriers()
     return run(BoosterNode, args)

