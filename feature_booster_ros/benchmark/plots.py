@@ -27,6 +27,8 @@ def plot_cost(path: Path, runs: Mapping[str, Sequence[Comparison]], title: str) 
     subjects = list(dict.fromkeys(comparison.subject for comparison in every))
     names = list(dict.fromkeys(way.name for comparison in every for way in comparison.ways))
     counts = sorted({comparison.features for comparison in every})
+    from matplotlib.ticker import LogLocator
+
     figure = new_figure(2.6 + 3.8 * len(runs), 0.7 + 3.2 * len(subjects))
     panels = figure.subplots(len(subjects), len(runs), sharex=True, sharey="row", squeeze=False)
     for row, subject in zip(panels, subjects, strict=True):
@@ -45,6 +47,9 @@ def plot_cost(path: Path, runs: Mapping[str, Sequence[Comparison]], title: str) 
             axes.set_yscale("log")
             axes.set_xticks(counts, [str(count) for count in counts])
             axes.minorticks_off()
+            # A decade may have no power of ten in sight.
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.set_title(f"{subject}, {run}", fontsize=9)
             axes.grid(alpha=0.3)
         row[0].set_ylabel("milliseconds")

@@ -7,6 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..booster.descriptors import unpack_bits
+from .distances import pair_distances
+from .nearest import find_nearest
 
 
 def match_near(
@@ -79,9 +81,8 @@ def match_anywhere(
 ) -> np.ndarray:
     """Pairs (M, 2) of mutually nearest descriptors, wherever their features are.
 
-    What :func:`~feature_booster_ros.matching.match` does for any number of features on any device,
-    for the hundreds of a frame and in NumPy alone: PyTorch's threads wait for one another, which on
-    a robot's busy cores takes several times as long as the work.
+    What :func:`~feature_booster_ros.matching.match` does with PyTorch and threads of its own, here
+    in the calling thread and by NumPy: enough for the hundreds of a frame.
 
     Args:
         descriptors: (P, D) float32 or (P, B) uint8.
@@ -90,7 +91,12 @@ def match_anywhere(
     """
     if len(descriptors) == 0 or len(candidates) == 0:
         return np.zeros((0, 2), np.int64)
-    return _mutually_nearest(_all_squared_distances(descriptors, candidates), ratio, np.inf)
+    nearest = find_nearest(descriptors, candidates, mutual=True, second=True)
+    first = np.flatnonzero(nearest.is_mutual)
+    second = nearest.indices[first]
+    distances = pair_distances(descriptors[first], candidates[second])
+    kept = distances < ratio * nearest.second[first]
+    return np.stack([first[kept], second[kept]], axis=1)
 
 
 def descriptor_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -98,17 +104,8 @@ def descriptor_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     unit rows.
     """
     if a.dtype == np.uint8:
-        return _ones(a ^ b)
+        return pair_distances(a, b)
     return np.sqrt(np.maximum(2 - 2 * np.einsum("ij,ij->i", a, b), 0))
-
-
-def _ones(rows: np.ndarray) -> np.ndarray:
-    """(M,) float32, how many bits are set in each row of bytes (M, B)."""
-    if not hasattr(np, "bitwise_count"):  # NumPy 1
-        return _ONES_OF_BYTE[rows].sum(axis=1, dtype=np.float32)
-    if rows.shape[1] % 8 == 0:
-        rows = np.ascontiguousarray(rows).view(np.uint64)
-    return np.bitwise_count(rows).sum(axis=1, dtype=np.float32)
 
 
 def _mutually_nearest(squared: np.ndarray, ratio: float, max_distance: float) -> np.ndarray:
@@ -166,9 +163,6 @@ def _distances(a: np.ndarray, b: np.ndarray, first: np.ndarray, second: np.ndarr
     if a.dtype == np.uint8 or _GATHER_SHARE * len(first) < len(a) * len(b):
         return descriptor_distances(a[first], b[second])
     return np.sqrt(np.maximum(2 - 2 * (a @ b.T)[first, second], 0))
-
-
-_ONES_OF_BYTE = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 def _all_squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -5,16 +5,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..booster.booster import resolve_device
-from ..booster.descriptors import unpack_bits
 from ..features import Features
+from .cores import exact_multiply, on_cores
+from .distances import pair_distances
+from .nearest import find_nearest
+from .on_device import find_nearest_on
 from .types import Matches
-
-CHUNK_ELEMENTS = 1 << 24
-"""Similarities held at a time: 64 MiB of float32."""
 
 
 def match(
@@ -47,20 +45,23 @@ def match(
     if len(a) == 0 or len(b) == 0:
         return Matches.empty()
     on = resolve_device(device)
-    rows_a, rows_b = _rows(a, on), _rows(b, on)
-    nearest, first, second, nearest_back = _two_nearest(rows_a, rows_b, a.is_binary)
-    kept = torch.ones_like(nearest, dtype=torch.bool)
-    if mutual:
-        kept &= nearest_back[nearest] == torch.arange(len(nearest), device=on)
-    if ratio is not None:
-        kept &= first < ratio * second
+    rows_a, rows_b = a.descriptors, b.descriptors
+    if on.type == "cpu":
+        nearest = find_nearest(rows_a, rows_b, mutual, ratio is not None, exact_multiply, on_cores)
+    else:
+        nearest = find_nearest_on(on, rows_a, rows_b, mutual, ratio is not None)
+    index_a = np.arange(len(a)) if nearest.is_mutual is None else np.flatnonzero(nearest.is_mutual)
+    index_b = nearest.indices[index_a]
+    # From the rows themselves: out of a product they are inexact near zero.
+    distances = pair_distances(rows_a[index_a], rows_b[index_b])
+    kept = np.ones(len(index_a), bool)
+    if nearest.second is not None:
+        kept &= distances < ratio * nearest.second[index_a]
     if max_distance is not None:
-        kept &= first <= max_distance
-    index_a = kept.nonzero().squeeze(1)
-    index_b, distances = nearest[index_a], first[index_a]
-    order = torch.argsort(distances, stable=True)[:top_k]
-    indices = torch.stack([index_a[order], index_b[order]], dim=1)
-    return Matches(indices.cpu().numpy(), distances[order].cpu().numpy())
+        kept &= distances <= max_distance
+    pairs, distances = np.stack([index_a, index_b], axis=1)[kept], distances[kept]
+    order = np.argsort(distances, kind="stable")[:top_k]
+    return Matches(pairs[order], distances[order])
 
 
 def _check(
@@ -78,43 +79,3 @@ def _check(
         raise ValueError(f"max_distance must be at least 0, not {max_distance}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
-
-
-def _rows(features: Features, device: torch.device) -> Tensor:
-    """Descriptors (N, D) float32 on the device; bits as +1 and -1, whose products are exact in
-    float32.
-    """
-    rows = unpack_bits(features.descriptors) if features.is_binary else features.descriptors
-    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
-
-
-def _two_nearest(a: Tensor, b: Tensor, binary: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For every row of a its nearest row of b, the distances to that and to the second nearest; and
-    for every row of b its nearest row of a.
-
-    Squared distances are |a|^2 + |b|^2 - 2 a.b, a chunk of rows of ``a`` at a time. What is
-    returned as the distance is computed anew from the rows, since the difference of large numbers
-    is inexact near zero.
-    """
-    norm_a, norm_b = a.square().sum(1), b.square().sum(1)
-    step = max(1, CHUNK_ELEMENTS // len(b))
-    nearest, second_squared = [], []
-    best_back = torch.full((len(b),), torch.inf, device=a.device)
-    nearest_back = torch.zeros(len(b), dtype=torch.long, device=a.device)
-    for start in range(0, len(a), step):
-        squared = torch.addmm(norm_b.unsqueeze(0), a[start : start + step], b.T, alpha=-2)
-        squared += norm_a[start : start + step].unsqueeze(1)
-        back, back_index = squared.min(dim=0)
-        better = back < best_back
-        best_back = torch.where(better, back, best_back)
-        nearest_back = torch.where(better, back_index + start, nearest_back)
-        index = squared.argmin(dim=1)
-        nearest.append(index)
-        squared.scatter_(1, index.unsqueeze(1), torch.inf)
-        second_squared.append(squared.amin(dim=1))
-    index = torch.cat(nearest)
-    second = torch.cat(second_squared).clamp_min(0)
-    first = (a - b[index]).square().sum(1)
-    if binary:  # A differing bit contributes (1 - -1)^2 = 4.
-        return index, first / 4, second / 4, nearest_back
-    return index, first.sqrt(), second.sqrt(), nearest_back
