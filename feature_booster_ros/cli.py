@@ -80,7 +80,18 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "benchmark", help="time every stage, or the running nodes (benchmark live)"
     )
-    add_benchmark_arguments(command)
+    add_benchmark_arguments(command, _benchmark_live)
+
+
+def _benchmark_live(options: argparse.Namespace) -> None:
+    try:
+        from .nodes.live_benchmark import run_from_options
+    except ImportError as error:
+        raise ValueError(
+            f"benchmark live runs the nodes, for which ROS 2 is missing here ({error}): run "
+            "`make build`, then `source env.sh`"
+        ) from error
+    run_from_options(options)
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:

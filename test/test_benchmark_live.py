@@ -22,7 +22,7 @@ from std_msgs.msg import Header  # noqa: E402
 
 from feature_booster_ros.benchmark.command_line import add_arguments  # noqa: E402
 from feature_booster_ros.msg import FeatureArray, MatchArray  # noqa: E402
-from feature_booster_ros.nodes.live_benchmark import settings_from_options  # noqa: E402
+from feature_booster_ros.nodes.live_benchmark import run_from_options, settings_from_options  # noqa: E402
 from feature_booster_ros.nodes.live_benchmark_images import (  # noqa: E402
     prepare_images,
     write_camera,
@@ -53,7 +53,7 @@ def run(folder, *arguments: str) -> subprocess.CompletedProcess:
 
 def options(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_arguments(parser, run_from_options)
     return parser.parse_args(["live", "--source", "somewhere", *arguments])
 
 

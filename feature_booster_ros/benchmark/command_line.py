@@ -8,7 +8,7 @@ Only argparse is imported until a run is asked for, so that ``--help`` is quick.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,15 @@ _OUTPUT_HELP = "write JSON, tables and plots (matplotlib) there"
 _RATES = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0)
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_arguments(
+    command: argparse.ArgumentParser, run_live: Callable[[argparse.Namespace], None]
+) -> None:
     """Give ``benchmark`` its arguments and its ``live``; the parsed options' ``run(options)`` does
     what was asked for and prints it.
+
+    Args:
+        command: gets the arguments.
+        run_live: does what ``live`` asks for, with the nodes, which this folder does not know.
     """
     command.description = (
         "Times extraction, network, matching and whole frames, engines side by side in interleaved "
@@ -46,7 +52,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "they saturate: image stamp to features and to matches, frames dropped.",
     )
     _add_live(live)
-    live.set_defaults(run=_live)
+
+    def checked(options: argparse.Namespace) -> None:
+        _check_output(options)
+        run_live(options)
+
+    live.set_defaults(run=checked)
 
 
 class _AfterNoOptions(argparse._SubParsersAction):
@@ -211,18 +222,6 @@ def _stages(options: argparse.Namespace) -> None:
     if options.output is not None:
         written = write_report(options.output, report, not options.no_plots)
         print(f"\nwritten to {options.output}: {', '.join(path.name for path in written)}")
-
-
-def _live(options: argparse.Namespace) -> None:
-    _check_output(options)
-    try:
-        from ..nodes.live_benchmark import run_from_options
-    except ImportError as error:
-        raise ValueError(
-            f"benchmark live runs the nodes, for which ROS 2 is missing here ({error}): run "
-            "`make build`, then `source env.sh`"
-        ) from error
-    run_from_options(options)
 
 
 def _chosen(given: float | None, otherwise: float) -> Any:
