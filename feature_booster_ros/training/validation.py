@@ -72,7 +72,8 @@ class Validator:
         """The score of a network's weights."""
         network = FeatureBooster(config)
         network.load_state_dict(dict(weights))
-        booster = Booster(network, device=self._device)
+        # The weights are new each time, and used for some pairs: nothing to compile for.
+        booster = Booster(network, self._device, "fp32", "eager")
         boosted = {
             name: score_pairs(pairs, booster, self._device) for name, pairs in self._pairs.items()
         }
