@@ -57,6 +57,9 @@ class TrainingSettings:
     geometry_code: bool = _option(
         False, "whether a binary network starts with bits that tell the keypoint's geometry"
     )
+    silence_units: bool = _option(
+        False, "whether to start without units of the encoders that no feature makes fire"
+    )
     descriptor_transform: str = _option("", "none or rootsift; by default what models.yaml says")
     keypoint_encoder: bool = _option(True, "whether the keypoints' geometry is boosted with")
     cross_boosting: bool = _option(True, "whether the features of an image boost one another")

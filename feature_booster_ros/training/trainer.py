@@ -38,6 +38,7 @@ from .preparation import collate_step, opening_context, trained_config
 from .run_log import RunLog
 from .run_state import load_run, save_run
 from .settings import TrainingSettings
+from .silent_units import SILENCE_BATCHES, silence_units
 from .validation import Validator
 
 logger = logging.getLogger(__name__)
@@ -258,6 +259,11 @@ class _Run:
                 trade_bits_for_geometry(self.network, batches)
             else:
                 project_with_angle(self.network, load_checkpoint(settings.start), batches)
+        if settings.silence_units:
+            batches = itertools.islice(self._first_batches(), SILENCE_BATCHES)
+            silenced = silence_units(self.network, batches)
+            if self.processes.is_first:
+                logger.info("silenced %d units that no feature makes fire", silenced)
 
     def _first_batches(self) -> Iterator[PairBatch]:
         """Whole batches, whatever the number of processes."""
