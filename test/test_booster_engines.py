@@ -104,7 +104,7 @@ def test_every_configuration_gives_what_the_module_gives(engine, variant):
 
 @pytest.mark.skipif(OpenVinoEngine.missing() is not None, reason="openvino is not installed")
 @pytest.mark.parametrize(
-    "variant", ["SIFT+Boost-F", "ORB+Boost-B", "ALIKE+Boost-B", "multi-head attention"]
+    "variant", ["rootsift", "ORB+Boost-B", "ALIKE+Boost-B", "multi-head attention"]
 )
 def test_openvino_gives_what_the_module_gives(variant):
     config = VARIANTS[variant]

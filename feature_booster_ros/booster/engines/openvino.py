@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from ..descriptors import network_input, pack_signs, unpack_bits
 from ..network import FeatureBooster
@@ -57,14 +58,11 @@ class OpenVinoEngine(Engine):
             return "the package openvino is not installed (pip install openvino)"
         return None
 
-    @torch.inference_mode()
     def __call__(self, descriptors: np.ndarray, geometry: np.ndarray) -> np.ndarray:
         if descriptors.dtype == np.uint8:
-            inputs = unpack_bits(descriptors)
-        else:
-            inputs = network_input(torch.from_numpy(descriptors), self.config).numpy()
+            descriptors = unpack_bits(descriptors)
         with self._lock:
-            boosted = self._request.infer([inputs, geometry], share_inputs=True)[0]
+            boosted = self._request.infer([descriptors, geometry], share_inputs=True)[0]
             # The request's own memory, which the next set overwrites.
             return pack_signs(boosted) if self.config.binary else boosted.copy()
 
@@ -73,6 +71,17 @@ class OpenVinoEngine(Engine):
             np.zeros((count, self.config.descriptor_dim), np.float32),
             np.zeros((count, self.config.keypoint_dim), np.float32),
         )
+
+
+class _WithInput(nn.Module):
+    """The network and what its descriptors go through before, for one model of both."""
+
+    def __init__(self, network: FeatureBooster) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, descriptors: Tensor, keypoints: Tensor) -> Tensor:
+        return self.network(network_input(descriptors, self.network.config), keypoints)
 
 
 def _openvino_model(network: FeatureBooster) -> openvino.Model:
@@ -88,7 +97,7 @@ def _openvino_model(network: FeatureBooster) -> openvino.Model:
     example = tuple(torch.rand(_EXAMPLE_COUNT, width) for width in widths)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of tracing, which it needs
-        decoder = TorchScriptPythonDecoder(network, example_input=example)
+        decoder = TorchScriptPythonDecoder(_WithInput(network), example_input=example)
     frontend = FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))
     model.reshape({k: [-1, width] for k, width in enumerate(widths)})
