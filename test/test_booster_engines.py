@@ -3,6 +3,8 @@
 """Engines give what the plain network gives, whatever they leave out."""
 
 import dataclasses
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -118,6 +120,23 @@ def test_openvino_gives_what_the_module_gives(variant):
         kept = found.copy()
         fast(*random_set(config, count, seed=count + 1000))
         np.testing.assert_array_equal(found, kept)
+
+
+@pytest.mark.skipif(OpenVinoEngine.missing() is not None, reason="openvino is not installed")
+def test_signals_are_handled_after_openvino_engines_are_gone():
+    script = """
+import signal
+from feature_booster_ros.booster import Booster
+
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+engines = [Booster.from_pretrained("ORB+Boost-B", "cpu", engine="openvino") for _ in range(2)]
+engines.pop(0)
+engines.pop(0)
+signal.raise_signal(signal.SIGINT)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    # A process that ends by a signal has written nothing to say so: the status does.
+    assert (run.returncode, run.stdout) == (0, "handled\n"), run.stderr
 
 
 @pytest.mark.parametrize("engine", FAST, ids=lambda engine: engine.name)

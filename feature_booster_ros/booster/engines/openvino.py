@@ -8,6 +8,7 @@ sizes and packs the weights beforehand, which makes them quicker than PyTorch's.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import threading
 import warnings
@@ -38,9 +39,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, network: FeatureBooster, device: torch.device, precision: str) -> None:
         super().__init__(network, device, precision)
-        from openvino import Core
-
-        compiled = Core().compile_model(
+        compiled = _core().compile_model(
             _openvino_model(without_dead_parts(network).cpu().float()),
             "CPU",
             {
@@ -71,6 +70,19 @@ class OpenVinoEngine(Engine):
             np.zeros((count, self.config.descriptor_dim), np.float32),
             np.zeros((count, self.config.keypoint_dim), np.float32),
         )
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """The one runtime of the process, never given up.
+
+    Each gives the thread that makes it a stack for signal handlers, and the one it found back when
+    it goes. Of two that do not go last in, first out, freed memory remains: the next signal that
+    Python handles, Ctrl-C for one, is a segmentation fault.
+    """
+    from openvino import Core
+
+    return Core()
 
 
 class _WithInput(nn.Module):
