@@ -37,6 +37,9 @@ BUILD_RULES := CMakeLists.txt package.xml $(wildcard msg/*.msg cmake/*)
 # 101 is safe with Linux's ephemeral ports.
 OWN_DOMAIN := $$((1 + $$$$ % 100))
 
+# Nodes under test wait more than they work. A file's tests stay together, as they share what they set up.
+TEST_PROCESSES := -n 2 --dist loadfile
+
 .PHONY: help build demo test lint clean check
 .DEFAULT_GOAL := help
 
@@ -59,7 +62,7 @@ demo: build
 	  $(if $(SOURCE),--source "$(SOURCE)") $(DEMO)
 
 test: build lint
-	@. ./env.sh && export ROS_DOMAIN_ID=$(OWN_DOMAIN) && pytest $(PYTEST)
+	@. ./env.sh && export ROS_DOMAIN_ID=$(OWN_DOMAIN) && pytest $(TEST_PROCESSES) $(PYTEST)
 
 lint: $(VENV)/.installed
 	@$(VENV)/bin/ruff check .
