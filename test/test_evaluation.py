@@ -124,10 +124,20 @@ def test_evaluate_photos(photos, capsys):
     assert "MMA % within pixels" in printed
 
 
+def test_evaluate_photos_draws_views_by_the_seed(photos, capsys):
+    arguments = ["evaluate", "photos", str(photos), "--holdout", "1", "--max-features", "200"]
+    tables = []
+    for seed in ([], ["--seed", "1"], ["--seed", "2"]):
+        assert main([*arguments, "--methods", "sift", *seed]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1] != tables[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["evaluate", "photos", "/nowhere"], "no folder of photographs at /nowhere"),
+        (["evaluate", "photos", "/nowhere", "--seed", "-1"], "--seed is -1: it must be 0 or above"),
         (["evaluate", "sequence", "/nowhere"], "/nowhere"),
         (
             ["train", "--model", "X", "--data", "photos:/nowhere", "--output", "/tmp/x"],

@@ -31,7 +31,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
 
     photos = _add(runs, "photos", "warped photographs: correct matches and MMA", _photos)
     photos.add_argument("photos", metavar="FOLDER", help="photographs, with those of subfolders")
-    _add_holdout(photos)
+    _add_warping(photos)
 
     hpatches = _add(
         runs, "hpatches", "HPatches: MMA, homography accuracy, light and viewpoint", _hpatches
@@ -91,7 +91,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
 
     everything = _add(runs, "all", "all of these that are given, and one summary table", _all)
     everything.add_argument("--photos", metavar="FOLDER", help="as of photos")
-    _add_holdout(everything)
+    _add_warping(everything)
     everything.add_argument("--hpatches", metavar="FOLDER", help="as of hpatches")
     _add_every_sequence(everything)
     everything.add_argument(
@@ -135,13 +135,20 @@ def _add(
     return parser
 
 
-def _add_holdout(parser: argparse.ArgumentParser) -> None:
+def _add_warping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout",
         type=int,
         default=10,
         metavar="N",
         help="only every N-th photograph, as kept from training; 1: all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="of the views of the photographs; the tables of the README are of 1, and others tell "
+        "how much of a difference is chance (default: %(default)s)",
     )
 
 
@@ -222,7 +229,7 @@ def _with_own_names(benchmarks: Sequence[Benchmark]) -> list[Benchmark]:
 def _photos(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
     from .runs import run_photos
 
-    return [run_photos(options.photos, methods, options.holdout)]
+    return [run_photos(options.photos, methods, options.holdout, options.seed)]
 
 
 def _hpatches(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:

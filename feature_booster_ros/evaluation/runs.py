@@ -22,7 +22,9 @@ from .sequence import evaluate_sequence
 from .warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
 
 
-def run_photos(folder: str | Path, methods: Sequence[Method], holdout: int) -> Benchmark:
+def run_photos(
+    folder: str | Path, methods: Sequence[Method], holdout: int, seed: int = 1
+) -> Benchmark:
     """Methods side by side on warped photographs.
 
     Args:
@@ -30,13 +32,19 @@ def run_photos(folder: str | Path, methods: Sequence[Method], holdout: int) -> B
         methods: to compare.
         holdout: only every n-th photograph, those that ``train`` with the same number keeps from
             training; 1 for all of them.
+        seed: of the views, 0 or above.
+
+    Raises:
+        ValueError: the seed is below 0.
     """
+    if seed < 0:
+        raise ValueError(f"--seed is {seed}: it must be 0 or above")
     photos = split_photos(find_photos(folder), holdout)[1]
     pairs: dict[Extractor, list[WarpedPair]] = {}
     scores = []
     for method in methods:
         if method.extractor not in pairs:
-            pairs[method.extractor] = warped_pairs(photos, method.extractor)
+            pairs[method.extractor] = warped_pairs(photos, method.extractor, seed=seed)
         shared = pairs[method.extractor]
         matching = evaluate_warped_pairs(tqdm(shared, f"match ({method.name})"), method.describe)
         scores.append(
