@@ -147,6 +147,9 @@ def verify_matches(database: Path, pairs: Sequence[tuple[int, int]]) -> int:
         names = connection.execute("SELECT name, image_id FROM images").fetchall()
         connection.execute("UPDATE images SET name = CAST(image_id AS TEXT)")
     try:
+        # Else the model would depend on what this process had COLMAP do before.
+        if hasattr(pycolmap, "set_random_seed"):
+            pycolmap.set_random_seed(0)
         pycolmap.verify_matches(str(database), str(pair_list))
     finally:
         with _connect(database) as connection:
