@@ -145,6 +145,16 @@ def test_colmap_sees_through_a_lens(walk):
     assert trajectory_error(ignored.trajectory, truth).ate_share > 1.0
 
 
+def test_colmap_finds_the_same_each_time(walk):
+    camera, _, described = walk
+    first, second = (run_colmap("COLMAP", described, camera, threads=1) for _ in range(2))
+    for (stamp, pose), (stamp_again, pose_again) in zip(
+        first.trajectory, second.trajectory, strict=True
+    ):
+        assert stamp == stamp_again
+        np.testing.assert_allclose(pose, pose_again, atol=1e-7)
+
+
 def test_frames_that_show_nothing_in_common_are_not_registered(walk):
     camera, _, described = walk
     rng = np.random.default_rng(0)

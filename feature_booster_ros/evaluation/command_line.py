@@ -31,7 +31,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
 
     photos = _add(runs, "photos", "warped photographs: correct matches and MMA", _photos)
     photos.add_argument("photos", metavar="FOLDER", help="photographs, with those of subfolders")
-    _add_warping(photos)
+    _add_photo_choices(photos)
 
     hpatches = _add(
         runs, "hpatches", "HPatches: MMA, homography accuracy, light and viewpoint", _hpatches
@@ -91,7 +91,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
 
     everything = _add(runs, "all", "all of these that are given, and one summary table", _all)
     everything.add_argument("--photos", metavar="FOLDER", help="as of photos")
-    _add_warping(everything)
+    _add_photo_choices(everything)
     everything.add_argument("--hpatches", metavar="FOLDER", help="as of hpatches")
     _add_every_sequence(everything)
     everything.add_argument(
@@ -135,7 +135,7 @@ def _add(
     return parser
 
 
-def _add_warping(parser: argparse.ArgumentParser) -> None:
+def _add_photo_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout",
         type=int,

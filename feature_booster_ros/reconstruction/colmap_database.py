@@ -140,6 +140,10 @@ def verify_matches(database: Path, pairs: Sequence[tuple[int, int]]) -> int:
     """
     import pycolmap
 
+    options = pycolmap.TwoViewGeometryOptions()
+    if hasattr(options.ransac, "random_seed"):
+        # The threads share out the pairs by chance, so a seed of the process would not do.
+        options.ransac.random_seed = 0
     pair_list = database.with_name(database.name + ".pairs.txt")
     pair_list.write_text("".join(f"{first} {second}\n" for first, second in pairs))
     # COLMAP reads pairs as names with a space between: a name with a space in it would not do.
@@ -147,10 +151,7 @@ def verify_matches(database: Path, pairs: Sequence[tuple[int, int]]) -> int:
         names = connection.execute("SELECT name, image_id FROM images").fetchall()
         connection.execute("UPDATE images SET name = CAST(image_id AS TEXT)")
     try:
-        # Else the model would depend on what this process had COLMAP do before.
-        if hasattr(pycolmap, "set_random_seed"):
-            pycolmap.set_random_seed(0)
-        pycolmap.verify_matches(str(database), str(pair_list))
+        pycolmap.verify_matches(str(database), str(pair_list), options=options)
     finally:
         with _connect(database) as connection:
             connection.executemany("UPDATE images SET name = ? WHERE image_id = ?", names)
