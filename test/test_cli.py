@@ -9,8 +9,10 @@ import pytest
 
 from feature_booster_ros.cli import main
 
-skimage = pytest.importorskip("skimage.data")
-h5py = pytest.importorskip("h5py")
+skimage = pytest.importorskip(
+    "skimage.data", reason="needs scikit-image, of feature_booster_ros[demo]"
+)
+h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
 
 
 @pytest.fixture(scope="module")

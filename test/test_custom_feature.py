@@ -37,7 +37,7 @@ def block(language: str, start: str) -> str:
 @pytest.fixture
 def user_folder(tmp_path, monkeypatch):
     """A user's folder with the documentation's two files, found as it says."""
-    pytest.importorskip("pycolmap")
+    pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[train]")
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "colmap_sift.py").write_text(block("python", "import numpy as np\nimport pycolmap"))

@@ -96,7 +96,7 @@ def test_camera_info_elsewhere(started):
 
 def test_parameters_are_those_of_the_node(started):
     """The names that the launch file overrides are parameters, with values of their type."""
-    parameters = pytest.importorskip("feature_booster_ros.nodes.parameters")
+    parameters = pytest.importorskip("feature_booster_ros.nodes.parameters", reason="needs ROS 2")
     nodes = started(
         model="none", device="cpu", max_features="9", source="rendered", rate="1", loop="false",
         odometry="true", camera_height="1.65",

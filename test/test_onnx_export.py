@@ -23,8 +23,10 @@ from feature_booster_ros.booster.onnx_export import export_onnx
 from feature_booster_ros.cli import main
 from feature_booster_ros.features import create_extractor, normalize_keypoints
 
-pytest.importorskip("onnxscript")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript", reason="needs onnxscript, of feature_booster_ros[onnx]")
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="needs onnxruntime, to run what is exported"
+)
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 

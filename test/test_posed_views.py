@@ -21,7 +21,7 @@ from feature_booster_ros.training.datasets.posed_views import (
     transfer,
 )
 
-h5py = pytest.importorskip("h5py")
+h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
 
 CAMERA = np.array([[200.0, 0, 159.5], [0, 200.0, 119.5], [0, 0, 1]])
 SHAPE = (240, 320)

@@ -22,8 +22,8 @@ from feature_booster_ros.training.datasets.reconstruction.sparse_tracks import (
     tracked_views,
 )
 
-pycolmap = pytest.importorskip("pycolmap")
-h5py = pytest.importorskip("h5py")
+pycolmap = pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[train]")
+h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
 
 SIZE = 360, 270
 DISTORTION = np.array([-0.25, 0.05, 0.002, -0.001])
