@@ -16,6 +16,7 @@ from feature_booster_ros.training.losses import (
     descriptor_distances,
     fast_ap,
     matching_reward,
+    soft_signs,
     straight_through_signs,
 )
 from feature_booster_ros.training.objective import label_counts, training_objective
@@ -72,6 +73,16 @@ def test_binarisation_passes_the_gradient_straight_through():
     assert signs.tolist() == [-1, 1, 1]
     (signs * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert x.grad.tolist() == [1, 2, 3]
+
+
+def test_soft_signs_come_near_signs_and_turn_where_they_are_near():
+    x = torch.tensor([-0.9, -0.01, 0.01, 0.9], requires_grad=True)
+    soft = soft_signs(x, 5.0)
+    assert torch.equal(soft.sign(), x.sign())
+    assert soft.abs()[[0, 3]].min() > 0.99
+    soft.sum().backward()
+    np.testing.assert_allclose(x.grad, 5 * (1 - np.tanh(5 * x.detach().numpy()) ** 2), rtol=1e-5)
+    assert x.grad[1] > 100 * x.grad[0]
 
 
 def test_the_boost_loss_punishes_only_what_got_worse():
@@ -167,3 +178,26 @@ def test_bfloat16_gives_nearly_the_same_loss(batch, tmp_path):
     ]
     assert losses[0] != losses[1]
     torch.testing.assert_close(*losses, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("loss", ["fastap", "reward"])
+def test_a_binary_network_descends_by_soft_signs(batch, tmp_path, loss):
+    """The gradient is true, so a short way down it is down; and steep ones are the signs."""
+    torch.manual_seed(0)
+    network = FeatureBooster(load_models()["SIFT+Boost-B"])
+    start_near_identity(network)
+
+    def objective(gain: float) -> torch.Tensor:
+        settings = small_settings(tmp_path, model="SIFT+Boost-B", loss=loss, soft_signs=gain)
+        return training_objective(network, batch, settings).loss
+
+    signs = objective(0.0)
+    assert signs.item() == pytest.approx(objective(1e6).item(), rel=1e-3)
+    before = objective(3.0)
+    assert abs(before.item() - signs.item()) > 1e-3
+    before.backward()
+    slope = sum(weights.grad.square().sum() for weights in network.parameters()).item()
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights -= 1e-3 / slope * weights.grad
+    assert before.item() - objective(3.0).item() == pytest.approx(1e-3, rel=0.2)

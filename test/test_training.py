@@ -129,6 +129,7 @@ def test_a_run_starts_from_weights(tmp_path):
         ({"loss": "triplet"}, "loss must be fastap or reward"),
         ({"dropout": 1.0}, "dropout must be in"),
         ({"data": ()}, "data must be at least one source"),
+        ({"soft_signs": -1.0}, "soft_signs must be at least 0, not -1.0"),
         ({"fastap_weight": 0.0, "boost_weight": 0.0}, "are all 0"),
     ],
 )
@@ -147,6 +148,8 @@ def test_a_model_that_is_not_in_the_table_is_named(tmp_path, photos):
     data = (PhotosSpecification(str(photos)),)
     with pytest.raises(ValueError, match="no extractor is called 'superpoint'"):
         train(small_settings(tmp_path, model="SuperPoint+Boost-F", data=data))
+    with pytest.raises(ValueError, match="soft_signs is for binary models; SIFT\\+Boost-F"):
+        train(small_settings(tmp_path, soft_signs=2.0))
 
 
 def test_photos_that_are_not_there(tmp_path):

@@ -128,7 +128,7 @@ def _pair_by_pair(network: FeatureBooster, batch: PairBatch, settings: TrainingS
                 batch.positive[one],
                 batch.negative[one],
             )
-            images.append(boost_batch(network, image, settings.precision)[0, 0])
+            images.append(boost_batch(network, image, settings)[0, 0])
         distances, largest = descriptor_distances(*images, binary)
         raw, raw_largest = descriptor_distances(
             *batch.descriptors[:, index], extractor_class(network.config.detector).is_binary

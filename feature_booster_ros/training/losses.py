@@ -96,6 +96,14 @@ def straight_through_signs(boosted: Tensor) -> Tensor:
     return boosted + (signs - boosted).detach()
 
 
+def soft_signs(boosted: Tensor, gain: float) -> Tensor:
+    """What stands for signs: tanh(gain x output), as in HashNet (Cao et al., ICCV 2017).
+
+    Its gradient is true: an output near 0, whose sign turns easily, counts little and moves most.
+    """
+    return torch.tanh(gain * boosted)
+
+
 def booster_loss(
     ap: Tensor,
     raw_ap: Tensor,

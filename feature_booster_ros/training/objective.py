@@ -18,6 +18,7 @@ from .losses import (
     descriptor_distances,
     fast_ap,
     matching_reward,
+    soft_signs,
     straight_through_signs,
 )
 from .settings import TrainingSettings
@@ -69,7 +70,7 @@ def training_objective(
         counts: :func:`label_counts` of the whole batch, where other processes have pairs of it.
     """
     config = network.config
-    boosted = boost_batch(network, batch, settings.precision)
+    boosted = boost_batch(network, batch, settings)
     distances, largest = descriptor_distances(boosted[0], boosted[1], config.binary)
     with torch.no_grad():
         raw_distances, raw_largest = descriptor_distances(
@@ -114,14 +115,18 @@ def training_objective(
     return Measures(loss, ap_sum, raw_ap_sum)
 
 
-def boost_batch(network: FeatureBooster, batch: PairBatch, precision: str) -> Tensor:
-    """The boosted descriptors, (2, B, N, D) float32: unit rows, or signs that pass gradients on."""
-    config = network.config
+def boost_batch(network: FeatureBooster, batch: PairBatch, settings: TrainingSettings) -> Tensor:
+    """The boosted descriptors, (2, B, N, D) float32: unit rows, or signs that pass gradients on, or
+    what stands for signs.
+    """
+    config, precision = network.config, settings.precision
     inputs = network_input(batch.descriptors, config)
     dtype = _AUTOCAST.get(precision, torch.bfloat16)
     with torch.autocast(inputs.device.type, dtype, enabled=precision in _AUTOCAST):
         boosted = network(inputs, batch.keypoints, batch.padding)
     boosted = boosted.float()
+    if config.binary and settings.soft_signs:
+        return soft_signs(boosted, settings.soft_signs)
     if config.binary:
         return straight_through_signs(boosted)
     return torch.nn.functional.normalize(boosted, dim=-1) if config.l2_normalization else boosted

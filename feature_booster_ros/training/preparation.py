@@ -19,13 +19,19 @@ from .settings import TrainingSettings
 
 
 def trained_config(settings: TrainingSettings) -> ModelConfig:
-    """The model's configuration as the run changes it; ValueError if there is no such model."""
+    """The model's configuration as the run changes it.
+
+    Raises:
+        ValueError: there is no such model, or a setting does not suit it.
+    """
     models = load_models(settings.models or None)
     if settings.model not in models:
         raise ValueError(
             f"no model is called {settings.model!r} in models.yaml; there are {', '.join(models)}"
         )
     config = models[settings.model]
+    if settings.soft_signs and not config.binary:
+        raise ValueError(f"soft_signs is for binary models; {config.name} has none to soften")
     return dataclasses.replace(
         config,
         descriptor_transform=settings.descriptor_transform or config.descriptor_transform,

@@ -82,6 +82,11 @@ class TrainingSettings:
     bins: int = _option(10, "bins of FastAP's histogram; more rank more finely")
     temperature: float = _option(20.0, "sharpness of the matching reward")
     wrong_weight: float = _option(0.25, "what a wrong match costs in the matching reward")
+    soft_signs: float = _option(
+        0.0,
+        "gain of the tanh that stands for a binary model's signs in the loss; 0: the signs, with "
+        "the gradient of the identity",
+    )
     optimizer: str = _option("adamw", "adamw, adam or sgd (momentum 0.9)")
     lr: float = _option(1e-3, "learning rate at its peak")
     warmup: int = _option(500, "steps of linear warm-up")
@@ -112,6 +117,7 @@ class TrainingSettings:
                 self._require(name, value is None or value >= lowest, f"at least {lowest}")
         for name in ("lr", "clip", "temperature"):
             self._require(name, 0 < getattr(self, name) < math.inf, "above 0")
+        self._require("soft_signs", 0 <= self.soft_signs < math.inf, "at least 0")
         for name in ("dropout", "ema"):
             self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         self._require("final_lr", 0 <= self.final_lr <= 1, "in [0, 1]")
