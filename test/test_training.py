@@ -148,6 +148,9 @@ def test_a_model_that_is_not_in_the_table_is_named(tmp_path, photos):
     data = (PhotosSpecification(str(photos)),)
     with pytest.raises(ValueError, match="no extractor is called 'superpoint'"):
         train(small_settings(tmp_path, model="SuperPoint+Boost-F", data=data))
+
+
+def test_soft_signs_are_for_binary_models(tmp_path):
     with pytest.raises(ValueError, match="soft_signs is for binary models; SIFT\\+Boost-F"):
         train(small_settings(tmp_path, soft_signs=2.0))
 

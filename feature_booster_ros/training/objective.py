@@ -125,8 +125,7 @@ def boost_batch(network: FeatureBooster, batch: PairBatch, settings: TrainingSet
     with torch.autocast(inputs.device.type, dtype, enabled=precision in _AUTOCAST):
         boosted = network(inputs, batch.keypoints, batch.padding)
     boosted = boosted.float()
-    if config.binary and settings.soft_signs:
-        return soft_signs(boosted, settings.soft_signs)
     if config.binary:
-        return straight_through_signs(boosted)
+        gain = settings.soft_signs
+        return soft_signs(boosted, gain) if gain else straight_through_signs(boosted)
     return torch.nn.functional.normalize(boosted, dim=-1) if config.l2_normalization else boosted
