@@ -136,7 +136,7 @@ def executable(name: str) -> Path:
         path = (
             Path(get_package_prefix("feature_booster_ros")) / "lib" / "feature_booster_ros" / name
         )
-    except PackageNotFoundError:
+    except (PackageNotFoundError, OSError):  # OSError: no environment is sourced
         pytest.fail("feature_booster_ros is not built: run `make build` and `. env.sh`")
     if not path.exists():
         pytest.fail(f"{path} does not exist: run `make build`")

@@ -229,6 +229,13 @@ def test_no_node_outlives_the_demo(tmp_path, number, status):
     assert not nodes_of(tmp_path)
 
 
+@pytest.mark.parametrize("prefix", ["", "/nowhere"])
+def test_an_environment_that_is_not_sourced_names_the_remedy(monkeypatch, prefix):
+    monkeypatch.setenv("AMENT_PREFIX_PATH", prefix)
+    with pytest.raises(NodeError, match="source env.sh"):
+        find_executable("booster_node")
+
+
 def test_process_that_ends_badly_is_reported(tmp_path):
     with NodeGroup() as group:
         node = group.start("image_player_node", tmp_path, parameters={"rate": -1.0})

@@ -28,7 +28,7 @@ def share() -> Path:
     index = pytest.importorskip("ament_index_python.packages", reason="ROS 2 is not installed")
     try:
         return Path(index.get_package_share_directory(PACKAGE))
-    except index.PackageNotFoundError:
+    except (index.PackageNotFoundError, OSError):  # OSError: no environment is sourced
         pytest.skip("the package is not built, or its environment not sourced: source env.sh")
 
 

@@ -191,7 +191,7 @@ def find_executable(name: str) -> Path:
     """
     try:
         path = Path(get_package_prefix(PACKAGE)) / "lib" / PACKAGE / name
-    except PackageNotFoundError:
+    except (PackageNotFoundError, OSError):  # OSError: no environment is sourced
         raise NodeError(
             f"{PACKAGE} is not installed in this environment: "
             "run `make build`, then `source env.sh`"
