@@ -3,6 +3,8 @@
 """Starting, stopping, transitions and parameters of the nodes, over their services."""
 
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,66 @@ def test_node_activates_itself_and_ends_cleanly(start_node, ros, name, number):
     wait_for_state(ros, node, "active")
     assert node.stop(number) == 0
     assert "Traceback" not in node.output() and "rror" not in node.output()
+
+
+def test_booster_node_says_that_images_paused_and_goes_on(start_node, ros):
+    node = start_node("booster_node", parameters=RAW)
+    features = ros.listen(FeatureArray, "features")
+    node.wait_for_output("no images on")  # the check has spoken once
+    ros.publish("image", image_message(gray_photograph((64, 48)), "mono8", 1))
+    wait_for(lambda: features, "the first features")
+    node.wait_for_output("have paused")
+    ros.publish("image", image_message(gray_photograph((64, 48)), "mono8", 2))
+    wait_for(lambda: len(features) == 2, "features after the pause")
+    assert "Traceback" not in node.output()
+
+
+FAULTY_NODE = """
+import sys
+from dataclasses import dataclass
+from diagnostic_msgs.msg import DiagnosticArray
+from feature_booster_ros.nodes.diagnostics import DiagnosticsPublisher, FrameStatistics
+from feature_booster_ros.nodes.lifecycle import ManagedNode, run
+from feature_booster_ros.nodes.parameters import parameter
+
+@dataclass(frozen=True)
+class Parameters:
+    autostart: bool = parameter(True, "Start")
+
+class FaultyNode(ManagedNode):
+    parameter_type = Parameters
+
+    def __init__(self):
+        super().__init__("faulty_node")
+        self.ticks = 0
+
+    def activate(self):
+        self.create_timer(0.05, self.tick)
+        self.diagnostics = DiagnosticsPublisher(self, FrameStatistics(), "nothing", 0.1)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self.check, 10)
+
+    def tick(self):
+        self.ticks += 1
+        raise KeyError("a fault of the timer")
+
+    def check(self, message):
+        values = {value.key: value.value for value in message.status[0].values}
+        if self.ticks >= 10 and int(values["internal_errors"]) >= 5:
+            print("level", ord(message.status[0].level), message.status[0].message)
+            self.context.try_shutdown()
+
+sys.exit(run(FaultyNode))
+"""
+
+
+def test_exception_of_a_callback_is_reported_and_ends_no_node():
+    result = subprocess.run(
+        [sys.executable, "-c", FAULTY_NODE], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert "level 2 internal error, see the log" in result.stdout
+    assert result.stderr.count("a fault of the timer'\n") >= 1
+    assert result.stderr.count("internal error, please report it") == 1  # throttled
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -182,12 +182,16 @@ class BoosterNode(ManagedNode):
         self._input_counts = counts
         if pairs:
             return
-        if not images:
+        if not images and self._statistics.total("received"):
+            self.get_logger().info(
+                f"images on {self._image_topic} have paused: none in {_INPUT_CHECK_PERIOD:g} s",
+                throttle_duration_sec=60.0,
+            )
+        elif not images:
             self.get_logger().info(
                 f"no images on {self._image_topic}: is the camera running, and the topic remapped "
                 "(-r image:=/camera/image_raw)?",
                 throttle_duration_sec=60.0,
-                skip_first=self._statistics.total("received") > 0,
             )
         elif not camera_infos:
             self.get_logger().warning(

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.node import Node
+
+from .lifecycle import ManagedNode
 
 _FRAMES_TIMED = 30
 
@@ -97,7 +98,7 @@ class DiagnosticsPublisher:
 
     def __init__(
         self,
-        node: Node,
+        node: ManagedNode,
         statistics: FrameStatistics,
         source: str,
         period: float,
@@ -109,6 +110,7 @@ class DiagnosticsPublisher:
         self._source = source
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(period, self._publish)
+        self._faults = node.faults
         self.settings: dict[str, str] = {}
         """Further values to publish, such as the model in use."""
 
@@ -119,8 +121,13 @@ class DiagnosticsPublisher:
 
     def _publish(self) -> None:
         counts, values, error = self._statistics.period()
+        faults = self._node.faults
+        new_faults, self._faults = faults - self._faults, faults
+        values["internal_errors"] = str(faults)
         if counts["errors"]:
             level, text = DiagnosticStatus.ERROR, error
+        elif new_faults:
+            level, text = DiagnosticStatus.ERROR, "internal error, see the log"
         elif not counts["received"]:
             level, text = DiagnosticStatus.STALE, f"nothing received on {self._source}"
         else:

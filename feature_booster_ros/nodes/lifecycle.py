@@ -43,6 +43,8 @@ class ManagedNode(LifecycleNode):
         super().__init__(name, **kwargs)
         self._configured = False
         self._active = False
+        self.faults = 0
+        """Exceptions that escaped from callbacks since the node was made."""
         self.parameters = declare(self, self.parameter_type)
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
@@ -81,6 +83,19 @@ class ManagedNode(LifecycleNode):
         self._configured = False
         self.deactivate()
         self.cleanup()
+
+    def report_fault(self, error: Exception) -> None:
+        """Log and count an exception that escaped from a callback.
+
+        The node goes on: what one message or one tick of a timer did wrong, the next may not. The
+        log is throttled, the count `faults` is published on /diagnostics.
+        """
+        self.faults += 1
+        self.get_logger().error(
+            f"internal error, please report it: {type(error).__name__}: {error}\n"
+            + "".join(traceback.format_exception(error)),
+            throttle_duration_sec=10.0,
+        )
 
     # Transitions
 
@@ -172,7 +187,7 @@ def run(node_type: Callable[[], ManagedNode], args: Sequence[str] | None = None)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         node.start()
-        executor.spin()
+        _spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
@@ -185,3 +200,16 @@ def run(node_type: Callable[[], ManagedNode], args: Sequence[str] | None = None)
         if rclpy.ok():
             rclpy.shutdown()
     return 0
+
+
+def _spin(executor: SingleThreadedExecutor, node: ManagedNode) -> None:
+    """Run callbacks until the context shuts down; report an exception of one and go on."""
+    while rclpy.ok():
+        try:
+            executor.spin_once()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            raise
+        except Exception as error:
+            if not rclpy.ok():  # Ctrl-C has taken the middleware away in the middle of a callback
+                return
+            node.report_fault(error)
