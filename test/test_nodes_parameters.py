@@ -105,12 +105,12 @@ def test_table():
     assert "| `start` | bool | `true` | true or false | at start | Set at start. |" in table
 
 
-def test_the_readme_has_the_tables_as_printed():
+def test_the_documentation_has_the_tables_as_printed():
     command = [sys.executable, "-m", "feature_booster_ros.nodes.parameter_tables"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert all(f"### {name}\n" in printed for name in NODES)
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    assert printed.strip() in readme, "put what the command prints between the README's markers"
+    assert all(f"## {name}\n" in printed for name in NODES)
+    page = (Path(__file__).resolve().parents[1] / "docs" / "parameters.md").read_text()
+    assert printed.strip() in page, "put what the command prints below the marker in the page"
 
 
 @pytest.mark.parametrize("parameter_type", NODES.values(), ids=NODES.keys())

@@ -147,8 +147,8 @@ def _add_photo_choices(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=1,
-        help="of the views of the photographs; the tables of the README are of 1, and others tell "
-        "how much of a difference is chance (default: %(default)s)",
+        help="of the views of the photographs; the tables in docs/results.md are of 1, and others "
+        "tell how much of a difference is chance (default: %(default)s)",
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The README's tables of all nodes' parameters; run as a module, this prints them."""
+"""Print the tables of all parameters, docs/parameters.md, when run as a module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NODES = {
 
 def parameter_tables() -> str:
     """A heading and a Markdown table for each node."""
-    return "\n\n".join(f"### {name}\n\n{markdown_table(node)}" for name, node in _NODES.items())
+    return "\n\n".join(f"## {name}\n\n{markdown_table(node)}" for name, node in _NODES.items())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 A field made with :func:`parameter` carries its description, what is allowed and when it may change.
 From that come the declaration (:func:`declare`), the validation (:func:`changed`), and the table in
-the README (:mod:`feature_booster_ros.nodes.parameter_tables`).
+docs/parameters.md (:mod:`feature_booster_ros.nodes.parameter_tables`).
 """
 
 from __future__ import annotations
