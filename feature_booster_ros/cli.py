@@ -85,7 +85,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
 
 def _benchmark_live(options: argparse.Namespace) -> None:
     try:
-        from .nodes.live_benchmark import run_from_options
+        from .live.latency import run_from_options
     except ImportError as error:
         raise ValueError(
             f"benchmark live runs the nodes, for which ROS 2 is missing here ({error}): run "

@@ -21,19 +21,19 @@ from sensor_msgs.msg import CameraInfo  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from feature_booster_ros.benchmark.command_line import add_arguments  # noqa: E402
-from feature_booster_ros.msg import FeatureArray, MatchArray  # noqa: E402
-from feature_booster_ros.nodes.live_benchmark import run_from_options, settings_from_options  # noqa: E402
-from feature_booster_ros.nodes.live_benchmark_images import (  # noqa: E402
+from feature_booster_ros.live.latency import run_from_options, settings_from_options  # noqa: E402
+from feature_booster_ros.live.latency_images import (  # noqa: E402
     prepare_images,
     write_camera,
 )
-from feature_booster_ros.nodes.live_benchmark_recorder import stamp_of  # noqa: E402
-from feature_booster_ros.nodes.live_benchmark_results import (  # noqa: E402
+from feature_booster_ros.live.latency_recorder import stamp_of  # noqa: E402
+from feature_booster_ros.live.latency_results import (  # noqa: E402
     RateResult,
     Stream,
     highest_rate,
     own_share,
 )
+from feature_booster_ros.msg import FeatureArray, MatchArray  # noqa: E402
 from feature_booster_ros.sources import Camera, Frame, open_source  # noqa: E402
 
 PATIENCE = 400  # seconds for a run: it imports torch in three processes, maybe on busy cores

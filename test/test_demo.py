@@ -24,17 +24,17 @@ from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402
     pair_statistics,
 )
 from feature_booster_ros.evaluation.pair_pictures import compare_matches, contact_sheet  # noqa: E402
-from feature_booster_ros.matching.drawing import INLIER_COLOUR, OUTLIER_COLOUR  # noqa: E402
-from feature_booster_ros.nodes import demo  # noqa: E402
-from feature_booster_ros.nodes.demo_report import format_table  # noqa: E402
-from feature_booster_ros.nodes.node_process import (  # noqa: E402
+from feature_booster_ros.live import demo  # noqa: E402
+from feature_booster_ros.live.demo_report import format_table  # noqa: E402
+from feature_booster_ros.live.node_process import (  # noqa: E402
     NodeError,
     NodeGroup,
     NodeProcess,
     find_executable,
 )
-from feature_booster_ros.nodes.pipeline_recorder import PipelineRecord  # noqa: E402
-from feature_booster_ros.sources.rendered import RenderedSequence  # noqa: E402
+from feature_booster_ros.live.pipeline_recorder import PipelineRecord  # noqa: E402
+from feature_booster_ros.matching.drawing import INLIER_COLOUR, OUTLIER_COLOUR  # noqa: E402
+from feature_booster_ros.rendering.sequence import RenderedSequence  # noqa: E402
 
 PATIENCE = 400  # seconds for a run: it imports torch in five processes, maybe on busy cores
 

@@ -17,8 +17,8 @@ from feature_booster_ros.evaluation.odometry_report import odometry_text
 from feature_booster_ros.evaluation.trajectories import path_length, positions, trajectory_error
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.odometry.rigid import rigid, rotation_of
+from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import Camera
-from feature_booster_ros.sources.rendered import RenderedSequence
 
 WALK = "rendered:frames=24,rate=8,width=320,height=240"
 SHORT = ["--methods", "sift", "--every", "2", "--count", "8", "--max-features", "400"]

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from feature_booster_ros.cli import main
-from feature_booster_ros.sources.camera_paths import CameraPath, Waypoint
-from feature_booster_ros.sources.rendered import RenderedSequence
-from feature_booster_ros.sources.rendering import Scene, Surface, Texture, cast
-from feature_booster_ros.sources.scenes import load_images
+from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
+from feature_booster_ros.rendering.renderer import Scene, Surface, Texture, cast
+from feature_booster_ros.rendering.scenes import load_images
+from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.training.datasets.megadepth.colmap_views import read_views
 from feature_booster_ros.training.datasets.megadepth.depth_maps import (
     depth_at,

@@ -29,7 +29,7 @@ from feature_booster_ros.nodes.coordinate_frames import (
 from feature_booster_ros.nodes.messages import to_feature_array
 from feature_booster_ros.nodes.odometry_node_parameters import OdometryNodeParameters
 from feature_booster_ros.odometry import OdometrySettings, State, VisualOdometry
-from feature_booster_ros.sources.rendered import RenderedSequence
+from feature_booster_ros.rendering.sequence import RenderedSequence
 
 FRAMES = 12
 START = 1_500_000_000

@@ -11,8 +11,8 @@ from feature_booster_ros.evaluation.trajectories import path_length, trajectory_
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.odometry import OdometrySettings, State, VisualOdometry
 from feature_booster_ros.odometry.ground_plane import camera_height
+from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
-from feature_booster_ros.sources.rendered import RenderedSequence
 
 FRAMES = 12
 

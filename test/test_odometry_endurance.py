@@ -17,9 +17,9 @@ from records import shared
 from feature_booster_ros.evaluation.trajectories import trajectory_error
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.odometry import OdometrySettings, State, VisualOdometry
+from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
+from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
-from feature_booster_ros.sources.camera_paths import CameraPath, Waypoint
-from feature_booster_ros.sources.rendered import RenderedSequence
 
 FEATURES = 400
 TURN_FROM = 10

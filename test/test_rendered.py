@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from feature_booster_ros.sources import open_source
-from feature_booster_ros.sources.camera_paths import CameraPath, Waypoint, random_path
-from feature_booster_ros.sources.rendered import RenderedSequence
-from feature_booster_ros.sources.rendering import (
+from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint, random_path
+from feature_booster_ros.rendering.renderer import (
     Scene,
     Surface,
     Texture,
@@ -17,7 +15,9 @@ from feature_booster_ros.sources.rendering import (
     draw,
     draw_depth,
 )
-from feature_booster_ros.sources.scenes import gallery
+from feature_booster_ros.rendering.scenes import gallery
+from feature_booster_ros.rendering.sequence import RenderedSequence
+from feature_booster_ros.sources import open_source
 
 WIDTH, HEIGHT = 320, 240
 MATRIX = np.array([[250.0, 0, 161.3], [0, 240.0, 118.7], [0, 0, 1]])

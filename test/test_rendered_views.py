@@ -14,7 +14,7 @@ from skimage import data
 
 from feature_booster_ros.features import Features
 from feature_booster_ros.photos import find_photos
-from feature_booster_ros.sources.rendering import Scene, cast, draw, draw_depth
+from feature_booster_ros.rendering.renderer import Scene, cast, draw, draw_depth
 from feature_booster_ros.training.datasets.posed_view import PosedView, overlap, transfer, within
 from feature_booster_ros.training.datasets.posed_views import PosedViews
 from feature_booster_ros.training.datasets.rendered.photo_wallpaper import Wallpaper

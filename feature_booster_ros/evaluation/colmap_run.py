@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from ..colmap import database as colmap_database
+from ..colmap.conventions import import_pycolmap, world_to_camera
+from ..colmap.mapping import map_incrementally
 from ..features import Features
 from ..matching import match
 from ..odometry.camera_model import CameraModel
 from ..odometry.rigid import inverse
-from ..reconstruction import colmap_database
-from ..reconstruction.colmap import import_pycolmap, world_to_camera
-from ..reconstruction.colmap_mapping import map_incrementally
 from ..sources import Camera
 from .odometry_comparison import OdometryRun
 

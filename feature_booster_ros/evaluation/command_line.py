@@ -257,7 +257,7 @@ def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Benchm
 
 
 def _odometry(options: argparse.Namespace) -> None:
-    from ..reconstruction.colmap import import_pycolmap
+    from ..colmap.conventions import import_pycolmap
     from ..sources import open_source
     from .methods import create_methods
     from .plots import check_matplotlib

@@ -7,7 +7,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -152,7 +151,9 @@ def _opener(kind: str) -> Callable[..., Source]:
             return source
     if kind == "rendered":
         # Imported when asked for: it needs scikit-image, which no other source does.
-        return import_module(".rendered", __package__).RenderedSequence
+        from ..rendering.sequence import RenderedSequence
+
+        return RenderedSequence
     raise ValueError(f"source kind {kind!r} is not one of {', '.join(KINDS)}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....reconstruction.colmap import import_pycolmap, world_to_camera
+from ....colmap.conventions import import_pycolmap, world_to_camera
 
 if TYPE_CHECKING:
     import pycolmap

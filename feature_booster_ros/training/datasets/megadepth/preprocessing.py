@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ....reconstruction.colmap import import_pycolmap
+from ....colmap.conventions import import_pycolmap
 from .colmap_views import ColmapView, read_views
 from .depth_maps import read_depth
 from .scene import read_scene_list

@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ....reconstruction.colmap import COLMAP_CENTRE
+from ....colmap.conventions import COLMAP_CENTRE
 
 logger = logging.getLogger(__name__)
 

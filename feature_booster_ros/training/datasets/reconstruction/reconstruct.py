@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import cv2
 from tqdm import tqdm
 
+from ....colmap import database as colmap_database
+from ....colmap.conventions import import_pycolmap
+from ....colmap.mapping import SMALLEST_MODEL, map_incrementally
 from ....features import Extractor, create_extractor
 from ....matching import match
 from ....photos import find_photos
-from ....reconstruction import colmap_database
-from ....reconstruction.colmap import import_pycolmap
-from ....reconstruction.colmap_mapping import SMALLEST_MODEL, map_incrementally
 from ....sources.calibration import resolve_camera
 from ....sources.frame import Camera
 from ..posed_views import PosedViewsWriter

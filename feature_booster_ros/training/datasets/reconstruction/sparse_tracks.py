@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ....colmap.conventions import COLMAP_CENTRE, world_to_camera
 from ....features import Features
-from ....reconstruction.colmap import COLMAP_CENTRE, world_to_camera
 from ..posed_view import PosedView
 
 if TYPE_CHECKING:

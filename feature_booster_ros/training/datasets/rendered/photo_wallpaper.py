@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ....sources.rendering import Surface, Texture
+from ....rendering.renderer import Surface, Texture
 
 PIXELS_PER_METRE = 220
 """Of a texture: about what a camera of 500 pixels focal length sees from 2 m away."""

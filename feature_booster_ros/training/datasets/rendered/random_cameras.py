@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ....sources.camera_paths import rotation
-from ....sources.rendering import Scene, draw_depth
+from ....rendering.camera_paths import rotation
+from ....rendering.renderer import Scene, draw_depth
 from .random_scenes import RandomScene
 
 LARGEST_SCALE_CHANGE = 3.0

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....sources.camera_paths import rotation
-from ....sources.rendering import Scene, Surface
+from ....rendering.camera_paths import rotation
+from ....rendering.renderer import Scene, Surface
 from .photo_wallpaper import Wallpaper
 
 

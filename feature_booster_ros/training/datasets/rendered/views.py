@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from ....features import create_extractor
 from ....photos import change_light, read_photo
-from ....sources.rendering import Scene, cast, draw, draw_depth
-from ....sources.scenes import MATERIALS, PHOTOGRAPHS, load_images
+from ....rendering.renderer import Scene, cast, draw, draw_depth
+from ....rendering.scenes import MATERIALS, PHOTOGRAPHS, load_images
 from ..posed_view import PosedView, overlap
 from ..posed_views import FEWEST_FEATURES, PosedViewsWriter
 from .random_cameras import random_cameras, scaled_intrinsics

@@ -10,11 +10,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
+from ..sources.frame import Camera, Frame
+from ..sources.source import Source
 from .camera_paths import CameraPath, random_path, walk_through
-from .frame import Camera, Frame
-from .rendering import Scene, cast, draw, draw_depth
+from .renderer import Scene, cast, draw, draw_depth
 from .scenes import gallery
-from .source import Source
 
 _OCCLUSION_SLACK = 0.01  # a point counts as hidden when something is nearer by this share
 

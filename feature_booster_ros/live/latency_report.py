@@ -14,7 +14,7 @@ from feature_booster_ros.benchmark.machine import describe_machine, machine_text
 from feature_booster_ros.evaluation.plots import new_figure
 from feature_booster_ros.evaluation.table import format_table
 
-from .live_benchmark_results import RateResult, Stream, highest_rate
+from .latency_results import RateResult, Stream, highest_rate
 
 _TOPICS = ("features", "matches")
 

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from feature_booster_ros.booster import load_models
 from feature_booster_ros.evaluation.frame_pairs import FramePair, common_pairs
+from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
-from feature_booster_ros.sources.rendered import RenderedSequence
 from feature_booster_ros.sources.source import Source
 
 from .demo_report import Pipeline, write_report

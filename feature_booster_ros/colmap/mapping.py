@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from .colmap import import_pycolmap
+from .conventions import import_pycolmap
 
 if TYPE_CHECKING:
     import pycolmap

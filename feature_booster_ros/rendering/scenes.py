@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .rendering import Scene, Surface, Texture
+from .renderer import Scene, Surface, Texture
 
 PHOTOGRAPHS = (
     "astronaut.png",

@@ -19,10 +19,10 @@ from sensor_msgs.msg import Image
 
 from feature_booster_ros.msg import FeatureArray, MatchArray
 
-from .images import ImageError, to_gray
+from ..nodes.images import ImageError, to_gray
+from ..nodes.messages import from_match_array
+from ..nodes.qos import stream_profile
 from .listening_node import ListeningNode
-from .messages import from_match_array
-from .qos import stream_profile
 
 # Reliable, and deep enough that nothing is lost while pictures are written.
 _QOS = stream_profile("reliable", 100)

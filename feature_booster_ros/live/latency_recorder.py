@@ -14,8 +14,8 @@ from sensor_msgs.msg import CameraInfo
 
 from feature_booster_ros.msg import FeatureArray, MatchArray
 
+from ..nodes.qos import stream_profile
 from .listening_node import ListeningNode
-from .qos import stream_profile
 
 _QOS = stream_profile("reliable", 100)
 

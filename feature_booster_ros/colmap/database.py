@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..sources.frame import Camera
-from .colmap import COLMAP_CENTRE
+from .conventions import COLMAP_CENTRE
 
 _MOST_IMAGES = 2**31 - 1
 # Number of OpenCV's coefficients that COLMAP's camera models take.

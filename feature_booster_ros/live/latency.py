@@ -24,11 +24,11 @@ from tqdm import tqdm
 from feature_booster_ros.benchmark.images import default_source, read_frames
 from feature_booster_ros.benchmark.machine import Bystanders
 
-from .booster_node_parameters import BoosterNodeParameters
-from .live_benchmark_images import prepare_images, write_camera
-from .live_benchmark_recorder import LiveRecorder
-from .live_benchmark_report import live_text, write_live
-from .live_benchmark_results import RateResult, Stream, own_share
+from ..nodes.booster_node_parameters import BoosterNodeParameters
+from .latency_images import prepare_images, write_camera
+from .latency_recorder import LiveRecorder
+from .latency_report import live_text, write_live
+from .latency_results import RateResult, Stream, own_share
 from .node_process import NodeError, NodeGroup, NodeProcess, keep_to_own_domain
 
 NAMESPACE = "live"
