@@ -184,12 +184,12 @@ def test_share_folder():
         assert (folder / name).is_file(), name
 
 
-@pytest.mark.parametrize("name", [*NODES, "demo"])
-def test_executable_starts_its_node(name):
-    script = share().parents[1] / "lib" / PACKAGE / name
+@pytest.mark.parametrize("module", [*(f"nodes.{name}" for name in NODES), "live.demo"])
+def test_executable_starts_its_node(module):
+    script = share().parents[1] / "lib" / PACKAGE / module.rpartition(".")[2]
     assert os.access(script, os.X_OK)
-    assert f"from {PACKAGE}.nodes.{name} import main" in script.read_text(encoding="utf-8")
-    assert callable(importlib.import_module(f"{PACKAGE}.nodes.{name}").main)
+    assert f"from {PACKAGE}.{module} import main" in script.read_text(encoding="utf-8")
+    assert callable(importlib.import_module(f"{PACKAGE}.{module}").main)
 
 
 @pytest.mark.parametrize("arguments", [["lib/feature_booster_ros/demo"], ["bin/feature-booster"]])
