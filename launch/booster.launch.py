@@ -11,12 +11,18 @@ are lifecycle nodes that configure and activate themselves, hence no LifecycleNo
 """
 
 import posixpath
+import re
+from functools import partial
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessExit
+from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
 from launch_ros.actions import Node
 
@@ -127,28 +133,25 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _nodes(context) -> list:
-    """Return the nodes that the arguments ask for."""
+    """Return the nodes that the arguments ask for, and what ends the launch when one fails.
+
+    Raises:
+        ValueError: the value of an argument is not allowed.
+        FileNotFoundError: there is no such file, or RViz is not installed.
+    """
     argument = context.launch_configurations
-    image = argument["image"]
-    camera_info = argument["camera_info"] or posixpath.join(posixpath.dirname(image), "camera_info")
-    # Remapping a topic leaves the topics below it where they are.
-    remappings = [
-        ("image", image),
-        ("image/compressed", f"{image}/compressed"),
-        ("camera_info", camera_info),
-    ]
-    params_file = Path(argument["params_file"]).expanduser()
-    if not params_file.is_file():
-        raise FileNotFoundError(f"params_file: there is no file {params_file}")
+    remappings = _remappings(argument)
+    _check_files(argument)
 
     def node(executable: str, **parameters) -> Node:
         # An empty argument leaves the value to the parameters file.
         given = {name: value for name, value in parameters.items() if value != ""}
+        params_file = str(Path(argument["params_file"]).expanduser())
         return Node(
             package=PACKAGE,
             executable=executable,
             namespace=argument["namespace"],
-            parameters=[str(params_file), given] if given else [str(params_file)],
+            parameters=[params_file, given] if given else [params_file],
             remappings=remappings,
             ros_arguments=["--log-level", argument["log_level"]],
             output="screen",
@@ -156,37 +159,36 @@ def _nodes(context) -> list:
         )
 
     transport = argument["image_transport"]
-    nodes = [
-        node(
+    nodes = {
+        "booster_node": node(
             "booster_node",
             model=argument["model"],
             device=argument["device"],
             max_features=_number(argument, "max_features", int),
             image_transport=transport,
         )
-    ]
+    }
     if argument["matcher"] == "true":
-        nodes.append(node("matcher_node", device=argument["device"], image_transport=transport))
-    if argument["odometry"] == "true":
-        height = _number(argument, "camera_height", float)
-        nodes.append(node("odometry_node", camera_height=height))
-    if argument["source"]:
-        nodes.append(
-            node(
-                "image_player_node",
-                source=argument["source"],
-                rate=_number(argument, "rate", float),
-                loop=argument["loop"] and argument["loop"] == "true",
-                image_transport=transport,
-                wait_for_subscribers=_image_subscriptions(argument),
-            )
+        nodes["matcher_node"] = node(
+            "matcher_node", device=argument["device"], image_transport=transport
         )
-    stop_when_failed = [
-        RegisterEventHandler(OnProcessExit(target_action=each, on_exit=_stop_when_failed))
-        for each in nodes
-    ]
+    if argument["odometry"] == "true":
+        nodes["odometry_node"] = node(
+            "odometry_node", camera_height=_number(argument, "camera_height", float)
+        )
+    if argument["source"]:
+        nodes["image_player_node"] = node(
+            "image_player_node",
+            source=argument["source"],
+            rate=_number(argument, "rate", float),
+            loop=argument["loop"] and argument["loop"] == "true",
+            image_transport=transport,
+            # Loading PyTorch takes seconds, in which the start would be played to nobody.
+            wait_for_nodes=",".join(nodes),
+        )
+    actions = [*_stop_when_one_fails(nodes), *nodes.values()]
     if argument["rviz"] == "true":
-        nodes.append(
+        actions.append(
             Node(
                 package="rviz2",
                 executable="rviz2",
@@ -196,19 +198,34 @@ def _nodes(context) -> list:
                 output="screen",
             )
         )
-    return stop_when_failed + nodes
+    return actions
 
 
-def _image_subscriptions(argument) -> int:
-    """Return how many subscriptions of the images the player waits for.
+def _remappings(argument) -> list[tuple[str, str]]:
+    image = argument["image"]
+    camera_info = argument["camera_info"] or posixpath.join(posixpath.dirname(image), "camera_info")
+    # Remapping a topic leaves the topics below it where they are.
+    return [
+        ("image", image),
+        ("image/compressed", f"{image}/compressed"),
+        ("camera_info", camera_info),
+    ]
 
-    A node that loads PyTorch takes seconds to subscribe, and would miss the start. RViz shows the
-    images too, and has the matcher take them to draw on; what another configuration of RViz shows,
-    nobody knows here.
-    """
-    if argument["rviz"] != "true" or argument["rviz_config"] != RVIZ_CONFIG:
-        return 1
-    return 3 if argument["matcher"] == "true" else 2
+
+def _check_files(argument) -> None:
+    """Refuse what would otherwise fail after the first nodes have started."""
+    for name in ("params_file", "rviz_config"):
+        path = Path(argument[name]).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"{name}: there is no file {path}")
+    if argument["rviz"] == "true":
+        try:
+            get_package_prefix("rviz2")
+        except PackageNotFoundError:
+            raise FileNotFoundError(
+                "rviz:=true needs rviz2, which is not installed: install it (apt install "
+                "ros-$ROS_DISTRO-rviz2), or start without rviz:=true"
+            ) from None
 
 
 def _number(argument, name: str, kind: type):
@@ -220,8 +237,41 @@ def _number(argument, name: str, kind: type):
         raise ValueError(f"{name} must be {noun}, not '{argument[name]}'") from None
 
 
-def _stop_when_failed(event, context):
-    """Stop the other nodes when one could not start: its error should be the last line read."""
-    if event.returncode and not context.is_shutdown:
-        return [EmitEvent(event=Shutdown(reason=f"{event.process_name} failed"))]
-    return None
+def _stop_when_one_fails(nodes: dict[str, Node]) -> list[RegisterEventHandler]:
+    """Return handlers that stop all nodes when one fails, and then fail with its reason.
+
+    The launch must not go on without the node, must say why as its last words, and must end with a
+    status that is not 0, which launch has only for an exception.
+    """
+    errors: dict[str, str] = {}
+    running = set(nodes)
+    failed: list[str] = []
+
+    def keep_last_error(name: str, event) -> None:
+        for line in event.text.decode(errors="replace").splitlines():
+            if "[ERROR]" in line or "[FATAL]" in line:
+                errors[name] = re.sub(r"\x1b\[[0-9;]*m", "", line).partition("]: ")[2]
+
+    def on_exit(name: str, event, context):
+        running.discard(name)
+        if event.returncode and not context.is_shutdown:
+            failed.append(name)
+            return [EmitEvent(event=Shutdown(reason=f"{name} failed"))]
+        if failed and not running:
+            raise RuntimeError(_reason(failed[0]))
+        return None
+
+    def _reason(name: str) -> str:
+        return f"{name} failed: {errors.get(name, 'its output above says why')}"
+
+    handlers = []
+    for name, node in nodes.items():
+        handlers.append(
+            OnProcessIO(
+                target_action=node,
+                on_stdout=partial(keep_last_error, name),
+                on_stderr=partial(keep_last_error, name),
+            )
+        )
+        handlers.append(OnProcessExit(target_action=node, on_exit=partial(on_exit, name)))
+    return [RegisterEventHandler(handler) for handler in handlers]

@@ -3,6 +3,8 @@
 """What booster.launch.py starts for which arguments. Skipped without launch: it is not on PyPI."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,7 @@ def started(launch_file, monkeypatch):
             super().__init__(**keywords)
 
     monkeypatch.setattr(launch_file, "Node", RecordedNode)
+    monkeypatch.setattr(launch_file, "get_package_prefix", lambda package: "/installed")
 
     def run(**arguments) -> dict[str, dict]:
         context = launch.LaunchContext()
@@ -109,18 +112,16 @@ def test_parameters_are_those_of_the_node(started):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "count"),
+    ("arguments", "waited_for"),
     [
-        ({}, 1),
-        ({"rviz": "true"}, 3),
-        ({"rviz": "true", "matcher": "false"}, 2),
-        ({"odometry": "true"}, 1),
-        ({"rviz": "true", "rviz_config": "mine.rviz"}, 1),
+        ({}, "booster_node,matcher_node"),
+        ({"matcher": "false"}, "booster_node"),
+        ({"odometry": "true", "rviz": "true"}, "booster_node,matcher_node,odometry_node"),
     ],
 )
-def test_player_waits_for_who_takes_images(started, arguments, count):
+def test_player_waits_for_the_nodes(started, arguments, waited_for):
     player = overridden(started(source="rendered", **arguments)["image_player_node"])
-    assert player["wait_for_subscribers"] == count
+    assert player["wait_for_nodes"] == waited_for
 
 
 def test_matcher_off_rviz_on(started):
@@ -144,9 +145,39 @@ def test_odometry_on_demand(started, arguments, overridden_by):
         ({"source": "rendered", "rate": "fast"}, "rate must be a number, not 'fast'"),
         ({"odometry": "true", "camera_height": "tall"}, "camera_height must be a number"),
         ({"params_file": "missing.yaml"}, "there is no file missing.yaml"),
+        ({"rviz_config": "missing.rviz"}, "rviz_config: there is no file missing.rviz"),
         ({"rviz": "perhaps"}, "perhaps"),
     ],
 )
 def test_bad_argument_is_named(started, arguments, error):
     with pytest.raises(Exception, match=error):
         started(**arguments)
+
+
+def test_missing_rviz_is_said_before_anything_starts(started, launch_file, monkeypatch):
+    def not_found(package):
+        raise launch_file.PackageNotFoundError(package)
+
+    monkeypatch.setattr(launch_file, "get_package_prefix", not_found)
+    with pytest.raises(FileNotFoundError, match="needs rviz2, which is not installed"):
+        started(rviz="true")
+    assert "booster_node" in started()
+
+
+@pytest.mark.parametrize(
+    ("argument", "reason"),
+    [
+        ("max_features:=0", "parameter 'max_features' must be 1 to 100000, not 0"),
+        ("model:=NoSuch", "no weights called 'NoSuch'"),
+        ("source:=/nope", "source '/nope' does not exist"),
+    ],
+)
+def test_node_that_fails_ends_the_launch_with_its_reason_last(argument, reason):
+    pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
+    command = "import sys; from ros2cli.cli import main; sys.exit(main(argv=sys.argv[1:]))"
+    result = subprocess.run(
+        [sys.executable, "-c", command, "launch", str(LAUNCH_FILE), argument],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert reason in result.stdout.splitlines()[-1]

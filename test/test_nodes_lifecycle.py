@@ -178,23 +178,31 @@ def test_bad_weights_leave_the_node_unconfigured_and_can_be_corrected(
     start_node, ros, tmp_path, kind
 ):
     weights, named = damaged_weights(tmp_path, kind)
-    node = start_node("booster_node", parameters={**ALONE, "weights": str(weights)})
+    parameters = {**ALONE, "weights": str(weights), "autostart": False}
+    node = start_node("booster_node", parameters=parameters)
+    assert not ros.transition(node.full_name, "configure")
     output = node.wait_for_output("cannot configure")
     errors = [line for line in output.splitlines() if "ERROR" in line]
     assert len(errors) == 1 and named in errors[0], output
     assert "Traceback" not in output
     assert ros.state(node.full_name) == "unconfigured"
-    assert not ros.transition(node.full_name, "configure")
     set_parameters(ros, node, weights="")
     assert ros.transition(node.full_name, "configure")
     assert ros.transition(node.full_name, "activate")
     assert ros.state(node.full_name) == "active"
 
 
+def test_node_that_cannot_start_itself_exits_with_the_reason(start_node):
+    node = start_node("booster_node", parameters={**ALONE, "model": "NoSuch"})
+    assert node.wait() == 1
+    assert "cannot configure: no weights called 'NoSuch'" in node.output().splitlines()[-1]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 @pytest.mark.parametrize("name", ["booster_node", "matcher_node"])
 def test_cuda_where_there_is_none(start_node, ros, name):
-    node = start_node(name, parameters={"device": "cuda"})
+    node = start_node(name, parameters={"device": "cuda", "autostart": False})
+    assert not ros.transition(node.full_name, "configure")
     output = node.wait_for_output("cannot configure")
     assert "'cuda'" in output and "use auto or cpu" in output and "Traceback" not in output
     assert ros.state(node.full_name) == "unconfigured"

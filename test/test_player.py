@@ -176,6 +176,25 @@ def test_deactivation_ends_waiting_and_playing(tmp_path, play, ros):
     assert not player.images
 
 
+def test_waits_for_nodes_until_they_listen(tmp_path, play, start_node):
+    write_kitti(tmp_path)
+    player = play(tmp_path, wait_for_nodes="matcher_node, booster_node", at_end="stay")
+    player.process.wait_for_output("waiting for matcher_node, booster_node")
+    start_node("matcher_node")
+    player.process.wait_for_output("waiting for booster_node (parameter wait_for_nodes)")
+    assert not player.images
+    start_node("booster_node", parameters={"model": "none"})
+    wait_for(lambda: len(player.images) == 4, "4 images")
+
+
+def test_gives_up_waiting_and_says_what_is_missing(tmp_path, play):
+    write_kitti(tmp_path)
+    player = play(tmp_path, wait_for_nodes="nobody", wait_timeout=1.0)
+    assert player.process.wait() == 1
+    assert "gave up waiting for nobody (parameter wait_for_nodes)" in player.process.output()
+    assert not player.images
+
+
 def test_compressed_images(tmp_path, play, ros):
     pictures = write_kitti(tmp_path)
     compressed = ros.listen(CompressedImage, "image/compressed")
@@ -194,16 +213,16 @@ def test_both_transports_at_once(tmp_path, play, ros):
     wait_for(lambda: len(compressed) == len(player.images) == 4, "4 images of each transport")
 
 
-def test_missing_source_leaves_the_node_unconfigured(play, ros):
+def test_missing_source_ends_the_node(play):
     player = play("/no/where")
-    output = player.process.wait_for_output("cannot configure")
-    assert "'/no/where' does not exist" in output
-    assert ros.state(player.process.full_name) == "unconfigured"
+    assert player.process.wait() == 1
+    assert "cannot configure: source '/no/where' does not exist" in player.process.output()
 
 
 def test_source_can_be_set_and_configured_afterwards(tmp_path, play, ros):
     write_kitti(tmp_path)
-    player = play("")
+    player = play("", autostart=False)
+    assert not ros.transition(player.process.full_name, "configure")
     player.process.wait_for_output("parameter 'source' is empty")
     (result,) = ros.set_parameters(player.process.full_name, source=str(tmp_path))
     assert result.successful
@@ -215,8 +234,8 @@ def test_source_can_be_set_and_configured_afterwards(tmp_path, play, ros):
 def test_start_past_the_end_is_refused(tmp_path, play, ros):
     write_kitti(tmp_path)
     player = play(tmp_path, start=4)
-    player.process.wait_for_output("start 4 is past the end")
-    assert ros.state(player.process.full_name) == "unconfigured"
+    assert player.process.wait() == 1
+    assert "start 4 is past the end" in player.process.output()
 
 
 def test_source_is_not_changed_while_configured(tmp_path, play, ros):

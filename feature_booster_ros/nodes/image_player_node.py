@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
+from rclpy.node import NodeNameNonExistentError
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -34,6 +35,11 @@ _DISTORTION_COUNT = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
 # Both ends of a topic learn of each other separately: the publisher may know a subscription that
 # does not yet take its messages.
 _DISCOVERY_GRACE = 0.5  # seconds
+_LISTENED_TYPES = {
+    "sensor_msgs/msg/Image",
+    "sensor_msgs/msg/CompressedImage",
+    "feature_booster_ros/msg/FeatureArray",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,17 @@ class ImagePlayerNodeParameters:
     )
     wait_for_subscribers: int = parameter(
         0, "Subscriptions of the images to wait for before the first frame", minimum=0
+    )
+    wait_for_nodes: str = parameter(
+        "",
+        "Names of nodes to wait for before the first frame, separated by commas: until each "
+        "subscribes to images or features. They are in this node's namespace.",
+    )
+    wait_timeout: float = parameter(
+        120.0,
+        "Time in seconds after which the player gives up waiting, says what is missing, and fails.",
+        minimum=0.0,
+        maximum=86400.0,
     )
     at_end: str = parameter(
         "exit", "At the end of the source, exit or stay", choices=("exit", "stay")
@@ -169,7 +186,7 @@ class ImagePlayerNode(ManagedNode):
 
     def _run(self) -> None:
         try:
-            if self._wait_for_subscribers():
+            if self._wait_for_listeners():
                 self._play()
         except Exception as error:
             # Ctrl-C takes the middleware away in the middle of the work: then that is all.
@@ -185,28 +202,53 @@ class ImagePlayerNode(ManagedNode):
                 publisher.wait_for_all_acked(Duration(seconds=2))
             self.context.try_shutdown()
 
-    def _wait_for_subscribers(self) -> bool:
-        """True as soon as there are enough, False when playing is to stop."""
-        wanted = self.parameters.wait_for_subscribers
-        if wanted == 0:
-            return not self._stop.is_set()
+    def _wait_for_listeners(self) -> bool:
+        """Return True as soon as all listeners are there, False when playing is to stop.
+
+        Raises:
+            RuntimeError: they are not there after `wait_timeout`.
+        """
+        begun, told, waited = time.monotonic(), -_PATIENCE, False
+        while missing := self._missing_listeners():
+            now, waited = time.monotonic(), True
+            if now - begun > self.parameters.wait_timeout:
+                raise RuntimeError(
+                    f"gave up waiting for {missing} after {self.parameters.wait_timeout:g} s "
+                    "(parameter wait_timeout)"
+                )
+            if now - told >= _PATIENCE:
+                told = now
+                self.get_logger().info(f"waiting for {missing}")
+            if self._stop.wait(0.02):
+                return False
+        return not self._stop.wait(_DISCOVERY_GRACE if waited else 0.0)
+
+    def _missing_listeners(self) -> str:
+        """Return what the first frame still waits for; empty when it can be played."""
         images = [
             publisher
             for publisher in (self._image_publisher, self._compressed_publisher)
             if publisher is not None
         ]
-        topics = " and ".join(publisher.topic_name for publisher in images)
-        told = -1.0
-        while (count := sum(publisher.get_subscription_count() for publisher in images)) < wanted:
-            if time.monotonic() - told >= _PATIENCE or told < 0:
-                told = time.monotonic()
-                self.get_logger().info(
-                    f"waiting for {wanted} subscription(s) of {topics}, there are {count} "
-                    "(parameter wait_for_subscribers)"
-                )
-            if self._stop.wait(0.02):
-                return False
-        return not self._stop.wait(_DISCOVERY_GRACE)
+        wanted = self.parameters.wait_for_subscribers
+        count = sum(publisher.get_subscription_count() for publisher in images)
+        if count < wanted:
+            topics = " and ".join(publisher.topic_name for publisher in images)
+            return (
+                f"{wanted} subscription(s) of {topics}, there are {count} (parameter "
+                "wait_for_subscribers)"
+            )
+        names = [name.strip() for name in self.parameters.wait_for_nodes.split(",") if name.strip()]
+        missing = [name for name in names if not self._listens(name)]
+        return f"{', '.join(missing)} (parameter wait_for_nodes)" if missing else ""
+
+    def _listens(self, name: str) -> bool:
+        """Return whether a node of this namespace subscribes to images or features."""
+        try:
+            topics = self.get_subscriber_names_and_types_by_node(name, self.get_namespace())
+        except NodeNameNonExistentError:
+            return False
+        return any(_LISTENED_TYPES.intersection(types) for _, types in topics)
 
     def _play(self) -> None:
         published = 0

@@ -67,15 +67,21 @@ class ManagedNode(LifecycleNode):
 
     # Process
 
-    def start(self) -> None:
-        """Configures and activates the node if the parameter ``autostart`` says so."""
+    def start(self) -> bool:
+        """Configure and activate the node if the parameter ``autostart`` says so.
+
+        Returns:
+            False if the node was to start itself and could not; the log has the reason.
+        """
         if not self.parameters.autostart:
             self.get_logger().info(
                 "autostart is off: waiting for a lifecycle manager to configure the node"
             )
-            return
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+            return True
+        return (
+            self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        )
 
     def release(self) -> None:
         """Ends work and frees everything, whatever the state; for the end of the process."""
@@ -170,7 +176,8 @@ def run(node_type: Callable[[], ManagedNode], args: Sequence[str] | None = None)
         args: command line, sys.argv by default.
 
     Returns:
-        Exit status: 0, or 1 when the command line or a parameter is not valid.
+        Exit status: 0, or 1 when the command line or a parameter is not valid, or when the node was
+        to start itself (``autostart``) and could not.
     """
     node = None
     try:
@@ -186,7 +193,8 @@ def run(node_type: Callable[[], ManagedNode], args: Sequence[str] | None = None)
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        node.start()
+        if not node.start():
+            return 1
         _spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
