@@ -12,7 +12,6 @@ from feature_booster_ros.evaluation.cameras import (
     resized_matrix,
     turn_about_axis,
     turned_matrix,
-    undistorted,
 )
 from feature_booster_ros.evaluation.homography import (
     corner_error,
@@ -22,7 +21,6 @@ from feature_booster_ros.evaluation.homography import (
 from feature_booster_ros.evaluation.metrics import error_auc, score_estimates, score_matches
 from feature_booster_ros.evaluation.relative_pose import estimate_pose, pose_error
 from feature_booster_ros.photos import warp_points
-from feature_booster_ros.sources import Camera
 
 MATRIX = np.array([[300.0, 0, 150], [0, 320, 130], [0, 0, 1]])
 
@@ -148,24 +146,3 @@ def test_a_shrunk_camera_keeps_the_image_corner():
     ray = np.linalg.inv(MATRIX) @ corner
     np.testing.assert_allclose(resized_matrix(MATRIX, 0.25) @ ray, corner, atol=1e-12)
     assert resized_matrix(MATRIX, 0.25)[0, 0] == 75
-
-
-@pytest.mark.parametrize(
-    ("model", "coefficients"),
-    [
-        ("plumb_bob", [-0.28, 0.07, 2e-4, 1e-4, 0]),
-        ("equidistant", [0.01, -0.01, 0.005, -0.001]),
-        ("plumb_bob", []),
-    ],
-)
-def test_pixels_are_undistorted_by_their_model(model, coefficients):
-    camera = Camera(310, 260, MATRIX, np.array(coefficients), model)
-    rays = np.array([[0.1, -0.2], [0.3, 0.25], [0.0, 0.0]])
-    if model == "equidistant":
-        distorted = cv2.fisheye.distortPoints(rays[:, None], MATRIX, camera.distortion)[:, 0]
-    else:
-        solid = np.column_stack([rays, np.ones(3)])
-        distorted = cv2.projectPoints(solid, np.zeros(3), np.zeros(3), MATRIX, camera.distortion)[0]
-    pixels = rays @ MATRIX[:2, :2].T + MATRIX[:2, 2]
-    np.testing.assert_allclose(undistorted(distorted.reshape(-1, 2), camera), pixels, atol=1e-3)
-    assert undistorted(np.zeros((0, 2)), camera).shape == (0, 2)

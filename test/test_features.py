@@ -213,7 +213,7 @@ def test_normalisation_by_size_and_by_intrinsics():
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
 def test_wrong_intrinsics_are_refused(value):
     matrix = np.diag([value, 500, 1])
-    with pytest.raises(ValueError, match="camera_matrix must"):
+    with pytest.raises(ValueError, match="camera matrix must"):
         normalize_keypoints(Features.empty(128, False), (480, 640), matrix)
 
 

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.matching import match, verify
 from feature_booster_ros.msg import FeatureArray, MatchArray
-from feature_booster_ros.nodes.camera_model import uncalibrated
+from feature_booster_ros.nodes.camera_info import uncalibrated
 from feature_booster_ros.nodes.messages import from_match_array, to_feature_array
 
 GRAY = gray_photograph()
@@ -141,7 +141,7 @@ def test_distortion(start_matcher, frames, model, coefficients):
     frames.send(FRAMES[0], 1, info)
     _, inliers, query_points, reference_points = from_match_array(frames.take(FRAMES[1], 2, info))
     if model == "mystery":
-        node.wait_for_output("CameraInfo.distortion_model 'mystery' is not supported")
+        node.wait_for_output("distortion model 'mystery' is not supported")
         matrices = None, None
     else:
         undistort = cv2.fisheye.undistortPoints if model == "equidistant" else cv2.undistortPoints

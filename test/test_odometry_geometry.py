@@ -11,7 +11,6 @@ from feature_booster_ros.matching import match
 from feature_booster_ros.matching.guided import match_along_segments, match_anywhere, match_near
 from feature_booster_ros.odometry.absolute_pose import estimate_pose, refine_pose, world_covariance
 from feature_booster_ros.odometry.bundle_adjustment import adjust
-from feature_booster_ros.odometry.camera_model import CameraModel
 from feature_booster_ros.odometry.epipolar import epipolar_segments
 from feature_booster_ros.odometry.landmark_map import Keyframe
 from feature_booster_ros.odometry.rigid import fraction_of, inverse, rigid, rotation_of, transformed
@@ -33,45 +32,6 @@ def scene(seed=0, count=200, noise=0.0, cameras=4):
         seen = transformed(pose, points)
         rays.append(seen[:, :2] / seen[:, 2:] + rng.normal(0, noise, (count, 2)))
     return points, np.stack(poses), np.stack(rays)
-
-
-@pytest.mark.parametrize(
-    ("model", "distortion"),
-    [
-        ("plumb_bob", [-0.25, 0.08, 0.001, -0.001, 0.01]),
-        ("rational_polynomial", [0.1, -0.05, 0.001, 0.0005, 0.01, 0.12, -0.04, 0.005]),
-        ("equidistant", [0.02, -0.01, 0.003, -0.0005]),
-    ],
-)
-def test_rays_undo_the_lens(model, distortion):
-    rays = np.stack(np.meshgrid(np.linspace(-0.6, 0.6, 7), np.linspace(-0.5, 0.5, 5)), -1)
-    rays, distortion = rays.reshape(-1, 2), np.array(distortion)
-    points = np.hstack([rays, np.ones((len(rays), 1))])[:, None]
-    project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
-    still = np.zeros((1, 1, 3))
-    pixels = project(points, still, still, MATRIX, distortion)[0]
-    found, pixel = CameraModel(MATRIX, distortion, model).rays(pixels.reshape(-1, 2))
-    assert np.allclose(found, rays, atol=2e-4)
-    centre = np.linalg.norm(rays, axis=1).argmin()
-    assert pixel[centre] == pytest.approx(1 / np.sqrt(400 * 410), rel=0.03)
-
-
-def test_rays_beyond_a_fisheye_are_unknown():
-    rays, _ = CameraModel(MATRIX, None, "equidistant").rays(np.array([[320.0, 240], [1000, 240]]))
-    assert np.allclose(rays[0], 0) and np.isnan(rays[1]).all()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((MATRIX, [0.1, 0.2], "plumb_bob"), "takes 4 or 5 coefficients, not 2"),
-        ((MATRIX, [0.1] * 4, "double_sphere"), "is not one of"),
-        ((MATRIX, [np.nan] * 4, "plumb_bob"), "is not finite"),
-    ],
-)
-def test_wrong_lenses_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        CameraModel(*arguments)
 
 
 def test_points_are_triangulated():

@@ -15,11 +15,8 @@ from records import picture, write_camera_yaml, write_euroc, write_kitti, write_
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from feature_booster_ros.nodes.image_player_node import (
-    camera_info_message,
-    compressed_image_message,
-    image_message,
-)
+from feature_booster_ros.nodes.camera_info import to_camera_info
+from feature_booster_ros.nodes.image_player_node import compressed_image_message, image_message
 from feature_booster_ros.sources import Camera, Frame
 
 
@@ -307,7 +304,7 @@ def test_16_bits_are_mono16():
 
 
 def test_unknown_intrinsics_are_zero_with_the_size_given():
-    info = camera_info_message(None, 64, 48, Header())
+    info = to_camera_info(None, 64, 48, Header())
     assert not any(info.k)
     assert (info.width, info.height) == (64, 48)
 
@@ -345,7 +342,7 @@ def test_compressed_16_bits_are_png_and_exact():
 )
 def test_distortion_has_the_length_that_ros_expects(model, given, sent):
     camera = Camera(64, 48, np.eye(3), np.arange(given), model)
-    message = camera_info_message(camera, 64, 48, Header())
+    message = to_camera_info(camera, 64, 48, Header())
     assert message.distortion_model == model
     assert list(message.d) == [*range(given), *[0] * (sent - given)]
 

@@ -173,11 +173,14 @@ def test_three_numbers_are_no_camera(tmp_path):
     ("fields", "reason"),
     [
         ({"matrix": np.diag([np.nan, 1, 1])}, "finite"),
-        ({"matrix": np.diag([0.0, 1, 1])}, "positive focal"),
-        ({"matrix": np.eye(4)}, r"expected \(3, 3\)"),
-        ({"distortion": [1.0, 2.0]}, "takes 4 or 5 coefficients, not 2"),
-        ({"model": "fov"}, "'fov' is not one of"),
-        ({"distortion": [np.inf] * 4}, "not all finite"),
+        ({"matrix": np.diag([0.0, 1, 1])}, "focal lengths above 0"),
+        ({"matrix": np.eye(4)}, r"shape \(3, 3\)"),
+        ({"matrix": np.array([[50, 0, 0], [0, 50, 0], [32, 24, 1]])}, "transposed"),
+        ({"distortion": [1.0, 2.0, 3.0]}, "takes k1, k2, p1, p2, k3.* not 3 coefficients"),
+        ({"distortion": [0.1] * 15}, "not 15 coefficients"),
+        ({"distortion": [0.1] * 5, "model": "equidistant"}, "takes k1, k2, k3, k4"),
+        ({"model": "fov"}, "'fov' is not supported: use plumb_bob"),
+        ({"distortion": [np.inf] * 4}, "not finite"),
     ],
 )
 def test_impossible_camera_is_refused(fields, reason):

@@ -16,20 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..sources.frame import Camera
+from ..camera import Camera
 from .conventions import COLMAP_CENTRE
 
 _MOST_IMAGES = 2**31 - 1
-# Number of OpenCV's coefficients that COLMAP's camera models take.
-_MODELS = {
-    ("plumb_bob", 0): ("PINHOLE", 0),
-    ("rational_polynomial", 0): ("PINHOLE", 0),
-    ("equidistant", 0): ("PINHOLE", 0),
-    ("plumb_bob", 4): ("OPENCV", 4),
-    ("plumb_bob", 5): ("FULL_OPENCV", 8),
-    ("rational_polynomial", 8): ("FULL_OPENCV", 8),
-    ("equidistant", 4): ("OPENCV_FISHEYE", 4),
-}
+# COLMAP's models with OpenCV's distortion, by the number of coefficients they take.
+_MODELS = {0: "PINHOLE", 4: "OPENCV", 8: "FULL_OPENCV"}
 
 
 def import_images(
@@ -163,17 +155,20 @@ def verify_matches(database: Path, pairs: Sequence[tuple[int, int]]) -> int:
 
 def colmap_camera(camera: Camera) -> tuple[str, np.ndarray]:
     """COLMAP's model and its parameters for a calibrated camera; ValueError if it has none."""
-    count = len(camera.distortion) if np.any(camera.distortion) else 0
-    if (camera.model, count) not in _MODELS:
+    coefficients = np.trim_zeros(camera.distortion, "b")
+    if camera.model == "equidistant":
+        model, count = "OPENCV_FISHEYE", 4
+    elif len(coefficients) > max(_MODELS):
         raise ValueError(
-            f"COLMAP has no camera model for {camera.model} distortion with {count} coefficients; "
-            "give images that are rectified, or leave the camera out"
+            f"COLMAP has no camera model for {camera.model} distortion with {len(coefficients)} "
+            "coefficients; give images that are rectified, or leave the camera out"
         )
-    model, coefficients = _MODELS[camera.model, count]
+    else:
+        count = min(count for count in _MODELS if count >= len(coefficients))
+        model = _MODELS[count]
     matrix = camera.matrix
     focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2] + COLMAP_CENTRE
-    distortion = np.zeros(coefficients)
-    distortion[:count] = camera.distortion[:count]
+    distortion = np.pad(coefficients, (0, count - len(coefficients)))
     return model, np.concatenate([focal, centre, distortion])
 
 

@@ -1,29 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras and their pixels after what is done to an image: undistorted, shrunk, turned."""
+"""Intrinsics after what is done to an image: shrunk, turned."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-
-from ..sources import Camera
-
-
-def undistorted(points: np.ndarray, camera: Camera) -> np.ndarray:
-    """Pixels (M, 2) as the same camera without distortion would have them; NaN outside the range of
-    a fisheye's model.
-    """
-    points = np.asarray(points, np.float64)
-    if not len(points) or not camera.distortion.any():
-        return points
-    shaped, matrix = points.reshape(-1, 1, 2), camera.matrix
-    if camera.model == "equidistant":
-        rays = cv2.fisheye.undistortPoints(shaped, matrix, camera.distortion)[:, 0]
-        rays[(np.abs(rays) > 1e5).any(axis=1)] = np.nan  # how OpenCV marks them
-    else:
-        rays = cv2.undistortPoints(shaped, matrix, camera.distortion)[:, 0]
-    return rays @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def resized_matrix(matrix: np.ndarray, ratio: float) -> np.ndarray:

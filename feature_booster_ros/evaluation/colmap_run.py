@@ -25,7 +25,6 @@ from ..colmap.conventions import import_pycolmap, world_to_camera
 from ..colmap.mapping import map_incrementally
 from ..features import Features
 from ..matching import match
-from ..odometry.camera_model import CameraModel
 from ..odometry.rigid import inverse
 from ..sources import Camera
 from .odometry_comparison import OdometryRun
@@ -95,12 +94,11 @@ def _undistorted(features: Sequence[Features], camera: Camera) -> tuple[Camera, 
     """A pinhole camera, and the features where it sees them; those that it cannot see are left
     out.
     """
-    model = CameraModel(camera.matrix, camera.distortion, camera.model)
-    focal, centre = model.focal_length, camera.matrix[:2, 2]
+    focal, centre = camera.focal_length, camera.matrix[:2, 2]
     pinhole = Camera.pinhole(focal, focal, *centre, camera.width, camera.height)
     moved = []
     for each in features:
-        rays, _ = model.rays(each.keypoints)
+        rays = camera.rays(each.keypoints)
         seen = np.isfinite(rays).all(axis=1)
         keypoints = np.where(seen[:, None], rays, 0) * focal + centre
         moved.append(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..features.normalization import check_camera_matrix
+from ..camera import check_camera_matrix
 from ..sources.text_files import parse_lines, parse_numbers
 
 _NUMBERS = 2 + 9 + 9 + 16

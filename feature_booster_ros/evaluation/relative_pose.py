@@ -7,8 +7,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..camera import Camera
 from ..matching import TwoViewGeometry, verify
-from ..matching.two_view import normalized_points
 
 POSE_THRESHOLDS = (5, 10, 20)
 """Degrees at which the area under the curve of recall over pose error is taken."""
@@ -59,8 +59,8 @@ def recover_pose(
     """
     if geometry.model != "essential":
         return None
-    rays_a = normalized_points(points_a[geometry.inliers], camera_matrix_a)
-    rays_b = normalized_points(points_b[geometry.inliers], camera_matrix_b)
+    rays_a = Camera(0, 0, camera_matrix_a).rays(points_a[geometry.inliers])
+    rays_b = Camera(0, 0, camera_matrix_b).rays(points_b[geometry.inliers])
     if not len(rays_a):
         return None
     before_both, rotation, translation, *_ = cv2.recoverPose(

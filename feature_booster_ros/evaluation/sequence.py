@@ -16,7 +16,6 @@ from ..features import Extractor, Features
 from ..matching import match, verify
 from ..sources import Frame, Source
 from .benchmark import MethodScore
-from .cameras import undistorted
 from .images import to_grey
 from .methods import Method
 from .pose_tally import PoseTally
@@ -112,9 +111,9 @@ def _match(
     cameras = [frame.camera, before.camera]
     matrices = []
     if None not in cameras:
-        points = [undistorted(*pixels) for pixels in zip(points, cameras, strict=True)]
-        known = np.isfinite(np.hstack(points)).all(axis=1)
-        points = [pixels[known] for pixels in points]
+        points = [
+            camera.undistort(pixels) for camera, pixels in zip(cameras, points, strict=True)
+        ]
         matrices = [camera.matrix for camera in cameras]
     geometry = verify(*points, *matrices, **VERIFICATION)
     seconds["match"].append(matched - start)

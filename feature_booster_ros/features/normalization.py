@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..camera import check_camera_matrix
 from .types import Features
 
 
@@ -52,18 +53,3 @@ def assumed_camera_matrix(image_shape: tuple[int, ...]) -> np.ndarray:
     height, width = image_shape[:2]
     focal = 0.7 * max(width, height)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-
-
-def check_camera_matrix(matrix: np.ndarray) -> None:
-    """Raises ValueError unless the intrinsics are (3, 3), finite and of focal lengths above 0."""
-    if np.shape(matrix) != (3, 3):
-        raise ValueError(f"camera_matrix must have shape (3, 3), not {np.shape(matrix)}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(
-            f"camera_matrix must be finite, not {np.asarray(matrix).tolist()}: calibrate the camera"
-        )
-    if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        raise ValueError(
-            f"camera_matrix must have focal lengths above 0 pixels, not fx={matrix[0, 0]}, "
-            f"fy={matrix[1, 1]}: calibrate the camera"
-        )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..features.normalization import check_camera_matrix
+from ..camera import Camera
 
 MINIMUM_ESSENTIAL = 5
 MINIMUM_FUNDAMENTAL = 8
@@ -58,7 +58,8 @@ def verify(
         max_iterations: samples to draw at most.
 
     Returns:
-        The geometry; with too few matches for a model, "none" and no inliers.
+        The geometry; with too few matches for a model, "none" and no inliers. Points that are NaN,
+        or outside of the model of a camera's distortion, are no inliers.
 
     Raises:
         ValueError: the arrays' shapes differ, only one camera matrix is given, one is not valid, or
@@ -81,9 +82,13 @@ def verify(
     model = "fundamental"
     if camera_matrix_a is not None:
         model = "essential"
-        focal = np.mean([focal_length(camera_matrix_a), focal_length(camera_matrix_b)])
-        points_a = normalized_points(points_a, camera_matrix_a, distortion_a)
-        points_b = normalized_points(points_b, camera_matrix_b, distortion_b)
+        camera_a = Camera(0, 0, camera_matrix_a, distortion_a)
+        camera_b = Camera(0, 0, camera_matrix_b, distortion_b)
+        focal = (camera_a.focal_length + camera_b.focal_length) / 2
+        points_a, points_b = camera_a.rays(points_a), camera_b.rays(points_b)
+    known = np.isfinite(points_a).all(axis=1) & np.isfinite(points_b).all(axis=1)
+    points_a, points_b = points_a[known], points_b[known]
+    if model == "essential":
         if len(points_a) > MINIMUM_ESSENTIAL:
             # The identity as intrinsics: these points are rays, so the threshold is one in focal
             # lengths.
@@ -96,29 +101,11 @@ def verify(
             cv2.findFundamentalMat, points_a, points_b, **options,
             ransacReprojThreshold=threshold, confidence=confidence, maxIters=max_iterations,
         )  # fmt: skip
+    inliers = np.zeros(len(known), bool)
     if matrix is None or matrix.shape != (3, 3) or mask is None:
-        return TwoViewGeometry("none", None, np.zeros(len(points_a), bool))
-    return TwoViewGeometry(model, matrix, mask.ravel().astype(bool))
-
-
-def normalized_points(
-    points: np.ndarray, camera_matrix: np.ndarray, distortion: np.ndarray | None = None
-) -> np.ndarray:
-    """Pixels (M, 2) as rays (M, 2) at depth 1, undistorted; ValueError if the intrinsics are not
-    valid.
-    """
-    check_camera_matrix(np.asarray(camera_matrix, np.float64))
-    if len(points) == 0:
-        return np.zeros((0, 2))
-    points = np.asarray(points, np.float64).reshape(-1, 1, 2)
-    return cv2.undistortPoints(points, np.asarray(camera_matrix, np.float64), distortion).reshape(
-        -1, 2
-    )
-
-
-def focal_length(camera_matrix: np.ndarray) -> float:
-    """The mean of the two focal lengths in pixels."""
-    return (camera_matrix[0][0] + camera_matrix[1][1]) / 2
+        return TwoViewGeometry("none", None, inliers)
+    inliers[known] = mask.ravel().astype(bool)
+    return TwoViewGeometry(model, matrix, inliers)
 
 
 def _points(name: str, points: np.ndarray) -> np.ndarray:

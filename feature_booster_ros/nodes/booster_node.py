@@ -22,7 +22,7 @@ from feature_booster_ros.features import Features
 from feature_booster_ros.msg import FeatureArray
 
 from .booster_node_parameters import BoosterNodeParameters
-from .camera_model import CameraInfoError, camera_of, describe_image, uncalibrated
+from .camera_info import CameraInfoError, camera_of, describe_image, uncalibrated
 from .diagnostics import DiagnosticsPublisher, FrameStatistics
 from .feature_pipeline import FeaturePipeline
 from .images import ImageError, compressed_to_gray, to_gray
@@ -315,14 +315,14 @@ class BoosterNode(ManagedNode):
         return described
 
     def _camera_matrix(self, described: CameraInfo) -> np.ndarray | None:
-        matrix = camera_of(described).matrix
-        if matrix is None:
+        camera = camera_of(described)
+        if camera is None:
             self.get_logger().warning(
                 "normalization is by intrinsics, but they are unknown: normalising by the "
                 "image's size",
                 throttle_duration_sec=30.0,
             )
-        return matrix
+        return None if camera is None else camera.matrix
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -15,11 +15,12 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.time import Time
 from std_msgs.msg import Header
 
+from feature_booster_ros.camera import Camera
 from feature_booster_ros.features import Features
 from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.odometry import Estimate, Landmarks, OdometrySettings, VisualOdometry
 
-from .camera_model import Camera, CameraInfoError, camera_of
+from .camera_info import CameraInfoError, camera_of
 from .messages import from_feature_array
 
 
@@ -79,7 +80,7 @@ class FeatureStream:
             ValueError: a field is not valid; the message names it.
         """
         camera = camera_of(message.camera_info)
-        if camera.matrix is None:
+        if camera is None:
             raise CameraInfoError(
                 "FeatureArray.camera_info has no intrinsics (k is zero), which the odometry needs: "
                 "have booster_node take camera_info (use_camera_info: true), and calibrate the "

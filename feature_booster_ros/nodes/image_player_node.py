@@ -20,9 +20,10 @@ from rclpy.node import NodeNameNonExistentError
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from feature_booster_ros.sources import KINDS, Camera, Frame, Source, open_source
+from feature_booster_ros.sources import KINDS, Frame, Source, open_source
 from feature_booster_ros.sources.playback import play
 
+from .camera_info import to_camera_info
 from .lifecycle import EXPECTED_ERRORS, ManagedNode, run
 from .parameters import Change, parameter
 from .qos import RELIABILITIES, stream_profile
@@ -30,8 +31,6 @@ from .qos import RELIABILITIES, stream_profile
 _NANOSECONDS = 1_000_000_000
 _PROGRESS_PERIOD = 5.0  # seconds between two lines of progress
 _PATIENCE = 10.0  # seconds between two lines that say what is waited for
-# ROS expects this many coefficients for each model, zeros where there is no distortion.
-_DISTORTION_COUNT = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
 # Both ends of a topic learn of each other separately: the publisher may know a subscription that
 # does not yet take its messages.
 _DISCOVERY_GRACE = 0.5  # seconds
@@ -310,9 +309,7 @@ class ImagePlayerNode(ManagedNode):
         )
         # camera_info is small and goes first: who pairs the two has it when the image comes in.
         height, width = frame.image.shape[:2]
-        self._camera_info_publisher.publish(
-            camera_info_message(frame.camera, width, height, header)
-        )
+        self._camera_info_publisher.publish(to_camera_info(frame.camera, width, height, header))
         if self._image_publisher is not None:
             self._image_publisher.publish(image_message(frame, header))
         if self._compressed_publisher is not None:
@@ -358,22 +355,6 @@ def compressed_image_message(frame: Frame, header: Header, jpeg_quality: int) ->
         format=f"{frame.encoding}; {suffix} compressed {inner}",
         data=_bytes(encoded),
     )
-
-
-def camera_info_message(
-    camera: Camera | None, width: int, height: int, header: Header
-) -> CameraInfo:
-    """A sensor_msgs/CameraInfo; without a camera K is zero, ROS's sign of uncalibrated."""
-    message = CameraInfo(header=header, width=width, height=height)
-    if camera is None:
-        return message
-    count = max(len(camera.distortion), _DISTORTION_COUNT[camera.model])
-    message.distortion_model = camera.model
-    message.d = np.pad(camera.distortion, (0, count - len(camera.distortion))).tolist()
-    message.k = camera.matrix.ravel().tolist()
-    message.r = np.eye(3).ravel().tolist()
-    message.p = np.hstack([camera.matrix, np.zeros((3, 1))]).ravel().tolist()
-    return message
 
 
 def _bytes(values: np.ndarray) -> array.array:

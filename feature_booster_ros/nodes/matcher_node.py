@@ -24,12 +24,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from feature_booster_ros.booster.booster import resolve_device
+from feature_booster_ros.camera import Camera
 from feature_booster_ros.features import Features
 from feature_booster_ros.matching import Matches, match, verify
 from feature_booster_ros.matching.drawing import draw_matches
 from feature_booster_ros.msg import FeatureArray, MatchArray
 
-from .camera_model import Camera, CameraInfoError, camera_of
+from .camera_info import CameraInfoError, camera_of
 from .diagnostics import DiagnosticsPublisher, FrameStatistics
 from .images import ImageError, compressed_to_gray, to_gray
 from .lifecycle import ManagedNode, run
@@ -48,7 +49,7 @@ class _Frame:
 
     header: Header
     features: Features
-    camera: Camera
+    camera: Camera | None
     width: int
     height: int
     kind: tuple[str, str, int, int]
@@ -251,7 +252,7 @@ class MatcherNode(ManagedNode):
             camera = camera_of(message.camera_info)
         except CameraInfoError as error:
             self._complain(error)
-            camera = Camera(None, np.zeros(0), "")
+            camera = None
         return _Frame(
             message.header,
             from_feature_array(message),
@@ -288,30 +289,19 @@ class MatcherNode(ManagedNode):
         """(M,) bool, which matches agree with one camera motion."""
         query_points = query.features.keypoints[matches.indices[:, 0]]
         reference_points = reference.features.keypoints[matches.indices[:, 1]]
-        matrices = query.camera.matrix, reference.camera.matrix
-        if matrices[0] is None or matrices[1] is None:
-            matrices = None, None
-        else:
-            try:
-                query_points = query.camera.undistort(query_points)
-                reference_points = reference.camera.undistort(reference_points)
-            except CameraInfoError as error:
-                self._complain(error)
-                matrices = None, None
-        # A fisheye's model cannot bring back every point.
-        usable = np.isfinite(query_points).all(axis=1) & np.isfinite(reference_points).all(axis=1)
-        geometry = verify(
-            reference_points[usable],
-            query_points[usable],
-            matrices[1],
-            matrices[0],
+        matrices = None, None
+        if query.camera is not None and reference.camera is not None:
+            matrices = reference.camera.matrix, query.camera.matrix
+            query_points = query.camera.undistort(query_points)
+            reference_points = reference.camera.undistort(reference_points)
+        return verify(
+            reference_points,
+            query_points,
+            *matrices,
             threshold=parameters.threshold,
             confidence=parameters.confidence,
             max_iterations=parameters.max_iterations,
-        )
-        inliers = np.zeros(len(matches), bool)
-        inliers[usable] = geometry.inliers
-        return inliers
+        ).inliers
 
     @staticmethod
     def _next_reference(

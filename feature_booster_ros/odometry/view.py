@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..camera import Camera
 from ..features import Features
-from .camera_model import CameraModel
 
+_WIDEST_RAY = 5.0
+"""tan of 79 degrees from the axis: beyond, a ray at depth 1 is no use as a coordinate."""
 _COARSEST = 3.0
 """A keypoint's sigma grows with the square root of its scale, up to so many times the usual."""
 
@@ -33,15 +35,16 @@ class View:
         return len(self.rays)
 
 
-def view_of(features: Features, camera: CameraModel, pixel_sigma: float) -> View:
+def view_of(features: Features, camera: Camera, pixel_sigma: float) -> View:
     """The view that a camera's features give; those without a ray are left out."""
-    rays, pixel = camera.rays(features.keypoints)
-    known = np.isfinite(rays).all(axis=1)
-    features, rays, pixel = features.select(known), rays[known], pixel[known]
+    rays = camera.rays(features.keypoints)
+    known = np.abs(rays).max(axis=1, initial=0) <= _WIDEST_RAY  # and no NaN
+    features, rays = features.select(known), rays[known]
     if len(features) == 0:
         return View(features, rays, np.zeros(0))
     # A feature found in a coarser scale is placed less exactly. Relative to the image's median, as
     # detectors count scale in units of their own.
     relative = features.scales / max(float(np.median(features.scales)), 1e-6)
-    sigmas = pixel_sigma * pixel * np.clip(np.sqrt(relative), 1 / _COARSEST, _COARSEST)
+    sigmas = pixel_sigma * camera.pixel_lengths(rays)
+    sigmas *= np.clip(np.sqrt(relative), 1 / _COARSEST, _COARSEST)
     return View(features, rays, sigmas)

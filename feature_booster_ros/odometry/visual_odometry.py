@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..camera import Camera
 from ..features import Features
 from .absolute_pose import refine_pose, world_covariance
-from .camera_model import CameraModel
 from .ground_plane import camera_height
 from .initialization import TwoViews, relate
 from .landmark_map import Keyframe, LandmarkMap
@@ -83,7 +83,7 @@ class VisualOdometry:
         settings: OdometrySettings | None = None,
     ) -> None:
         self.settings = settings or OdometrySettings()
-        self._camera = CameraModel(camera_matrix, distortion, distortion_model)
+        self._camera = Camera(0, 0, camera_matrix, distortion, distortion_model)
         self.reset()
 
     def reset(self) -> None:
@@ -119,7 +119,7 @@ class VisualOdometry:
         Raises:
             ValueError: the intrinsics are not valid; the old ones stay.
         """
-        self._camera = CameraModel(camera_matrix, distortion, distortion_model)
+        self._camera = Camera(0, 0, camera_matrix, distortion, distortion_model)
 
     def track(self, features: Features, stamp: float) -> Estimate:
         """The pose of the camera that saw these features.

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """CameraInfo as the intrinsics of an image: region of interest, binning, distortion, nonsense."""
 
-import cv2
 import numpy as np
 import pytest
 from camera_messages import camera_info_message
 from sensor_msgs.msg import RegionOfInterest
 
-from feature_booster_ros.nodes.camera_model import (
+from feature_booster_ros.nodes.camera_info import (
     CameraInfoError,
     camera_of,
     describe_image,
+    to_camera_info,
     uncalibrated,
 )
 
@@ -64,19 +64,19 @@ def test_rectified_images_take_the_projection_matrix():
 
 
 def test_zero_intrinsics_are_unknown_ones():
-    info = describe_image(camera_info_message(k=[0.0] * 9, d=[]), 320, 240)
-    assert camera_of(info).matrix is None
-    assert camera_of(uncalibrated(None, 320, 240)).matrix is None
+    info = describe_image(camera_info_message(k=[0.0] * 9, p=[0.0] * 12, d=[]), 320, 240)
+    assert camera_of(info) is None
+    assert camera_of(uncalibrated(None, 320, 240)) is None
 
 
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"k": [float("nan")] * 9}, r"CameraInfo\.k has values that are not finite.*calibrate"),
-        ({"k": [300.0, 0.0, float("inf"), 0.0, 300.0, 120.0, 0.0, 0.0, 1.0]}, r"CameraInfo\.k"),
-        ({"k": [-300.0, 0.0, 160.0, 0.0, 300.0, 120.0, 0.0, 0.0, 1.0]}, r"CameraInfo\.k.*fx=-300"),
-        ({"k": [300.0, 0.0, 160.0, 0.0, 0.0, 120.0, 0.0, 0.0, 1.0]}, r"CameraInfo\.k.*fy=0"),
-        ({"d": [float("nan")] * 5}, r"CameraInfo\.d has values that are not finite"),
+        ({"k": [float("nan")] * 9}, r"CameraInfo.*camera matrix must be finite.*calibrate"),
+        ({"k": [300.0, 0.0, float("inf"), 0.0, 300.0, 120.0, 0.0, 0.0, 1.0]}, "camera matrix"),
+        ({"k": [-300.0, 0.0, 160.0, 0.0, 300.0, 120.0, 0.0, 0.0, 1.0]}, "fx=-300"),
+        ({"k": [300.0, 0.0, 160.0, 0.0, 0.0, 120.0, 0.0, 0.0, 1.0]}, "fy=0"),
+        ({"d": [float("nan")] * 5}, "distortion coefficients.*are not finite"),
     ],
 )
 def test_nonsense_is_refused_by_field(fields, named):
@@ -84,38 +84,33 @@ def test_nonsense_is_refused_by_field(fields, named):
         describe_image(camera_info_message(**fields), 320, 240)
 
 
-@pytest.mark.parametrize(
-    ("model", "coefficients"),
-    [
-        ("plumb_bob", [-0.3, 0.1, 0.001, -0.002, 0.0]),
-        ("rational_polynomial", [0.1, -0.05, 0.001, 0.001, 0.01, 0.2, -0.1, 0.01]),
-        ("equidistant", [0.01, -0.02, 0.005, -0.001]),
-    ],
-)
-def test_distortion_is_undone(model, coefficients):
-    camera = camera_of(camera_info_message(d=coefficients, distortion_model=model))
-    rng = np.random.default_rng(0)
-    rays = np.column_stack([rng.uniform(-0.4, 0.4, (50, 2)), np.ones(50)])
-    nothing = np.zeros(3)
-    if model == "equidistant":
-        seen, _ = cv2.fisheye.projectPoints(
-            rays[:, None], nothing, nothing, PINHOLE, np.array(coefficients)
-        )
-    else:
-        seen, _ = cv2.projectPoints(rays, nothing, nothing, PINHOLE, np.array(coefficients))
-    ideal = rays @ PINHOLE.T
-    np.testing.assert_allclose(camera.undistort(seen.reshape(-1, 2)), ideal[:, :2], atol=0.02)
-    assert camera.undistort(np.zeros((0, 2))).shape == (0, 2)
+def test_camera_info_comes_back_field_by_field():
+    info = camera_info_message(
+        640, 480, d=[0.1, -0.2, 0.0, 0.0, 0.05, 0.0, 0.0, 0.0], distortion_model="plumb_bob",
+        binning_x=2, binning_y=1, r=[0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+    )  # fmt: skip
+    info.roi = RegionOfInterest(x_offset=16, y_offset=8, width=320, height=200, do_rectify=True)
+    info.p[3] = -42.5
+    camera = camera_of(info)
+    assert (camera.width, camera.height) == (160, 200)
+    assert to_camera_info(camera, 160, 200, info.header) == info
+    assert to_camera_info(camera_of(info, rectified=True), 160, 200, info.header) == info
 
 
-def test_fisheye_points_out_of_range_are_not_numbers():
-    camera = camera_of(camera_info_message(d=[0.01, 0.0, 0.0, 0.0], distortion_model="equidistant"))
-    undistorted = camera.undistort(np.array([[160.0, 120.0], [1e5, 1e5]]))
-    np.testing.assert_allclose(undistorted[0], [160, 120])
-    assert not np.isfinite(undistorted[1]).all() or np.abs(undistorted[1]).max() > 1e3
+def test_a_camera_info_with_only_p_describes_a_rectified_image():
+    info = camera_info_message(k=[0.0] * 9, d=[], distortion_model="")
+    camera = camera_of(info)
+    assert camera.rectified
+    np.testing.assert_array_equal(camera.matrix, PINHOLE)
+    assert list(describe_image(info, 320, 240).k) == PINHOLE.ravel().tolist()
+
+
+def test_a_rectified_image_needs_p():
+    info = camera_info_message(d=[0.1, 0.0, 0.0, 0.0, 0.0], p=[0.0] * 12)
+    with pytest.raises(CameraInfoError, match="rectified, but P.* is zero"):
+        camera_of(info, rectified=True)
 
 
 def test_unknown_distortion_model():
-    camera = camera_of(camera_info_message(d=[0.1], distortion_model="mystery"))
     with pytest.raises(CameraInfoError, match="'mystery' is not supported: use plumb_bob"):
-        camera.undistort(np.zeros((1, 2)))
+        camera_of(camera_info_message(d=[0.1], distortion_model="mystery"))

@@ -1,0 +1,496 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One meaning of a camera: what sensor_msgs/CameraInfo says, and pixels and rays of an image.
+
+Everything that reads intrinsics (nodes, bags, calibration files, evaluation, training) makes a
+`Camera` of them, and everything that needs rays asks that Camera.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+# The models of sensor_msgs/distortion_models.hpp, with the number of coefficients that ROS expects.
+DISTORTION_MODELS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
+# Names that drivers and Kalibr give to the same models.
+_ALIASES = {
+    "": "plumb_bob",
+    "none": "plumb_bob",
+    "pinhole": "plumb_bob",
+    "radtan": "plumb_bob",
+    "radial-tangential": "plumb_bob",
+    "equi": "equidistant",
+    "fisheye": "equidistant",
+    "kannala_brandt4": "equidistant",
+}
+# Numbers of coefficients that OpenCV takes: k1 k2 p1 p2, k3, k4 k5 k6, s1 s2 s3 s4, tau_x tau_y.
+_OPENCV_COUNTS = (4, 5, 8, 12, 14)
+
+# Error of a pixel that is undistorted and distorted again [px]; above, it is outside of the model.
+_TOLERANCE = 0.01
+# Newton's steps at most; from the radial table two or three are enough.
+_MAX_STEPS = 12
+# Angles from the axis at which the radial distortion is tabulated [rad], up to 89.9 degrees.
+_ANGLES = np.linspace(0.0, np.radians(89.9), 4096)
+
+_IDENTITY = tuple(np.eye(3).ravel().tolist())
+_RECTIFIED_TOPIC = re.compile(r"(?:^|[/_])rect(?:ified)?(?:_[a-z0-9]+)*(?:/image)?/?$")
+
+
+@dataclass(frozen=True)
+class RegionOfInterest:
+    """sensor_msgs/RegionOfInterest, in pixels of the full resolution; zeros: the whole image."""
+
+    x_offset: int = 0
+    y_offset: int = 0
+    height: int = 0
+    width: int = 0
+    do_rectify: bool = False
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What sensor_msgs/CameraInfo says, field by field and unchanged.
+
+    It describes the sensor at full resolution (REP 104); `Camera` is what follows for an image.
+    """
+
+    width: int
+    height: int
+    distortion_model: str
+    d: tuple[float, ...]
+    k: tuple[float, ...]
+    r: tuple[float, ...]
+    p: tuple[float, ...]
+    binning_x: int = 0
+    binning_y: int = 0
+    roi: RegionOfInterest = field(default_factory=RegionOfInterest)
+
+    @classmethod
+    def of_message(cls, message: Any) -> Calibration:
+        """Return the calibration in a CameraInfo of ROS 2 or ROS 1, whatever library read it."""
+
+        def numbers(name: str) -> tuple[float, ...]:
+            if not hasattr(message, name):
+                name = name.upper()  # as ROS 1 has it
+            values = getattr(message, name)
+            return tuple(np.asarray(values, np.float64).tolist())
+
+        roi = message.roi
+        return cls(
+            int(message.width), int(message.height), str(message.distortion_model),
+            numbers("d"), numbers("k"), numbers("r"), numbers("p"),
+            int(message.binning_x), int(message.binning_y),
+            RegionOfInterest(
+                int(roi.x_offset), int(roi.y_offset), int(roi.height), int(roi.width),
+                bool(roi.do_rectify),
+            ),
+        )  # fmt: skip
+
+    def of_image(self, rectified: bool = False) -> Calibration:
+        """Return the calibration that describes the image at hand directly.
+
+        The region of interest and the binning are worked into the size, K and P, as image_geometry
+        does, and then cleared. For a rectified image, and where only P is filled, K becomes P's
+        camera matrix, D empty and R the identity.
+
+        Raises:
+            ValueError: The image is rectified and there is no P to describe it.
+        """
+        rectified = rectified or (self.k[0] == 0 and self.p[0] != 0)
+        binning = max(1, self.binning_x), max(1, self.binning_y)
+        offset = self.roi.x_offset, self.roi.y_offset
+        calibration = replace(
+            self,
+            width=(self.roi.width or self.width) // binning[0],
+            height=(self.roi.height or self.height) // binning[1],
+            k=_of_region(self.k, offset, binning),
+            p=_of_region(self.p, offset, binning),
+            binning_x=0,
+            binning_y=0,
+            roi=RegionOfInterest(),
+        )
+        if not rectified:
+            return calibration
+        matrix = calibration.k
+        if calibration.p[0] != 0:
+            matrix = tuple(np.reshape(calibration.p, (3, 4))[:, :3].ravel().tolist())
+        elif self.k[0] != 0 and any(self.d):
+            raise ValueError(
+                "the image is rectified, but P, which describes it, is zero: publish P, or set "
+                "rectified to false if the image is not rectified"
+            )
+        return replace(calibration, distortion_model="plumb_bob", d=(), k=matrix, r=_IDENTITY)
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """The intrinsics of an image, checked once; all arrays are read-only.
+
+    Attributes:
+        width, height: Size of the image in pixels. Both 0: not known yet; a source fills them in
+            from its first image (``calib.txt`` of KITTI, for one, does not name the size).
+        matrix: Intrinsics (3, 3) float64, in pixels, the center of the top-left pixel at (0, 0).
+        distortion: Coefficients (K,) float64 in OpenCV's order; empty for none. Missing
+            coefficients are zeros.
+        model: ROS's name of the distortion model, a key of `DISTORTION_MODELS`.
+        rectified: Whether the image has been rectified, so that `matrix` comes from P.
+        recorded: What the camera_info or file said that the camera was made from, or None.
+
+    Raises:
+        ValueError: The intrinsics are not finite with positive focal lengths, or the number of
+            coefficients does not fit the model.
+    """
+
+    width: int
+    height: int
+    matrix: np.ndarray
+    distortion: np.ndarray | Sequence[float] = ()
+    model: str = "plumb_bob"
+    rectified: bool = False
+    recorded: Calibration | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, np.float64)
+        check_camera_matrix(matrix)
+        if self.width < 0 or self.height < 0:
+            raise ValueError(f"camera size {self.width}x{self.height} is negative")
+        given = () if self.distortion is None else self.distortion
+        distortion = np.array(given, np.float64).reshape(-1)
+        model = _ALIASES.get(self.model, self.model)
+        _check_distortion(distortion, model)
+        for array in (matrix, distortion):
+            array.flags.writeable = False
+        object.__setattr__(self, "matrix", matrix)
+        object.__setattr__(self, "distortion", distortion)
+        object.__setattr__(self, "model", model)
+
+    @classmethod
+    def pinhole(
+        cls, fx: float, fy: float, cx: float, cy: float, width: int = 0, height: int = 0
+    ) -> Camera:
+        """Return a camera without distortion, of focal lengths and principal point in pixels."""
+        return cls(width, height, np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]))
+
+    @classmethod
+    def of_calibration(cls, calibration: Calibration, rectified: bool = False) -> Camera | None:
+        """Return the camera of the image at hand; None where K and P are zero, ROS's sign of an
+        uncalibrated camera.
+
+        Args:
+            calibration: As recorded, for the full resolution.
+            rectified: Whether the image has been rectified.
+
+        Raises:
+            ValueError: The calibration makes no sense.
+        """
+        image = calibration.of_image(rectified)
+        if image.k[0] == 0 and not any(image.k):
+            return None
+        rectified = rectified or calibration.k[0] == 0
+        return cls(
+            image.width, image.height, np.reshape(image.k, (3, 3)), image.d,
+            image.distortion_model, rectified, calibration,
+        )  # fmt: skip
+
+    @property
+    def calibration(self) -> Calibration:
+        """What a CameraInfo says of this camera: as recorded, else as if each image were whole."""
+        if self.recorded is not None:
+            return self.recorded
+        missing = max(0, DISTORTION_MODELS[self.model] - len(self.distortion))
+        return Calibration(
+            self.width,
+            self.height,
+            self.model,
+            (*self.distortion.tolist(), *[0.0] * missing),
+            tuple(self.matrix.ravel().tolist()),
+            _IDENTITY,
+            tuple(np.column_stack([self.matrix, np.zeros(3)]).ravel().tolist()),
+        )
+
+    @property
+    def focal_length(self) -> float:
+        """The mean of the two focal lengths in pixels."""
+        return (self.matrix[0, 0] + self.matrix[1, 1]) / 2
+
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether straight lines are straight in the image."""
+        return self.model != "equidistant" and not self.distortion.any()
+
+    def with_size(self, width: int, height: int) -> Camera:
+        """Return the same intrinsics for an image size of `width` x `height` pixels."""
+        return replace(self, width=width, height=height)
+
+    def as_rectified(self) -> Camera:
+        """Return the camera of the same calibration for images that have been rectified.
+
+        Raises:
+            ValueError: There is no P to describe them.
+        """
+        camera = Camera.of_calibration(self.calibration, rectified=True)
+        return camera.with_size(self.width, self.height)
+
+    def rays(self, pixels: np.ndarray) -> np.ndarray:
+        """Return where pixels (N, 2) look: (N, 2) float64 at depth 1, x right and y down.
+
+        Distortion is inverted by Newton's method until a ray projects back to within 0.01 pixels.
+        A pixel for which there is no such ray within the range where the distortion model is
+        monotonic, or only one at 90 degrees or more from the axis, is outside of the model: NaN.
+        """
+        (fx, skew, cx), (_, fy, cy), _ = self.matrix
+        pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
+        normalized = np.empty_like(pixels)
+        normalized[:, 1] = (pixels[:, 1] - cy) / fy
+        normalized[:, 0] = (pixels[:, 0] - cx - skew * normalized[:, 1]) / fx
+        if self.is_pinhole or not len(pixels):
+            return normalized
+        return _lens(self).undistort(normalized, _TOLERANCE / max(fx, fy))
+
+    def project(self, rays: np.ndarray) -> np.ndarray:
+        """Return the pixels (N, 2) float64 that rays (N, 2) at depth 1 come to; NaN for those
+        beyond the range where the distortion model is monotonic.
+        """
+        rays = np.asarray(rays, np.float64).reshape(-1, 2)
+        if not self.is_pinhole:
+            rays = _lens(self).distort(rays)[0]
+        return rays @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+
+    def undistort(self, pixels: np.ndarray) -> np.ndarray:
+        """Return where a pinhole camera of the same `matrix` sees what is at pixels (N, 2).
+
+        The result is float64, NaN outside of the model, as in `rays`.
+        """
+        if self.is_pinhole:
+            return np.asarray(pixels, np.float64).reshape(-1, 2)
+        return self.rays(pixels) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+
+    def pixel_lengths(self, rays: np.ndarray) -> np.ndarray:
+        """Return the length (N,) that one pixel has at depth 1 at each of the rays (N, 2)."""
+        if self.is_pinhole:
+            return np.full(len(rays), 1 / self.focal_length)
+        determinant = _determinants(_lens(self).distort(rays)[1])
+        return 1 / np.sqrt(self.matrix[0, 0] * self.matrix[1, 1] * determinant)
+
+
+def check_camera_matrix(matrix: np.ndarray) -> None:
+    """Check that intrinsics are (3, 3) and finite, with focal lengths above 0 and 0 0 1 below.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if np.shape(matrix) != (3, 3):
+        raise ValueError(f"camera matrix must have shape (3, 3), not {np.shape(matrix)}")
+    rows = np.asarray(matrix).tolist()
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"camera matrix must be finite, not {rows}: calibrate the camera")
+    if rows[0][0] <= 0 or rows[1][1] <= 0:
+        raise ValueError(
+            f"camera matrix must have focal lengths above 0 pixels, not fx={rows[0][0]}, "
+            f"fy={rows[1][1]}: calibrate the camera"
+        )
+    if rows[2] != [0, 0, 1] or rows[1][0] != 0:
+        raise ValueError(
+            f"camera matrix must be fx 0 cx, 0 fy cy, 0 0 1 row by row, not {rows}: is it "
+            "transposed?"
+        )
+
+
+def is_rectified_topic(topic: str) -> bool:
+    """Return whether an image topic is named as image_pipeline names rectified images: image_rect,
+    image_rect_color, with or without a transport.
+    """
+    base = re.sub(r"/(compressed|compressedDepth|theora|ffmpeg|zstd)$", "", topic)
+    return _RECTIFIED_TOPIC.search(base) is not None
+
+
+def _check_distortion(coefficients: np.ndarray, model: str) -> None:
+    if model not in DISTORTION_MODELS:
+        raise ValueError(
+            f"distortion model {model!r} is not supported: use {', '.join(DISTORTION_MODELS)}, or "
+            "rectify the images first"
+        )
+    if not np.isfinite(coefficients).all():
+        raise ValueError(
+            f"distortion coefficients {coefficients.tolist()} are not finite: calibrate the camera"
+        )
+    if model == "equidistant":
+        order, most = "k1, k2, k3, k4", 4
+    else:
+        order, most = "k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, tau_x, tau_y", 14
+    # Three would be k1, k2, p1: who gives three means another order.
+    if np.any(coefficients[most:]) or (most > 4 and len(coefficients) == 3):
+        raise ValueError(
+            f"distortion model {model} takes {order}, of which those at the end may be left out, "
+            f"not {len(coefficients)} coefficients {coefficients.tolist()}"
+        )
+
+
+def _of_region(
+    matrix: tuple[float, ...], offset: tuple[int, int], binning: tuple[int, int]
+) -> tuple[float, ...]:
+    """K or P, row by row, of an image that is cut at `offset` and then binned; zeros stay zeros."""
+    if matrix[0] == 0 or (offset == (0, 0) and binning == (1, 1)):
+        return matrix
+    rows = np.reshape(matrix, (3, -1)).copy()
+    rows[:2, 2] -= offset
+    rows[:2] /= np.reshape(binning, (2, 1))
+    return tuple(rows.ravel().tolist())
+
+
+def _lens(camera: Camera) -> _Lens:
+    return _lens_of(camera.model, tuple(camera.distortion.tolist()))
+
+
+@lru_cache(maxsize=64)
+def _lens_of(model: str, coefficients: tuple[float, ...]) -> _Lens:
+    return _Lens(model, coefficients)
+
+
+class _Lens:
+    """The distortion of rays at depth 1 by OpenCV's models, and its inverse.
+
+    Rational: https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html, of which plumb_bob is a part.
+    Equidistant: Kannala and Brandt, PAMI 2006, as in cv2.fisheye.
+    """
+
+    def __init__(self, model: str, coefficients: tuple[float, ...]) -> None:
+        self._is_fisheye = model == "equidistant"
+        self._coefficients = np.zeros(14)
+        self._coefficients[: len(coefficients[:14])] = coefficients[:14]
+        self._tilt = None
+        if not self._is_fisheye and self._coefficients[12:].any():
+            self._tilt = _tilt(*self._coefficients[12:])
+        radii = np.tan(_ANGLES)
+        with np.errstate(all="ignore"):
+            distorted = radii * self._radial(radii**2)[0]
+            falls = ~(np.diff(distorted) > 0)
+        # From the first turning point (or pole) on, a pixel has another ray further inside.
+        count = int(np.argmax(falls)) + 1 if falls.any() else len(radii)
+        self._radii, self._distorted = radii[:count], distorted[:count]
+
+    def distort(self, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distorted rays (N, 2) and the Jacobian (N, 2, 2); NaN outside of the range."""
+        x, y = rays.T
+        squared = x * x + y * y
+        with np.errstate(all="ignore"):
+            gain, slope = self._radial(squared)
+        gain[~(squared <= self._radii[-1] ** 2)] = np.nan
+        distorted = rays * gain[:, None]
+        jacobian = np.empty((len(rays), 2, 2))
+        jacobian[:, 0, 0] = gain + 2 * slope * x * x
+        jacobian[:, 1, 1] = gain + 2 * slope * y * y
+        jacobian[:, 0, 1] = jacobian[:, 1, 0] = 2 * slope * x * y
+        if not self._is_fisheye:
+            self._add_tangential(x, y, squared, distorted, jacobian)
+        return distorted, jacobian
+
+    def undistort(self, distorted: np.ndarray, tolerance: float) -> np.ndarray:
+        """Return the rays (N, 2) that are distorted to these, each to within the tolerance, or
+        NaN.
+        """
+        target = distorted
+        if self._tilt is not None:  # only for the start
+            distorted = _homography(np.linalg.inv(self._tilt), distorted)
+        radius = np.hypot(*distorted.T)
+        start = np.interp(radius, self._distorted, self._radii)
+        rays = distorted * (start / np.maximum(radius, 1e-12))[:, None]
+        rays[radius < 1e-12] = 0.0
+        errors = np.full(len(rays), np.inf)
+        active = np.arange(len(rays))
+        for step in range(_MAX_STEPS + 1):
+            found, jacobian = self.distort(rays[active])
+            residual = target[active] - found
+            determinant = _determinants(jacobian)
+            error = np.hypot(*residual.T)
+            error[~(determinant > 0)] = np.inf
+            errors[active] = error
+            going = (error > 1e-3 * tolerance) & np.isfinite(error)
+            active = active[going]
+            if len(active) == 0 or step == _MAX_STEPS:
+                break
+            (a, b), (c, d) = np.moveaxis(jacobian[going], 0, -1)
+            u, v = residual[going].T
+            move = np.stack([d * u - b * v, a * v - c * u], -1) / determinant[going, None]
+            rays[active] = self._within(rays[active] + move)
+        rays[~(errors <= tolerance)] = np.nan
+        return rays
+
+    def _within(self, rays: np.ndarray) -> np.ndarray:
+        """Return the rays, those beyond the range drawn back to its edge."""
+        radius = np.hypot(*rays.T)
+        edge = self._radii[-1] * (1 - 1e-9)
+        return rays * np.minimum(1.0, edge / np.maximum(radius, 1e-12))[:, None]
+
+    def _radial(self, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the factor on a ray of squared radius (N,), and its derivative by the latter."""
+        if self._is_fisheye:
+            k = self._coefficients[:4]
+            radius = np.sqrt(np.maximum(squared, 1e-8))
+            angle = np.arctan(radius)
+            power = angle**2
+            turned = angle * (1 + power * (k[0] + power * (k[1] + power * (k[2] + power * k[3]))))
+            rate = 1 + power * (
+                3 * k[0] + power * (5 * k[1] + power * (7 * k[2] + power * 9 * k[3]))
+            )
+            slope = (rate * radius / (1 + radius**2) - turned) / (2 * radius**3)
+            return turned / radius, slope
+        k1, k2, _, _, k3, k4, k5, k6 = self._coefficients[:8]
+        above = 1 + squared * (k1 + squared * (k2 + squared * k3))
+        below = 1 + squared * (k4 + squared * (k5 + squared * k6))
+        rise = k1 + squared * (2 * k2 + squared * 3 * k3)
+        fall = k4 + squared * (2 * k5 + squared * 3 * k6)
+        return above / below, (rise * below - above * fall) / below**2
+
+    def _add_tangential(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        squared: np.ndarray,
+        distorted: np.ndarray,
+        jacobian: np.ndarray,
+    ) -> None:
+        """Add the tangential and thin-prism terms, and the tilt of the sensor, in place."""
+        p1, p2 = self._coefficients[2:4]
+        s1, s2, s3, s4 = self._coefficients[8:12]
+        distorted[:, 0] += 2 * p1 * x * y + p2 * (squared + 2 * x * x)
+        distorted[:, 1] += 2 * p2 * x * y + p1 * (squared + 2 * y * y)
+        distorted[:, 0] += squared * (s1 + squared * s2)
+        distorted[:, 1] += squared * (s3 + squared * s4)
+        prism_x, prism_y = 2 * (s1 + 2 * s2 * squared), 2 * (s3 + 2 * s4 * squared)
+        jacobian[:, 0, 0] += 2 * p1 * y + 6 * p2 * x + prism_x * x
+        jacobian[:, 0, 1] += 2 * p1 * x + 2 * p2 * y + prism_x * y
+        jacobian[:, 1, 0] += 2 * p2 * y + 2 * p1 * x + prism_y * x
+        jacobian[:, 1, 1] += 2 * p2 * x + 6 * p1 * y + prism_y * y
+        if self._tilt is not None:
+            depth = distorted @ self._tilt[2, :2] + self._tilt[2, 2]
+            distorted[:] = _homography(self._tilt, distorted)
+            tilt = self._tilt[:2, :2] - distorted[:, :, None] * self._tilt[2, :2]
+            jacobian[:] = (tilt / depth[:, None, None]) @ jacobian
+
+
+def _tilt(tau_x: float, tau_y: float) -> np.ndarray:
+    """Return the homography (3, 3) of a sensor that is tilted by two angles in radians."""
+    cos_x, sin_x, cos_y, sin_y = np.cos(tau_x), np.sin(tau_x), np.cos(tau_y), np.sin(tau_y)
+    about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
+    about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
+    turn = about_y @ about_x
+    return np.array([[turn[2, 2], 0, -turn[0, 2]], [0, turn[2, 2], -turn[1, 2]], [0, 0, 1]]) @ turn
+
+
+def _determinants(matrices: np.ndarray) -> np.ndarray:
+    """Return the determinants (N,) of matrices (N, 2, 2); NaN stays NaN, without a warning."""
+    (a, b), (c, d) = np.moveaxis(matrices, 0, -1)
+    return a * d - b * c
+
+
+def _homography(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    moved = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved[:, :2] / moved[:, 2:]
