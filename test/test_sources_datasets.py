@@ -261,7 +261,7 @@ def test_euroc_has_intrinsics_with_distortion(tmp_path):
     assert camera.matrix[0, 2] == 36.7
     assert camera.model == "plumb_bob"
     np.testing.assert_array_equal(
-        camera.distortion, [-0.28340811, 0.07395907, 0.00019359, 1.76187114e-05, 0]
+        camera.distortion, [-0.28340811, 0.07395907, 0.00019359, 1.76187114e-05]
     )
 
 
@@ -286,7 +286,7 @@ def test_euroc_with_an_unknown_distortion_model_is_refused(tmp_path):
     write_euroc(tmp_path)
     sensor = tmp_path / "mav0" / "cam0" / "sensor.yaml"
     sensor.write_text(sensor.read_text().replace("radial-tangential", "fov"))
-    with pytest.raises(ValueError, match=r"sensor\.yaml: distortion_model 'fov'"):
+    with pytest.raises(ValueError, match=r"sensor\.yaml: distortion model 'fov'"):
         open_source(tmp_path)
 
 

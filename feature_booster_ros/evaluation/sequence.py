@@ -111,9 +111,7 @@ def _match(
     cameras = [frame.camera, before.camera]
     matrices = []
     if None not in cameras:
-        points = [
-            camera.undistort(pixels) for camera, pixels in zip(cameras, points, strict=True)
-        ]
+        points = [camera.undistort(pixels) for camera, pixels in zip(cameras, points, strict=True)]
         matrices = [camera.matrix for camera in cameras]
     geometry = verify(*points, *matrices, **VERIFICATION)
     seconds["match"].append(matched - start)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
-from feature_booster_ros.sources.frame import Camera, Frame
+from feature_booster_ros.camera import Camera
+from feature_booster_ros.sources import Frame, calibration
 
 
 def prepare_images(
@@ -50,23 +50,7 @@ def write_camera(frame: Frame, size: tuple[int, int] | None, path: Path) -> str:
         return ""
     if size is not None:
         camera = _scaled(camera, *_fit(frame.image, size))
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "image_width": camera.width,
-                "image_height": camera.height,
-                "camera_name": "camera",
-                "camera_matrix": {"rows": 3, "cols": 3, "data": camera.matrix.ravel().tolist()},
-                "distortion_model": camera.model,
-                "distortion_coefficients": {
-                    "rows": 1,
-                    "cols": len(camera.distortion),
-                    "data": camera.distortion.tolist(),
-                },
-            }
-        ),
-        encoding="utf-8",
-    )
+    calibration.write_camera(camera, path)
     return str(path)
 
 

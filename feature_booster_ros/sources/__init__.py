@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames from anywhere: image folders, videos, data sets, bags, cameras. Nothing here needs ROS."""
 
-from .calibration import read_camera_yaml, resolve_camera
-from .frame import Camera, Frame
+from ..camera import Camera
+from .calibration import read_camera, resolve_camera
+from .frame import Frame
 from .opening import KINDS, open_source
 from .source import Source
 
@@ -13,6 +14,6 @@ __all__ = [
     "Frame",
     "Source",
     "open_source",
-    "read_camera_yaml",
+    "read_camera",
     "resolve_camera",
 ]

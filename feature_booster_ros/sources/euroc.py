@@ -10,24 +10,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
-from .frame import Camera
+from ..camera import Camera
+from .calibration import sensor_camera
 from .image_sequence import ImageFile, ImageSequence, existing
 from .source import logger
 from .text_files import parse_lines
 from .trajectory import Trajectory
 
 _CAMERA_FOLDER = re.compile(r"cam(\d+)")
-# EuRoC's names of distortion models, and ROS's, with the number of coefficients ROS wants.
-_DISTORTION_MODELS = {
-    "radial-tangential": ("plumb_bob", 5),
-    "radtan": ("plumb_bob", 5),
-    "equidistant": ("equidistant", 4),
-}
 
 
 class EurocSource(ImageSequence):
@@ -99,30 +93,13 @@ def _read_sensor(path: Path) -> tuple[Camera | None, np.ndarray | None]:
         return None, None
     try:
         sensor = yaml.safe_load(path.read_text(encoding="utf-8"))
-        fx, fy, cx, cy = map(float, sensor["intrinsics"])
-        width, height = map(int, sensor["resolution"])
-        camera = Camera(
-            width,
-            height,
-            np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]),
-            *_distortion(sensor),
-        )
+        camera = sensor_camera(sensor)
         in_body = np.array(sensor["T_BS"]["data"], dtype=np.float64).reshape(4, 4)
     except KeyError as error:
         raise ValueError(f"EuRoC calibration {path} has no {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise ValueError(f"EuRoC calibration {path}: {error}") from None
     return camera, in_body
-
-
-def _distortion(sensor: dict[str, Any]) -> tuple[np.ndarray, str]:
-    """Coefficients, filled up with zeros as ROS wants them, and ROS's name of the model."""
-    name = sensor["distortion_model"]
-    if name not in _DISTORTION_MODELS:
-        raise ValueError(f"distortion_model {name!r} is none of {', '.join(_DISTORTION_MODELS)}")
-    model, count = _DISTORTION_MODELS[name]
-    coefficients = np.array(sensor["distortion_coefficients"], dtype=np.float64).reshape(-1)
-    return np.pad(coefficients, (0, max(0, count - len(coefficients)))), model
 
 
 def _read_trajectory(mav: Path) -> Trajectory | None:

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from ..camera import Camera
 from .calibration import resolve_camera
 from .euroc import EurocSource
 from .folder import FolderSource
-from .frame import Camera
 from .kitti import KittiSource
 from .rosbag import RosbagSource
 from .source import Source
@@ -53,6 +53,7 @@ def open_source(
     *,
     kind: str | None = None,
     camera: Camera | str | PathLike | None = None,
+    rectified: bool | None = None,
     **options: Any,
 ) -> Source:
     """Open images to play or to evaluate on.
@@ -77,13 +78,16 @@ def open_source(
     ========= ====================================== ==========================================
 
     Examples: ``/data/kitti/00``, ``/data/kitti/00,camera_index=2``, ``webcam:0,width=1280``,
-    ``rendered:seed=3,frames=60``, ``folder:/data/tum/rgb``, ``drive.mcap,topic=/front/image_raw``.
+    ``rendered:seed=3,frames=60``, ``folder:/data/tum/rgb``, ``drive.mcap,topic=/front/image_raw``,
+    ``frames,camera=left.yaml,rectified=true``; every kind has camera and rectified.
 
     Args:
         uri: What to open.
         kind: One of `KINDS`, where the layout is not to be asked. Wins over the one in `uri`.
         camera: Calibration to use instead of the source's own: a Camera, the path of a ROS
-            camera_info YAML file, or "fx,fy,cx,cy" in pixels.
+            calibration file (`read_camera` says of which formats), or "fx,fy,cx,cy" in pixels.
+        rectified: Whether the images have been rectified, so that P of the calibration holds for
+            them, without distortion. None: a bag's topic name tells (image_rect); else False.
         options: Options of the source's class; they win over those in `uri`.
 
     Raises:
@@ -97,7 +101,13 @@ def open_source(
     uri_camera = texts.pop("camera", None)
     camera = resolve_camera(uri_camera if camera in (None, "") else camera)
     kind = kind or uri_kind or _recognise(target)
+    if rectified is None and "rectified" in texts:
+        rectified = _read_text(kind, "rectified", texts.pop("rectified"), (bool,))
+    if rectified and camera is not None:
+        camera = camera.as_rectified()
     opener = _opener(kind)
+    if kind == "rosbag":
+        options["rectified"] = rectified
     _check_names(kind, opener, {**texts, **options})
     options = {**_read_texts(kind, opener, texts), **options}
     if kind == "rendered":
@@ -172,17 +182,20 @@ def _check_names(kind: str, opener: Callable[..., Source], options: dict[str, An
 def _read_texts(kind: str, opener: Callable[..., Source], texts: dict[str, str]) -> dict[str, Any]:
     """Option values out of a URI, each as the type that the source's class declares."""
     hints = get_type_hints(opener.__init__)
-    values = {}
-    for name, text in texts.items():
-        types = get_args(hints[name]) or (hints[name],)
-        reader = next((_READERS[plain] for plain in _READERS if plain in types), None)
-        if reader is None:
-            raise ValueError(f"source kind {kind}: option {name} cannot be given as text")
-        try:
-            values[name] = reader(text)
-        except (ValueError, KeyError):
-            wanted = next(plain.__name__ for plain in _READERS if plain in types)
-            raise ValueError(
-                f"source kind {kind}: option {name} takes {wanted}, not {text!r}"
-            ) from None
-    return values
+    return {
+        name: _read_text(kind, name, text, get_args(hints[name]) or (hints[name],))
+        for name, text in texts.items()
+    }
+
+
+def _read_text(kind: str, name: str, text: str, types: Sequence[type]) -> Any:
+    """The value of one option, of the first of the types that a text can be."""
+    wanted = next((plain for plain in _READERS if plain in types), None)
+    if wanted is None:
+        raise ValueError(f"source kind {kind}: option {name} cannot be given as text")
+    try:
+        return _READERS[wanted](text)
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"source kind {kind}: option {name} takes {wanted.__name__}, not {text!r}"
+        ) from None

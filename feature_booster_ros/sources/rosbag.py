@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..camera import Calibration, Camera, is_rectified_topic
 from .decoding import decode_image
 from .encodings import decode_pixels
-from .frame import Camera, Frame
+from .frame import Frame
 from .image_sequence import existing
 from .source import Source, logger
 from .timestamps import NANOSECONDS, frame_rate
@@ -39,6 +40,8 @@ class RosbagSource(Source):
         topic: The image topic (sensor_msgs/Image or CompressedImage); may be left out where there
             is only one. Of a camera that was recorded both raw and compressed, raw is taken.
         camera_info_topic: By default ``camera_info`` beside the image topic. An empty string: none.
+        rectified: Whether the images have been rectified, so that P of camera_info holds for them;
+            by default where the topic is named as image_pipeline names such images (image_rect).
 
     Raises:
         FileNotFoundError: The path does not exist.
@@ -56,6 +59,7 @@ class RosbagSource(Source):
         camera: Camera | None = None,
         topic: str | None = None,
         camera_info_topic: str | None = None,
+        rectified: bool | None = None,
     ) -> None:
         path = existing(target)
         super().__init__(str(path), camera)
@@ -64,6 +68,9 @@ class RosbagSource(Source):
         try:
             topics = {name: entry.msgtype for name, entry in self._reader.topics.items()}
             self.topic = _choose_topic(path, topics, topic)
+            self._rectified = is_rectified_topic(self.topic) if rectified is None else rectified
+            if self._rectified and camera is not None:
+                camera = camera.as_rectified()
             self._camera_info_topic = None
             if camera is None:
                 self._camera_info_topic = _choose_camera_info(
@@ -149,12 +156,16 @@ class RosbagSource(Source):
         return None
 
     def _camera(self, message: Any) -> Camera | None:
-        """The camera of a CameraInfo; None, told once, where that makes no sense."""
+        """The camera of a CameraInfo; None where it is uncalibrated, or, told once, senseless."""
         try:
-            return _camera(message)
+            return Camera.of_calibration(Calibration.of_message(message), self._rectified)
         except ValueError as error:
             if not self._told_of_camera_info:
-                logger.warning("%s is of no use: %s", self._camera_info_topic, error)
+                logger.warning(
+                    "%s is of no use, the intrinsics are unknown: %s (camera= gives others)",
+                    self._camera_info_topic,
+                    error,
+                )
             self._told_of_camera_info = True
             return None
 
@@ -233,7 +244,7 @@ def _choose_camera_info(
     if wanted:
         raise ValueError(f"bag {path} has no camera_info topic {wanted!r}; it has {listing}")
     logger.warning(
-        "bag %s has no %s for %s: the intrinsics are unknown (camera_info topics: %s)",
+        "bag %s has no %s for %s: the intrinsics are unknown; choose with camera_info_topic: %s",
         path,
         expected,
         image_topic,
@@ -267,23 +278,3 @@ def _image(message: Any) -> np.ndarray:
     if "compressedDepth" in message.format:
         raise ValueError(f"compressed format {message.format!r} is depth, not an image")
     return decode_image(message.data)
-
-
-def _camera(message: Any) -> Camera | None:
-    """The camera of a CameraInfo; None where K is zero, ROS's sign of an uncalibrated camera.
-
-    Raises:
-        ValueError: The calibration makes no sense.
-    """
-    # The field names of ROS 1 were capitals.
-    matrix = message.k if hasattr(message, "k") else message.K
-    distortion = message.d if hasattr(message, "d") else message.D
-    if not np.any(matrix):
-        return None
-    return Camera(
-        int(message.width),
-        int(message.height),
-        np.array(matrix).reshape(3, 3),
-        np.array(distortion),
-        message.distortion_model or "plumb_bob",
-    )
