@@ -175,24 +175,35 @@ class BagWriter:
             data=encoded,
         )
 
-    def camera_info(self, topic: str, stamp_ns: int, focal: float) -> None:
-        """Write a CameraInfo for 64 x 48 pixels."""
-        self.write(
-            topic,
-            "sensor_msgs/msg/CameraInfo",
-            stamp_ns,
-            height=48,
-            width=64,
-            distortion_model="plumb_bob",
-            d=np.array([0.1, 0, 0, 0, 0]),
+    def camera_info(
+        self,
+        topic: str,
+        stamp_ns: int,
+        focal: float = 50,
+        roi: tuple[int, int, int, int, bool] = (0, 0, 0, 0, False),
+        **fields: object,
+    ) -> None:
+        """Write a CameraInfo for 64 x 48 pixels.
+
+        Args:
+            roi: x_offset, y_offset, height, width, do_rectify.
+            fields: Of the message, to set otherwise.
+        """
+        fields = {
+            "height": 48,
+            "width": 64,
+            "distortion_model": "plumb_bob",
+            "d": np.array([0.1, 0, 0, 0, 0]),
             # Zero as a whole says that the camera is not calibrated.
-            k=np.array([focal, 0, 32, 0, focal, 24, 0, 0, 1], np.float64) * (focal != 0),
-            r=np.eye(3).ravel(),
-            p=np.zeros(12),
-            binning_x=0,
-            binning_y=0,
-            roi=self.store.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False),
-        )
+            "k": np.array([focal, 0, 32, 0, focal, 24, 0, 0, 1], np.float64) * (focal != 0),
+            "r": np.eye(3).ravel(),
+            "p": np.zeros(12),
+            "binning_x": 0,
+            "binning_y": 0,
+            "roi": self.store.types["sensor_msgs/msg/RegionOfInterest"](*roi),
+            **fields,
+        }
+        self.write(topic, "sensor_msgs/msg/CameraInfo", stamp_ns, **fields)
 
     def write(self, topic: str, msgtype: str, stamp_ns: int, **fields: object) -> None:
         """Write a message with a header, recorded 1 ms after its stamp."""

@@ -10,8 +10,10 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from records import BagWriter
 from skimage import data
 
+from feature_booster_ros.camera import Camera
 from feature_booster_ros.evaluation.command_line import add_runs
 from feature_booster_ros.evaluation.methods import create_methods
 from feature_booster_ros.evaluation.runs import (
@@ -22,6 +24,7 @@ from feature_booster_ros.evaluation.runs import (
 )
 from feature_booster_ros.evaluation.tables import benchmark_text
 from feature_booster_ros.sources import open_source
+from feature_booster_ros.sources.calibration import write_camera
 
 SIZE = (256, 240)  # width, height
 VIEWS = [
@@ -164,6 +167,40 @@ def test_a_sequence_with_poses_is_judged_by_them(drive):
         raw, root = benchmark.scores
         assert raw.milliseconds["extract"] == root.milliseconds["extract"] > 0
         assert raw.matches != root.matches
+
+
+@pytest.mark.parametrize("kind", ["distorted", "rectified", "cropped"])
+def test_a_bag_gives_what_the_folder_gives_that_it_was_made_of(drive, tmp_path, kind):
+    images = [cv2.imread(str(path), 0) for path in sorted((drive / "image_0").iterdir())]
+    matrix, projection = np.array([[228.0, 0, 159.5], [0, 228, 119.5], [0, 0, 1]]), np.eye(3, 4)
+    coefficients = [-0.1, 0.01, 0.001, 0.0, 0.0]
+    camera = Camera(320, 240, matrix, coefficients)
+    info = {"width": 320, "height": 240, "k": matrix.ravel(), "d": np.array(coefficients)}
+    topic = "/left/image_raw"
+    if kind == "rectified":
+        topic, projection[:, :3] = "/left/image_rect", matrix
+        info["k"] = np.diag([100.0, 100, 1]).ravel()
+        camera = Camera(320, 240, matrix)
+    if kind == "cropped":
+        images = [np.ascontiguousarray(image[20:220, 40:300]) for image in images]
+        info["roi"] = (40, 20, 200, 260, False)
+        camera = Camera(260, 200, matrix - [[0, 0, 40], [0, 0, 20], [0, 0, 0]], coefficients)
+    (tmp_path / "images").mkdir()
+    write_camera(camera, tmp_path / "camera.yaml")
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        for number, image in enumerate(images):
+            cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), image)
+            stamp_ns = 1_000_000_000 + number * 100_000_000
+            bag.camera_info("/left/camera_info", stamp_ns, p=projection.ravel(), **info)
+            bag.image(topic, stamp_ns, image)
+    methods = create_methods(["sift"], 500)
+    (of_bag,) = run_sequence(tmp_path / "drive", methods, [1])
+    (of_folder,) = run_sequence(
+        f"{tmp_path / 'images'},camera={tmp_path / 'camera.yaml'}", methods, [1]
+    )
+    for field in ("pairs", "features", "matches", "inliers"):
+        assert getattr(of_bag.scores[0], field) == getattr(of_folder.scores[0], field)
+    assert of_bag.scores[0].inliers > 20
 
 
 def test_without_ground_truth_there_is_no_pose_auc(drive):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import wait_for
-from records import picture, write_camera_yaml, write_euroc, write_kitti, write_pictures
+from records import BagWriter, picture, write_camera_yaml, write_euroc, write_kitti, write_pictures
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -301,6 +301,44 @@ def test_16_bits_are_mono16():
     message = image_message(Frame(0, deep), Header())
     assert (message.encoding, message.step, message.is_bigendian) == ("mono16", 128, 0)
     np.testing.assert_array_equal(pixels(message).view("<u2"), deep)
+
+
+@pytest.mark.parametrize(
+    ("topic", "size", "roi", "fields"),
+    [
+        ("/image_rect", (64, 48), (0, 0, 0, 0, False), {}),
+        ("/image_raw", (32, 12), (0, 0, 0, 0, False), {"binning_x": 2, "binning_y": 4}),
+        ("/image_raw", (40, 20), (16, 8, 20, 40, True), {"binning_x": 1, "binning_y": 1}),
+        ("/image_raw", (64, 48), (0, 0, 0, 0, False), {"d": np.full(8, 0.01)}),
+        ("/image_raw", (64, 48), (0, 0, 0, 0, False),
+         {"k": np.zeros(9), "d": np.zeros(0), "distortion_model": ""}),
+        ("/image_raw", (64, 48), (0, 0, 0, 0, False),
+         {"d": np.zeros(0), "distortion_model": "equidistant", "width": 0, "height": 0}),
+    ],
+    ids=["rectified", "binned", "cropped", "8 coefficients", "only P", "fisheye without size"],
+)  # fmt: skip
+def test_camera_info_of_a_bag_is_played_as_recorded(tmp_path, play, topic, size, roi, fields):
+    recorded = {
+        "height": 48, "width": 64, "distortion_model": "plumb_bob", "d": np.full(5, 0.01),
+        "k": np.array([50.0, 0, 32, 0, 51, 24, 0, 0, 1]),
+        "r": cv2.Rodrigues(np.array([0.01, -0.02, 0.03]))[0].ravel(),
+        "p": np.array([40.0, 0, 30, -4.2, 0, 40, 23, 0, 0, 0, 1, 0]),
+        "binning_x": 0, "binning_y": 0, **fields,
+    }  # fmt: skip
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        for stamp_ns in (10, 20):
+            bag.camera_info("/camera_info", stamp_ns, roi=roi, **recorded)
+            bag.image(topic, stamp_ns, np.zeros(size[::-1], np.uint8))
+    player = play(tmp_path / "drive")
+    assert player.process.wait() == 0
+    wait_for(lambda: len(player.infos) == 2, "2 camera_infos")
+    for info in player.infos:
+        for name, value in recorded.items():
+            assert np.array_equal(getattr(info, name), value), name
+        found = info.roi
+        assert (
+            found.x_offset, found.y_offset, found.height, found.width, found.do_rectify
+        ) == roi  # fmt: skip
 
 
 def test_unknown_intrinsics_are_zero_with_the_size_given():

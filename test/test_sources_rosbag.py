@@ -161,6 +161,67 @@ def test_zero_intrinsics_are_uncalibrated(tmp_path):
         assert [frame.camera for frame in source] == [None]
 
 
+PROJECTION = np.array([40.0, 0, 30, -4, 0, 40, 23, 0, 0, 0, 1, 0])
+
+
+def write_rectified(path, topic, **fields):
+    with BagWriter(path, "mcap") as bag:
+        bag.camera_info("/left/camera_info", 1, **{"p": PROJECTION, **fields})
+        bag.image(topic, 1, picture(0))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified", "focal"),
+    [
+        ("/left/image_rect", None, 40),
+        ("/left/image_rect_color", None, 40),
+        ("/left/image_rect", False, 50),
+        ("/left/image_raw", None, 50),
+        ("/left/image_raw", True, 40),
+    ],
+)
+def test_rectified_images_have_the_intrinsics_of_p(tmp_path, topic, rectified, focal):
+    write_rectified(tmp_path / "drive", topic)
+    with open_source(tmp_path / "drive", rectified=rectified) as source:
+        (frame,) = source
+    assert (frame.camera.matrix[0, 0], frame.camera.is_pinhole) == (focal, focal == 40)
+    if rectified is not None:
+        uri = f"{tmp_path / 'drive'},rectified={str(rectified).lower()}"
+        with open_source(uri) as source:
+            assert source.camera.matrix[0, 0] == focal
+
+
+def test_camera_info_with_only_p_is_of_rectified_images(tmp_path):
+    write_rectified(tmp_path / "drive", "/left/image_raw", focal=0, d=np.zeros(0))
+    with open_source(tmp_path / "drive") as source:
+        (frame,) = source
+    assert (frame.camera.matrix[0, 2], frame.camera.rectified) == (30, True)
+
+
+def test_rectified_images_without_p_have_no_intrinsics(tmp_path, caplog):
+    write_rectified(tmp_path / "drive", "/left/image_rect", p=np.zeros(12))
+    with open_source(tmp_path / "drive") as source:
+        assert source.camera is None
+    assert "P, which describes it, is zero" in caplog.text
+
+
+def test_cropped_and_binned_images_fit_their_camera_info(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        for stamp_ns in (1, 2):
+            bag.camera_info(
+                "/camera_info", stamp_ns, roi=(8, 4, 40, 48, False), binning_x=2, binning_y=4
+            )
+        bag.image("/image_raw", 1, np.ascontiguousarray(picture(0)[:10, :24]))
+        bag.image("/image_raw", 2, picture(0))  # of the full resolution, which does not fit
+    with open_source(tmp_path / "drive") as source:
+        (frame,) = source
+    assert source.skipped == [
+        ("/image_raw[1]", "image of 64x48 pixels, but the intrinsics are for 24x10")
+    ]
+    np.testing.assert_array_equal(frame.camera.matrix, [[25, 0, 12], [0, 12.5, 5], [0, 0, 1]])
+
+
 def test_camera_info_that_makes_no_sense_is_told_once(tmp_path, caplog):
     with BagWriter(tmp_path / "drive", "mcap") as bag:
         for stamp_ns in (1, 2):

@@ -54,8 +54,13 @@ def run_odometry(
         if frame.camera is None:
             raise ValueError(f"{frame.name}: the odometry needs the camera's intrinsics")
         described = describe_all(described_by, to_grey(frame.image))
-        if camera is None:
-            camera = frame.camera
+        if odometries and frame.camera is not camera:
+            for odometry in odometries:
+                odometry.set_camera(
+                    frame.camera.matrix, frame.camera.distortion, frame.camera.model
+                )
+        camera = frame.camera
+        if not odometries:
             odometries = [
                 VisualOdometry(camera.matrix, camera.distortion, camera.model, settings)
                 for _ in methods

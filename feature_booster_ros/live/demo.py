@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--source", default="rendered", help="what to play: whatever image_player_node takes")
-    add("--camera", default="", help="intrinsics: a camera_info YAML file, or fx,fy,cx,cy")
+    add("--camera", default="", help="intrinsics: a calibration file, or fx,fy,cx,cy")
     add("--models", nargs="+", type=Model.parse, metavar="NAME[=WEIGHTS]",
         default=[Model("none", ""), Model("SIFT+Boost-F", "")],
         help="models to compare; none: raw descriptors")  # fmt: skip
@@ -153,7 +153,8 @@ def _run(options: argparse.Namespace) -> None:
     try:
         recorder = PipelineRecorder(namespaces)
         with NodeGroup() as group:
-            _start_pipelines(options, namespaces, detector, group, recorder)
+            rectified = source.camera is not None and source.camera.rectified
+            _start_pipelines(options, namespaces, detector, rectified, group, recorder)
             player = _start_player(options, len(namespaces) + 1, group)
             _follow(options, total, source.is_live, player, group, recorder)
         pipelines = _pipelines(options.models, namespaces, source, recorder)
@@ -196,6 +197,7 @@ def _start_pipelines(
     options: argparse.Namespace,
     namespaces: Sequence[str],
     detector: str,
+    rectified: bool,
     group: NodeGroup,
     recorder: PipelineRecorder,
 ) -> None:
@@ -220,6 +222,7 @@ def _start_pipelines(
                 "weights": model.weights,
                 "detector": detector,
                 "max_features": options.max_features,
+                "rectified": rectified,
             },
             remappings={"image": "/image", "camera_info": "/camera_info"},
             environment=environment,

@@ -18,6 +18,7 @@ import numpy as np
 import rclpy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from feature_booster_ros.camera import is_rectified_topic
 from feature_booster_ros.features import Features
 from feature_booster_ros.msg import FeatureArray
 
@@ -111,6 +112,11 @@ class BoosterNode(ManagedNode):
         image_type = CompressedImage if compressed else Image
         qos = stream_profile(parameters.qos_input_reliability, parameters.qos_input_depth)
         if parameters.use_camera_info:
+            if is_rectified_topic(self._image_topic) and not parameters.rectified:
+                self.get_logger().warning(
+                    f"{self._image_topic} is named as rectified images are, but K and D of "
+                    "camera_info are taken: set rectified:=true for P to be taken"
+                )
             self._input = ImageWithCameraInfo(
                 self,
                 image_type,

@@ -59,7 +59,8 @@ class ImagePlayerNodeParameters:
     )
     camera: str = parameter(
         "",
-        "Intrinsics instead of the source's own: a camera_info YAML file, or fx,fy,cx,cy in pixels",
+        "Intrinsics instead of the source's own: a calibration file of ROS, OpenCV or Kalibr, by "
+        "path, file:// or package://, or fx,fy,cx,cy in pixels",
         change=Change.UNCONFIGURED,
     )
     rate: float = parameter(0.0, "Frame rate in Hz; 0 plays as recorded", minimum=0.0)
@@ -368,6 +369,8 @@ def _describe(source: Source) -> str:
     length = "no end" if source.length is None else f"{source.length} frames"
     rate = f" at {source.rate:.4g} Hz" if source.rate else ""
     intrinsics = "" if source.camera else ", intrinsics unknown"
+    if source.camera and source.camera.rectified:
+        intrinsics = ", rectified (booster_node needs rectified:=true)"
     return f"{source.kind} {source.name}: {length}{rate}{intrinsics}"
 
 

@@ -102,7 +102,11 @@ def write_camera(camera: Camera, path: Path) -> None:
     calibration = camera.calibration.of_image(camera.rectified)
 
     def matrix(values: tuple[float, ...], rows: int) -> dict[str, Any]:
-        return {"rows": rows, "cols": len(values) // rows, "data": [float(value) for value in values]}
+        return {
+            "rows": rows,
+            "cols": len(values) // rows,
+            "data": [float(value) for value in values],
+        }
 
     entries = {
         "image_width": camera.width,
