@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from feature_booster_ros.camera import Camera
 from feature_booster_ros.features import Features
 from feature_booster_ros.matching import match
 from feature_booster_ros.matching.guided import match_along_segments, match_anywhere, match_near
@@ -16,7 +17,7 @@ from feature_booster_ros.odometry.landmark_map import Keyframe
 from feature_booster_ros.odometry.rigid import fraction_of, inverse, rigid, rotation_of, transformed
 from feature_booster_ros.odometry.trajectory import Trajectory
 from feature_booster_ros.odometry.triangulation import spreads_of, triangulate
-from feature_booster_ros.odometry.view import View
+from feature_booster_ros.odometry.view import View, view_of
 
 MATRIX = np.array([[400.0, 0, 320], [0, 410.0, 240], [0, 0, 1]])
 SIGMA = 1 / 400
@@ -32,6 +33,22 @@ def scene(seed=0, count=200, noise=0.0, cameras=4):
         seen = transformed(pose, points)
         rays.append(seen[:, :2] / seen[:, 2:] + rng.normal(0, noise, (count, 2)))
     return points, np.stack(poses), np.stack(rays)
+
+
+def test_a_view_leaves_out_what_looks_too_far_aside():
+    count = 4
+    keypoints = np.array([[320.0, 240], [320 + 300 * np.arctan(4.9), 240],
+                          [320 + 300 * np.arctan(5.1), 240], [1000, 240]])  # fmt: skip
+    features = Features(
+        keypoints.astype(np.float32), np.ones(count, np.float32), np.zeros(count, np.float32),
+        np.ones(count, np.float32), np.eye(count, 8, dtype=np.float32),
+    )  # fmt: skip
+    matrix = [[300, 0, 320], [0, 300, 240], [0, 0, 1]]
+    view = view_of(features, Camera(640, 480, matrix, [], "equidistant"), pixel_sigma=1.0)
+    assert np.allclose(view.rays, [[0, 0], [4.9, 0]], atol=1e-3)
+    # A fisheye's pixel at tan 4.9 spans 1 + 4.9^2 pinhole pixels outwards, sideways as many as r.
+    stretch = np.sqrt((1 + 4.9**2) * 4.9 / np.arctan(4.9))
+    assert np.allclose(view.sigmas, [1 / 300, stretch / 300], rtol=1e-3)
 
 
 def test_points_are_triangulated():

@@ -242,7 +242,10 @@ def test_without_pycolmap_the_extra_is_named(monkeypatch, tmp_path):
         ("plumb_bob", [0.1, -0.05, 0.01, -0.02]),
         ("plumb_bob", [0.1, -0.05, 0.01, -0.02, 0.03]),
         ("rational_polynomial", [0.1, -0.05, 0.01, -0.02, 0.03, 0.02, 0.01, 0.005]),
+        ("rational_polynomial", [0.1, -0.05, 0.01, -0.02, 0.03, 0, 0, 0, 0, 0, 0, 0]),
+        ("plumb_bob", [0.1, -0.05, 0.01, -0.02, 0.03, 0.02, 0.01, 0.005]),
         ("equidistant", [0.05, -0.01, 0.003, -0.001]),
+        ("equidistant", [0.0, 0.0, 0.0, 0.0]),
     ],
 )
 def test_a_calibration_projects_as_opencv_says(model, coefficients):
