@@ -235,7 +235,9 @@ class Camera:
         Raises:
             ValueError: There is no P to describe them.
         """
-        camera = Camera.of_calibration(self.calibration, rectified=True)
+        if self.recorded is None:
+            return Camera(self.width, self.height, self.matrix, rectified=True)
+        camera = Camera.of_calibration(self.recorded, rectified=True)
         return camera.with_size(self.width, self.height)
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:

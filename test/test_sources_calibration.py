@@ -35,6 +35,10 @@ def test_a_source_of_rectified_images_takes_p(tmp_path):
     assert frame.camera.rectified
     (frame,) = open_source(f"{tmp_path / 'images'},camera={path},rectified=false")
     assert frame.camera.matrix[0, 0] == 50.5
+    (frame,) = open_source(tmp_path / "images", camera="50,50,32,24", rectified=True)
+    assert frame.camera.calibration.width == 64
+    with pytest.raises(ValueError, match="give camera=FILE with rectified"):
+        open_source(tmp_path / "images", rectified=True)
     with pytest.raises(ValueError, match="rectified takes bool, not 'yes'"):
         open_source(f"{tmp_path / 'images'},camera={path},rectified=yes")
 
@@ -81,6 +85,9 @@ def test_opencv_fisheye_without_a_size(tmp_path):
     storage.release()
     camera = read_camera(path)
     assert (camera.model, camera.width, camera.is_pinhole) == ("equidistant", 0, False)
+    write_pictures(tmp_path / "images", ["a.png"])
+    (frame,) = open_source(tmp_path / "images", camera=path)
+    assert (frame.camera.calibration.width, frame.camera.calibration.height) == (64, 48)
 
 
 CAMCHAIN = {

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
@@ -243,7 +244,8 @@ def _of_camera_info(entries: Mapping[str, Any]) -> Camera:
     camera = Camera.of_calibration(calibration)
     if camera is None:
         raise ValueError("camera_matrix is zero: calibrate the camera")
-    return camera
+    # Without a size the source's images have the say.
+    return camera if camera.width else replace(camera, recorded=None)
 
 
 def _values(entry: Any, count: int | None = None) -> np.ndarray:

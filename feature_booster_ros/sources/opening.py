@@ -105,9 +105,13 @@ def open_source(
         rectified = _read_text(kind, "rectified", texts.pop("rectified"), (bool,))
     if rectified and camera is not None:
         camera = camera.as_rectified()
-    opener = _opener(kind)
     if kind == "rosbag":
         options["rectified"] = rectified
+    elif rectified and camera is None:
+        raise ValueError(
+            f"source kind {kind} knows no P for rectified images: give camera=FILE with rectified"
+        )
+    opener = _opener(kind)
     _check_names(kind, opener, {**texts, **options})
     options = {**_read_texts(kind, opener, texts), **options}
     if kind == "rendered":
