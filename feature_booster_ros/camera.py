@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from .lens import Lens, determinants, lens_of
 
 # The models of sensor_msgs/distortion_models.hpp, with the number of coefficients that ROS expects.
 DISTORTION_MODELS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
@@ -29,16 +30,9 @@ _ALIASES = {
     "fisheye": "equidistant",
     "kannala_brandt4": "equidistant",
 }
-# Numbers of coefficients that OpenCV takes: k1 k2 p1 p2, k3, k4 k5 k6, s1 s2 s3 s4, tau_x tau_y.
-_OPENCV_COUNTS = (4, 5, 8, 12, 14)
 
 # Error of a pixel that is undistorted and distorted again [px]; above, it is outside of the model.
 _TOLERANCE = 0.01
-# Newton's steps at most; from the radial table two or three are enough.
-_MAX_STEPS = 12
-# Angles from the axis at which the radial distortion is tabulated [rad], up to 89.9 degrees.
-_ANGLES = np.linspace(0.0, np.radians(89.9), 4096)
-
 _IDENTITY = tuple(np.eye(3).ravel().tolist())
 _RECTIFIED_TOPIC = re.compile(r"(?:^|[/_])rect(?:ified)?(?:_[a-z0-9]+)*(?:/image)?/?$")
 
@@ -225,6 +219,10 @@ class Camera:
         """Whether straight lines are straight in the image."""
         return self.model != "equidistant" and not self.distortion.any()
 
+    @property
+    def _lens(self) -> Lens:
+        return lens_of(self.model, tuple(self.distortion.tolist()))
+
     def with_size(self, width: int, height: int) -> Camera:
         """Return the same intrinsics for an image size of `width` x `height` pixels."""
         return replace(self, width=width, height=height)
@@ -254,7 +252,7 @@ class Camera:
         normalized[:, 0] = (pixels[:, 0] - cx - skew * normalized[:, 1]) / fx
         if self.is_pinhole or not len(pixels):
             return normalized
-        return _lens(self).undistort(normalized, _TOLERANCE / max(fx, fy))
+        return self._lens.undistort(normalized, _TOLERANCE / max(fx, fy))
 
     def project(self, rays: np.ndarray) -> np.ndarray:
         """Return the pixels (N, 2) float64 that rays (N, 2) at depth 1 come to; NaN for those
@@ -262,7 +260,7 @@ class Camera:
         """
         rays = np.asarray(rays, np.float64).reshape(-1, 2)
         if not self.is_pinhole:
-            rays = _lens(self).distort(rays)[0]
+            rays = self._lens.distort(rays)[0]
         return rays @ self.matrix[:2, :2].T + self.matrix[:2, 2]
 
     def undistort(self, pixels: np.ndarray) -> np.ndarray:
@@ -278,8 +276,8 @@ class Camera:
         """Return the length (N,) that one pixel has at depth 1 at each of the rays (N, 2)."""
         if self.is_pinhole:
             return np.full(len(rays), 1 / self.focal_length)
-        determinant = _determinants(_lens(self).distort(rays)[1])
-        return 1 / np.sqrt(self.matrix[0, 0] * self.matrix[1, 1] * determinant)
+        stretch = determinants(self._lens.distort(rays)[1])
+        return 1 / np.sqrt(self.matrix[0, 0] * self.matrix[1, 1] * stretch)
 
 
 def check_camera_matrix(matrix: np.ndarray) -> None:
@@ -328,7 +326,8 @@ def _check_distortion(coefficients: np.ndarray, model: str) -> None:
     else:
         order, most = "k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, tau_x, tau_y", 14
     # Three would be k1, k2, p1: who gives three means another order.
-    if np.any(coefficients[most:]) or (most > 4 and len(coefficients) == 3):
+    is_misread = most > 4 and len(coefficients) == 3 and coefficients[2] != 0
+    if np.any(coefficients[most:]) or is_misread:
         raise ValueError(
             f"distortion model {model} takes {order}, of which those at the end may be left out, "
             f"not {len(coefficients)} coefficients {coefficients.tolist()}"
@@ -345,154 +344,3 @@ def _of_region(
     rows[:2, 2] -= offset
     rows[:2] /= np.reshape(binning, (2, 1))
     return tuple(rows.ravel().tolist())
-
-
-def _lens(camera: Camera) -> _Lens:
-    return _lens_of(camera.model, tuple(camera.distortion.tolist()))
-
-
-@lru_cache(maxsize=64)
-def _lens_of(model: str, coefficients: tuple[float, ...]) -> _Lens:
-    return _Lens(model, coefficients)
-
-
-class _Lens:
-    """The distortion of rays at depth 1 by OpenCV's models, and its inverse.
-
-    Rational: https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html, of which plumb_bob is a part.
-    Equidistant: Kannala and Brandt, PAMI 2006, as in cv2.fisheye.
-    """
-
-    def __init__(self, model: str, coefficients: tuple[float, ...]) -> None:
-        self._is_fisheye = model == "equidistant"
-        self._coefficients = np.zeros(14)
-        self._coefficients[: len(coefficients[:14])] = coefficients[:14]
-        self._tilt = None
-        if not self._is_fisheye and self._coefficients[12:].any():
-            self._tilt = _tilt(*self._coefficients[12:])
-        radii = np.tan(_ANGLES)
-        with np.errstate(all="ignore"):
-            distorted = radii * self._radial(radii**2)[0]
-            falls = ~(np.diff(distorted) > 0)
-        # From the first turning point (or pole) on, a pixel has another ray further inside.
-        count = int(np.argmax(falls)) + 1 if falls.any() else len(radii)
-        self._radii, self._distorted = radii[:count], distorted[:count]
-
-    def distort(self, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the distorted rays (N, 2) and the Jacobian (N, 2, 2); NaN outside of the range."""
-        x, y = rays.T
-        squared = x * x + y * y
-        with np.errstate(all="ignore"):
-            gain, slope = self._radial(squared)
-        gain[~(squared <= self._radii[-1] ** 2)] = np.nan
-        distorted = rays * gain[:, None]
-        jacobian = np.empty((len(rays), 2, 2))
-        jacobian[:, 0, 0] = gain + 2 * slope * x * x
-        jacobian[:, 1, 1] = gain + 2 * slope * y * y
-        jacobian[:, 0, 1] = jacobian[:, 1, 0] = 2 * slope * x * y
-        if not self._is_fisheye:
-            self._add_tangential(x, y, squared, distorted, jacobian)
-        return distorted, jacobian
-
-    def undistort(self, distorted: np.ndarray, tolerance: float) -> np.ndarray:
-        """Return the rays (N, 2) that are distorted to these, each to within the tolerance, or
-        NaN.
-        """
-        target = distorted
-        if self._tilt is not None:  # only for the start
-            distorted = _homography(np.linalg.inv(self._tilt), distorted)
-        radius = np.hypot(*distorted.T)
-        start = np.interp(radius, self._distorted, self._radii)
-        rays = distorted * (start / np.maximum(radius, 1e-12))[:, None]
-        rays[radius < 1e-12] = 0.0
-        errors = np.full(len(rays), np.inf)
-        active = np.arange(len(rays))
-        for step in range(_MAX_STEPS + 1):
-            found, jacobian = self.distort(rays[active])
-            residual = target[active] - found
-            determinant = _determinants(jacobian)
-            error = np.hypot(*residual.T)
-            error[~(determinant > 0)] = np.inf
-            errors[active] = error
-            going = (error > 1e-3 * tolerance) & np.isfinite(error)
-            active = active[going]
-            if len(active) == 0 or step == _MAX_STEPS:
-                break
-            (a, b), (c, d) = np.moveaxis(jacobian[going], 0, -1)
-            u, v = residual[going].T
-            move = np.stack([d * u - b * v, a * v - c * u], -1) / determinant[going, None]
-            rays[active] = self._within(rays[active] + move)
-        rays[~(errors <= tolerance)] = np.nan
-        return rays
-
-    def _within(self, rays: np.ndarray) -> np.ndarray:
-        """Return the rays, those beyond the range drawn back to its edge."""
-        radius = np.hypot(*rays.T)
-        edge = self._radii[-1] * (1 - 1e-9)
-        return rays * np.minimum(1.0, edge / np.maximum(radius, 1e-12))[:, None]
-
-    def _radial(self, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the factor on a ray of squared radius (N,), and its derivative by the latter."""
-        if self._is_fisheye:
-            k = self._coefficients[:4]
-            radius = np.sqrt(np.maximum(squared, 1e-8))
-            angle = np.arctan(radius)
-            power = angle**2
-            turned = angle * (1 + power * (k[0] + power * (k[1] + power * (k[2] + power * k[3]))))
-            rate = 1 + power * (
-                3 * k[0] + power * (5 * k[1] + power * (7 * k[2] + power * 9 * k[3]))
-            )
-            slope = (rate * radius / (1 + radius**2) - turned) / (2 * radius**3)
-            return turned / radius, slope
-        k1, k2, _, _, k3, k4, k5, k6 = self._coefficients[:8]
-        above = 1 + squared * (k1 + squared * (k2 + squared * k3))
-        below = 1 + squared * (k4 + squared * (k5 + squared * k6))
-        rise = k1 + squared * (2 * k2 + squared * 3 * k3)
-        fall = k4 + squared * (2 * k5 + squared * 3 * k6)
-        return above / below, (rise * below - above * fall) / below**2
-
-    def _add_tangential(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        squared: np.ndarray,
-        distorted: np.ndarray,
-        jacobian: np.ndarray,
-    ) -> None:
-        """Add the tangential and thin-prism terms, and the tilt of the sensor, in place."""
-        p1, p2 = self._coefficients[2:4]
-        s1, s2, s3, s4 = self._coefficients[8:12]
-        distorted[:, 0] += 2 * p1 * x * y + p2 * (squared + 2 * x * x)
-        distorted[:, 1] += 2 * p2 * x * y + p1 * (squared + 2 * y * y)
-        distorted[:, 0] += squared * (s1 + squared * s2)
-        distorted[:, 1] += squared * (s3 + squared * s4)
-        prism_x, prism_y = 2 * (s1 + 2 * s2 * squared), 2 * (s3 + 2 * s4 * squared)
-        jacobian[:, 0, 0] += 2 * p1 * y + 6 * p2 * x + prism_x * x
-        jacobian[:, 0, 1] += 2 * p1 * x + 2 * p2 * y + prism_x * y
-        jacobian[:, 1, 0] += 2 * p2 * y + 2 * p1 * x + prism_y * x
-        jacobian[:, 1, 1] += 2 * p2 * x + 6 * p1 * y + prism_y * y
-        if self._tilt is not None:
-            depth = distorted @ self._tilt[2, :2] + self._tilt[2, 2]
-            distorted[:] = _homography(self._tilt, distorted)
-            tilt = self._tilt[:2, :2] - distorted[:, :, None] * self._tilt[2, :2]
-            jacobian[:] = (tilt / depth[:, None, None]) @ jacobian
-
-
-def _tilt(tau_x: float, tau_y: float) -> np.ndarray:
-    """Return the homography (3, 3) of a sensor that is tilted by two angles in radians."""
-    cos_x, sin_x, cos_y, sin_y = np.cos(tau_x), np.sin(tau_x), np.cos(tau_y), np.sin(tau_y)
-    about_x = np.array([[1, 0, 0], [0, cos_x, sin_x], [0, -sin_x, cos_x]])
-    about_y = np.array([[cos_y, 0, -sin_y], [0, 1, 0], [sin_y, 0, cos_y]])
-    turn = about_y @ about_x
-    return np.array([[turn[2, 2], 0, -turn[0, 2]], [0, turn[2, 2], -turn[1, 2]], [0, 0, 1]]) @ turn
-
-
-def _determinants(matrices: np.ndarray) -> np.ndarray:
-    """Return the determinants (N,) of matrices (N, 2, 2); NaN stays NaN, without a warning."""
-    (a, b), (c, d) = np.moveaxis(matrices, 0, -1)
-    return a * d - b * c
-
-
-def _homography(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    moved = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved[:, :2] / moved[:, 2:]

@@ -115,7 +115,7 @@ class BoosterNode(ManagedNode):
             if is_rectified_topic(self._image_topic) and not parameters.rectified:
                 self.get_logger().warning(
                     f"{self._image_topic} is named as rectified images are, but K and D of "
-                    "camera_info are taken: set rectified:=true for P to be taken"
+                    "camera_info are taken: set the parameter rectified, so that P is"
                 )
             self._input = ImageWithCameraInfo(
                 self,
