@@ -332,7 +332,7 @@ def test_intrinsics(start_odometry, stream, flight):
     lens = stream.message(5)
     lens.camera_info.d, lens.camera_info.distortion_model = [0.1], "mystery"
     assert stream.publish(lens)["errors"] == "2"
-    stream.wait_for_status(DiagnosticStatus.ERROR, "'mystery' is not one of plumb_bob")
+    stream.wait_for_status(DiagnosticStatus.ERROR, "'mystery' is not supported: use plumb_bob")
     assert len(stream.odometry) == count
     plain = pose_of(stream.take(5).pose.pose)
     for number in (6, 7):
