@@ -246,7 +246,7 @@ class Camera:
         monotonic, or only one at 90 degrees or more from the axis, is outside of the model: NaN.
         """
         (fx, skew, cx), (_, fy, cy), _ = self.matrix
-        pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
+        pixels = _points(pixels)
         normalized = np.empty_like(pixels)
         normalized[:, 1] = (pixels[:, 1] - cy) / fy
         normalized[:, 0] = (pixels[:, 0] - cx - skew * normalized[:, 1]) / fx
@@ -258,7 +258,7 @@ class Camera:
         """Return the pixels (N, 2) float64 that rays (N, 2) at depth 1 come to; NaN for those
         beyond the range where the distortion model is monotonic.
         """
-        rays = np.asarray(rays, np.float64).reshape(-1, 2)
+        rays = _points(rays)
         if not self.is_pinhole:
             rays = self._lens.distort(rays)[0]
         return rays @ self.matrix[:2, :2].T + self.matrix[:2, 2]
@@ -269,7 +269,7 @@ class Camera:
         The result is float64, NaN outside of the model, as in `rays`.
         """
         if self.is_pinhole:
-            return np.asarray(pixels, np.float64).reshape(-1, 2)
+            return _points(pixels)
         return self.rays(pixels) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
 
     def pixel_lengths(self, rays: np.ndarray) -> np.ndarray:
@@ -309,6 +309,13 @@ def is_rectified_topic(topic: str) -> bool:
     """
     base = re.sub(r"/(compressed|compressedDepth|theora|ffmpeg|zstd)$", "", topic)
     return _RECTIFIED_TOPIC.search(base) is not None
+
+
+def _points(points: np.ndarray) -> np.ndarray:
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points must have shape (N, 2), not {points.shape}")
+    return points
 
 
 def _check_distortion(coefficients: np.ndarray, model: str) -> None:

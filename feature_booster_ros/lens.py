@@ -75,16 +75,19 @@ class Lens:
             found, jacobian = self.distort(rays[active])
             residual = target[active] - found
             determinant = determinants(jacobian)
-            error = np.hypot(*residual.T)
-            error[~(determinant > 0)] = np.inf
+            is_regular = determinant > 0
+            error = np.where(is_regular, np.hypot(*residual.T), np.inf)
             errors[active] = error
-            going = (error > 1e-3 * tolerance) & np.isfinite(error)
+            going = error > 1e-3 * tolerance
             active = active[going]
             if len(active) == 0 or step == _MAX_STEPS:
                 break
             (a, b), (c, d) = np.moveaxis(jacobian[going], 0, -1)
             u, v = residual[going].T
-            move = np.stack([d * u - b * v, a * v - c * u], -1) / determinant[going, None]
+            with np.errstate(all="ignore"):
+                move = np.stack([d * u - b * v, a * v - c * u], -1) / determinant[going, None]
+            # Where the image folds, Newton's step means nothing: the ray is further inside.
+            move = np.where(is_regular[going, None], move, -0.1 * rays[active])
             rays[active] = self._within(rays[active] + move)
         rays[~(errors <= tolerance)] = np.nan
         return rays

@@ -108,6 +108,29 @@ def test_rays_that_opencv_projects_are_found_again(name):
     np.testing.assert_allclose(camera.undistort(pixels[inside]), ideal, atol=0.05)
 
 
+@pytest.mark.parametrize("model", ["plumb_bob", "rational_polynomial", "equidistant"])
+def test_lenses_at_random(model):
+    """Every ray that the model bends less than to a fold is found from its pixel."""
+    rng = np.random.default_rng(0)
+    spread = [0.4, 0.2, 0.003, 0.003, 0.1, 0.3, 0.1, 0.05, *[0.003] * 4, 0.03, 0.03]
+    if model == "equidistant":
+        spread = [0.05, 0.03, 0.01, 0.005]
+    counts = {"plumb_bob": (4, 5), "rational_polynomial": (5, 8, 12, 14), "equidistant": (4,)}
+    for _ in range(40):
+        count = rng.choice(counts[model])
+        coefficients = rng.normal(0, 1, count) * spread[:count]
+        camera = Camera(640, 480, [[400, 0, 320], [0, 410, 240], [0, 0, 1]], coefficients, model)
+        rays = rng.uniform(-1.2, 1.2, (300, 2))
+        # Pixels per pinhole pixel, NaN beyond a fold, which is near where it comes close to 0.
+        with np.errstate(invalid="ignore"):
+            stretch = 1 / (camera.pixel_lengths(rays) ** 2 * 400 * 410)
+        rays = rays[stretch > 0.05]
+        rays = rays[np.hypot(*rays.T) < 0.97 * monotonic_radius(camera)]
+        pixels = opencv_pixels(camera, rays)
+        np.testing.assert_allclose(camera.project(rays), pixels, atol=1e-6)
+        np.testing.assert_allclose(camera.rays(pixels), rays, atol=1e-4)
+
+
 def test_beyond_the_turning_point_there_is_no_pixel_and_no_ray():
     camera = Camera(640, 480, [[300, 0, 320], [0, 300, 240], [0, 0, 1]], [-0.3, 0, 0, 0])
     turning = 1 / np.sqrt(0.9)  # of r - 0.3 r^3
@@ -177,6 +200,14 @@ def test_two_thousand_points_take_milliseconds():
         camera.rays(pixels)
         seconds.append(time.perf_counter() - begin)
     assert min(seconds) < 0.02
+
+
+def test_points_of_another_shape_are_refused():
+    camera = lens("EuRoC MH cam0")
+    assert camera.rays(np.zeros((0, 2))).shape == camera.undistort(np.zeros((0, 2))).shape == (0, 2)
+    for method in (camera.rays, camera.project, camera.undistort):
+        with pytest.raises(ValueError, match=r"shape \(N, 2\), not \(5, 3\)"):
+            method(np.zeros((5, 3)))
 
 
 def test_a_camera_cannot_be_changed():

@@ -325,7 +325,7 @@ def test_intrinsics(start_odometry, stream, flight):
         stream.send(number)
     count = len(stream.odometry)
     unknown = stream.message(5)
-    unknown.camera_info.k = np.zeros(9)
+    unknown.camera_info.k, unknown.camera_info.p = np.zeros(9), np.zeros(12)
     stream.publish(unknown)
     node.wait_for_output("no intrinsics (k is zero), which the odometry needs: have booster_node")
     stream.wait_for_status(DiagnosticStatus.ERROR, "use_camera_info")
