@@ -4,16 +4,21 @@
 
 import json
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from feature_booster_ros import cli
+from feature_booster_ros.evaluation.cameras import resized_matrix
 from feature_booster_ros.evaluation.colmap_run import run_colmap
+from feature_booster_ros.evaluation.methods import create_methods
 from feature_booster_ros.evaluation.odometry_comparison import OdometryComparison, OdometryRun
 from feature_booster_ros.evaluation.odometry_plots import plot_support, plot_trajectories
 from feature_booster_ros.evaluation.odometry_report import odometry_text
+from feature_booster_ros.evaluation.odometry_run import run_odometry
 from feature_booster_ros.evaluation.trajectories import path_length, positions, trajectory_error
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.odometry.rigid import rigid, rotation_of
@@ -125,6 +130,21 @@ def test_without_truth_and_colmap_there_is_no_error_but_a_picture(photographs, t
     record = json.loads((output / "odometry.json").read_text())
     assert record["reference"] is None and "ate_percent" not in record["runs"][0]
     assert (output / "odometry.png").exists()
+
+
+def test_a_zoom_on_the_way_is_followed(walk):
+    """As odometry_node follows a camera_info that changes."""
+    camera, frames, _ = walk
+    ratio = 1.5
+    wide = Camera(480, 360, resized_matrix(camera.matrix, ratio))
+    zoomed = [
+        replace(frame, image=cv2.resize(frame.image, None, fx=ratio, fy=ratio), camera=wide)
+        for frame in frames[4:]
+    ]
+    source = SimpleNamespace(frames=lambda *_: iter([*frames[:4], *zoomed]))
+    (run,) = run_odometry(source, create_methods(["sift"], 400)).runs
+    assert run.is_tracked.all() and len(set(run.map_numbers)) == 1
+    assert run.error.ate_share < 2
 
 
 def test_colmap_sees_through_a_lens(walk):

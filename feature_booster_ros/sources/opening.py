@@ -84,8 +84,8 @@ def open_source(
     Args:
         uri: What to open.
         kind: One of `KINDS`, where the layout is not to be asked. Wins over the one in `uri`.
-        camera: Calibration to use instead of the source's own: a Camera, the path of a ROS
-            calibration file (`read_camera` says of which formats), or "fx,fy,cx,cy" in pixels.
+        camera: Calibration to use instead of the source's own: a Camera, a calibration file
+            (`read_camera` says of which formats), or "fx,fy,cx,cy" in pixels.
         rectified: Whether the images have been rectified, so that P of the calibration holds for
             them, without distortion. None: a bag's topic name tells (image_rect); else False.
         options: Options of the source's class; they win over those in `uri`.
