@@ -72,7 +72,7 @@ def compressed_to_gray(message: CompressedImage, wide_pixels: str = "stretch") -
         ImageError: The data are no image that OpenCV reads, or truncated.
     """
     try:
-        image = pixels.decode_compressed(message.data, message.format, color=False)
+        image = pixels.decode_compressed(message.data, message.format)
     except ValueError as error:
         raise ImageError(f"CompressedImage.{error}") from error
     return pixels.to_gray(image, wide_pixels)
