@@ -194,7 +194,11 @@ def decode_compressed(
     encoded = bytes(encoded)
     if not encoded:
         raise ValueError("data is empty: the publisher sends, or the file has, no image")
-    what = f"data of {len(encoded)} bytes" + (f" and format {format!r}" if format else "")
+    what = (
+        f"data of format {format!r} ({len(encoded)} bytes)"
+        if format
+        else (f"data of {len(encoded)} bytes")
+    )
     _check_header(encoded, what)
     demosaicing = _demosaicing(format)
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION

@@ -319,7 +319,7 @@ def test_compressed_depth_is_named(format):
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.995])
 def test_truncated(extension, kept, color):
     whole = encoded(picture(0, 640, 480), extension)
-    with pytest.raises(ValueError, match=r"^data of \d+ bytes and format 'x' is truncated"):
+    with pytest.raises(ValueError, match=r"^data of format 'x' \(\d+ bytes\) is truncated"):
         decode_compressed(whole[: int(kept * len(whole))], "x", color=color)
 
 
@@ -335,7 +335,7 @@ def test_jpeg_with_blocks_appended_and_a_thumbnail_before():
 def test_what_is_no_image():
     with pytest.raises(ValueError, match="^data is empty"):
         decode_compressed(b"")
-    with pytest.raises(ValueError, match=r"^data of 4 bytes and format 'h264' is.* JPEG, PNG"):
+    with pytest.raises(ValueError, match=r"^data of format 'h264' \(4 bytes\) is.* JPEG, PNG"):
         decode_compressed(b"\0\0\0\1", "h264")
 
 
