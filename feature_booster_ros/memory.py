@@ -39,7 +39,7 @@ def check_memory(needed: float, what: str, remedy: str) -> None:
 def available_memory() -> int | None:
     """Return the bytes that the process may still take, None where the system does not tell.
 
-    The least of what the machine has, what the control groups (versions 1 and 2) leave, and what
+    The least of what the machine has with its swap space, what the control groups (versions 1 and 2) leave, and what
     the limit of the address space (``ulimit -v``) leaves. Memory of the file cache counts as
     available.
     """
@@ -48,9 +48,9 @@ def available_memory() -> int | None:
 
 
 def _machine_memory() -> Iterator[int]:
-    found = re.search(r"^MemAvailable:\s*(\d+) kB", _text(_PROC / "meminfo"), re.MULTILINE)
-    if found:
-        yield int(found[1]) * 1024
+    entries = dict(re.findall(r"^(\w+):\s*(\d+) kB", _text(_PROC / "meminfo"), re.MULTILINE))
+    if "MemAvailable" in entries:
+        yield 1024 * (int(entries["MemAvailable"]) + int(entries.get("SwapFree", 0)))
 
 
 def _group_memory() -> Iterator[int]:

@@ -194,11 +194,8 @@ def decode_compressed(
     encoded = bytes(encoded)
     if not encoded:
         raise ValueError("data is empty: the publisher sends, or the file has, no image")
-    what = (
-        f"data of format {format!r} ({len(encoded)} bytes)"
-        if format
-        else (f"data of {len(encoded)} bytes")
-    )
+    size = f"{len(encoded)} bytes"
+    what = f"data of format {format!r} ({size})" if format else f"data of {size}"
     _check_header(encoded, what)
     demosaicing = _demosaicing(format)
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION

@@ -22,7 +22,8 @@ def machine(tmp_path, monkeypatch):
     """A machine of 8 GB whose files a test can change."""
     (tmp_path / "proc" / "self").mkdir(parents=True)
     (tmp_path / "cgroup").mkdir()
-    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 1 kB\nMemAvailable:    7812500 kB\n")
+    entries = "MemTotal: 1 kB\nMemAvailable:    6835937 kB\nSwapFree: 976563 kB\n"
+    (tmp_path / "proc" / "meminfo").write_text(entries)
     monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
     monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)

@@ -88,7 +88,7 @@ def tolerance(encoding):
 def test_eight_bits(encoding, padding, big_endian, bridge, monkeypatch):
     """Byte order means nothing for bytes."""
     if not bridge:
-        monkeypatch.setattr(images, "_bridge", None)
+        monkeypatch.setattr(images, "_BRIDGE", None)
     message = image_message(BYTES[encoding], encoding, padding=padding, is_bigendian=big_endian)
     gray = to_gray(message)
     assert gray.dtype == np.uint8
@@ -132,7 +132,7 @@ class BrokenBridge:
 
 
 def test_bridge_that_fails_is_left_aside(monkeypatch):
-    monkeypatch.setattr(images, "_bridge", BrokenBridge())
+    monkeypatch.setattr(images, "_BRIDGE", BrokenBridge())
     for _ in range(3):
         np.testing.assert_allclose(to_gray(image_message(BGR, "bgr8")).astype(int), GRAY, atol=1)
     assert BrokenBridge.calls == 1

@@ -18,9 +18,9 @@ from feature_booster_ros import pixels
 try:
     from cv_bridge import CvBridge
 
-    _bridge = CvBridge()
+    _BRIDGE = CvBridge()
 except Exception:  # absent, or built for another NumPy or OpenCV
-    _bridge = None
+    _BRIDGE = None
 
 _BRIDGED = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}
 """Bytes of a pixel of the encodings that every implementation of cv_bridge brings to mono8."""
@@ -80,13 +80,13 @@ def compressed_to_gray(message: CompressedImage, wide_pixels: str = "stretch") -
 
 def _bridged(message: Image) -> np.ndarray | None:
     """The gray image by cv_bridge, None where that is not known to be right."""
-    global _bridge
+    global _BRIDGE
     row_bytes = message.width * _BRIDGED.get(message.encoding, 0)
     plain = message.step == row_bytes and len(message.data) == row_bytes * message.height > 0
-    if _bridge is None or not plain or message.is_bigendian:
+    if _BRIDGE is None or not plain or message.is_bigendian:
         return None
     try:
-        return np.asarray(_bridge.imgmsg_to_cv2(message, "mono8"))
+        return np.asarray(_BRIDGE.imgmsg_to_cv2(message, "mono8"))
     except Exception:  # nothing is wrong with such an image, so the bridge is of no use
-        _bridge = None
+        _BRIDGE = None
         return None
