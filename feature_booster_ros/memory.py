@@ -39,9 +39,9 @@ def check_memory(needed: float, what: str, remedy: str) -> None:
 def available_memory() -> int | None:
     """Return the bytes that the process may still take, None where the system does not tell.
 
-    The least of what the machine has with its swap space, what the control groups (versions 1 and 2) leave, and what
-    the limit of the address space (``ulimit -v``) leaves. Memory of the file cache counts as
-    available.
+    It is the least of what the machine has with its swap space, what the control groups (versions 1
+    and 2) leave, and what the limit of the address space (``ulimit -v``) leaves. Memory of the file
+    cache counts as available.
     """
     limits = [*_machine_memory(), *_group_memory(), *_address_space()]
     return max(0, min(limits)) if limits else None
