@@ -164,14 +164,20 @@ class BagWriter:
             data=pixels.view(np.uint8).ravel(),
         )
 
-    def compressed_image(self, topic: str, stamp_ns: int, image: np.ndarray) -> None:
+    def compressed_image(
+        self,
+        topic: str,
+        stamp_ns: int,
+        image: np.ndarray,
+        format: str = "mono8; png compressed ",
+    ) -> None:
         """Write a sensor_msgs/CompressedImage in PNG."""
         encoded = cv2.imencode(".png", image)[1].ravel()
         self.write(
             topic,
             "sensor_msgs/msg/CompressedImage",
             stamp_ns,
-            format="mono8; png compressed ",
+            format=format,
             data=encoded,
         )
 

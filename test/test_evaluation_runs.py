@@ -203,6 +203,21 @@ def test_a_bag_gives_what_the_folder_gives_that_it_was_made_of(drive, tmp_path, 
     assert of_bag.scores[0].inliers > 20
 
 
+@pytest.mark.parametrize("wide_pixels", ["stretch", "full_range"])
+def test_a_sequence_of_16_bits(drive, tmp_path, wide_pixels, capsys):
+    """As TUM-VI has it: with the full range, the features are those of 8 bits."""
+    for path in sorted((drive / "image_0").iterdir()):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 257
+        cv2.imwrite(str(tmp_path / path.name), image)
+    evaluate("sequence", f"folder:{tmp_path}", "--gaps", 1, "--methods", "sift",
+             "--wide-pixels", wide_pixels)  # fmt: skip
+    wide = capsys.readouterr().out
+    evaluate("sequence", f"folder:{drive / 'image_0'}", "--gaps", 1, "--methods", "sift")
+    features, *_ = re.findall(r"\| sift .*?(\d+)", capsys.readouterr().out)
+    found, *_ = re.findall(r"\| sift .*?(\d+)", wide)
+    assert found == features if wide_pixels == "full_range" else int(found) > 0
+
+
 def test_without_ground_truth_there_is_no_pose_auc(drive):
     methods = create_methods(["orb"], 300)
     images = f"folder:{drive / 'image_0'}"

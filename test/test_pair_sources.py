@@ -20,6 +20,7 @@ from feature_booster_ros.photos import (
     change_light,
     find_photos,
     random_homography,
+    read_photo,
     split_photos,
     warp_image,
     warp_points,
@@ -324,3 +325,18 @@ def test_thinning_keeps_what_belongs_together():
     np.testing.assert_allclose(
         pair.seen_at[1] - pair.features[1].keypoints, [[-20, 0]] * 10, atol=1e-4
     )
+
+
+def test_photographs_of_any_depth(tmp_path, caplog):
+    image = np.random.default_rng(0).integers(0, 256, (60, 80), np.uint8)
+    for name, pixels in (("8.png", image), ("16.png", image.astype(np.uint16) * 17)):
+        cv2.imwrite(str(tmp_path / name), pixels)
+    cv2.imwrite(str(tmp_path / "float.tiff"), image.astype(np.float32) / 300)
+    photos = {path.name: read_photo(path, 40) for path in find_photos(tmp_path)}
+    for photo in photos.values():
+        assert photo.dtype == np.uint8
+        assert photo.shape == (30, 40)
+        assert np.corrcoef(photo.ravel(), photos["8.png"].ravel())[0, 1] > 0.99
+    (tmp_path / "cut.png").write_bytes((tmp_path / "8.png").read_bytes()[:-20])
+    assert read_photo(tmp_path / "cut.png", 40) is None
+    assert "cut.png cannot be read" in caplog.text

@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from feature_booster_ros.nodes.camera_info import to_camera_info
 from feature_booster_ros.nodes.image_player_node import compressed_image_message, image_message
+from feature_booster_ros.pixels import decode_raw
 from feature_booster_ros.sources import Camera, Frame
 
 
@@ -339,6 +340,29 @@ def test_camera_info_of_a_bag_is_played_as_recorded(tmp_path, play, topic, size,
         assert (
             found.x_offset, found.y_offset, found.height, found.width, found.do_rectify
         ) == roi  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "encoding"),
+    [
+        (np.float32, 1, "32FC1"),
+        (np.float32, 3, "32FC3"),
+        (np.float64, 1, "64FC1"),
+        (np.int16, 1, "16SC1"),
+    ],
+)
+def test_other_types_are_played_as_recorded(dtype, channels, encoding):
+    image = picture(0, color=channels == 3).astype(dtype) - 99
+    message = image_message(Frame(0, image), Header())
+    assert message.encoding == encoding
+    played = decode_raw(message.data, encoding, 64, 48, message.step)
+    np.testing.assert_array_equal(played, image)
+
+
+def test_types_without_a_compressed_form_are_told():
+    frame = Frame(0, picture(0).astype(np.float32), name="depth.tiff")
+    with pytest.raises(ValueError, match=r"depth\.tiff: 32FC1.*image_transport to raw"):
+        compressed_image_message(frame, Header(), 95)
 
 
 def test_unknown_intrinsics_are_zero_with_the_size_given():

@@ -247,6 +247,36 @@ def test_topic_in_the_root_namespace_is_paired(tmp_path):
         assert source.camera is not None
 
 
+@pytest.mark.parametrize(
+    ("dtype", "encoding"), [(np.float32, "32FC1"), (np.int16, "16SC1"), (np.uint16, "16UC1")]
+)
+def test_pixels_of_more_than_8_bits_are_kept(tmp_path, dtype, encoding):
+    image = picture(0).astype(dtype) - 9
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.image("/thermal/image_raw", SECOND, image, encoding)
+    with open_source(tmp_path / "drive") as source:
+        (frame,) = source
+    np.testing.assert_array_equal(frame.image, image)
+    frame.image[0] = 0  # a copy of one's own, which can be drawn on
+
+
+def test_mosaic_is_the_same_raw_and_compressed(tmp_path):
+    raw = picture(0)
+    frames = []
+    for name in ("raw", "compressed"):
+        with BagWriter(tmp_path / name, "mcap") as bag:
+            if name == "raw":
+                bag.image("/cam/image_raw", SECOND, raw, "bayer_gbrg8")
+            else:
+                bag.compressed_image(
+                    "/cam/image_raw/compressed", SECOND, raw, "bayer_gbrg8; png compressed "
+                )
+        with open_source(tmp_path / name) as source:
+            frames.extend(source)
+    assert frames[0].encoding == "bgr8"
+    np.testing.assert_array_equal(frames[0].image, frames[1].image)
+
+
 def test_message_of_unknown_encoding_is_skipped(tmp_path):
     with BagWriter(tmp_path / "drive", "mcap") as bag:
         bag.image("/image", 1, picture(0))

@@ -7,9 +7,6 @@ from __future__ import annotations
 import importlib.util
 from itertools import islice
 
-import numpy as np
-
-from ..evaluation.images import to_grey
 from ..sources import open_source
 from ..sources.frame import Frame
 
@@ -45,9 +42,3 @@ def read_frames(source: str, count: int) -> list[Frame]:
     if len(frames) < 2:
         raise ValueError(f"source {source} has {len(frames)} frame: a benchmark takes two at least")
     return frames
-
-
-def grey_pixels(frame: Frame) -> np.ndarray:
-    """(H, W) uint8, of 16 bits the upper half."""
-    image = to_grey(frame.image)
-    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)

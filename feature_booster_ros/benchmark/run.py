@@ -20,7 +20,8 @@ from ..booster.booster import resolve_device
 from ..booster.checkpoint import load_checkpoint
 from ..booster.engines import ENGINES, PRECISIONS
 from ..features import create_extractor
-from .images import grey_pixels, read_frames
+from ..pixels import to_gray
+from .images import read_frames
 from .machine import Bystanders, available_cores, describe_machine
 from .memory import PeakMemory, memory_cases, peak_memory
 from .pools import pool_features, save_features
@@ -103,7 +104,7 @@ def run_benchmark(settings: BenchmarkSettings) -> Report:
         folder = Path(name)
         tasks = _tasks(settings, models, folder)
         bystanders = Bystanders()
-        images = [grey_pixels(frame) for frame in read_frames(settings.source, settings.images)]
+        images = [to_gray(frame.image) for frame in read_frames(settings.source, settings.images)]
         np.savez(folder / "images.npz", *images)
         found = _write_pools(folder, images, models, max(settings.features))
         tasks = [dataclasses.replace(task, found=found) for task in tasks]

@@ -63,11 +63,13 @@ def add_runs(command: argparse.ArgumentParser) -> None:
         help="what image_player_node takes: a KITTI, TUM or EuRoC folder, a bag, a video, ...",
     )
     _add_gaps(sequence)
+    _add_wide_pixels(sequence)
 
     odometry = _add(
         runs, "odometry", "a sequence through the odometry: ATE, RPE, frames tracked, time", None
     )
     odometry.add_argument("sequence", metavar="SOURCE", help="as of sequence")
+    _add_wide_pixels(odometry)
     odometry.add_argument(
         "--every",
         type=int,
@@ -104,6 +106,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
     )
     everything.add_argument("--sequence", metavar="SOURCE", help="as of sequence")
     _add_gaps(everything)
+    _add_wide_pixels(everything)
     everything.add_argument("--pose", metavar="PAIRS", help="as of pose, with --images")
     _add_images(everything, required=False)
 
@@ -168,6 +171,16 @@ def _add_gaps(parser: argparse.ArgumentParser) -> None:
         default=list(DEFAULT_GAPS),
         metavar="N",
         help="frames between the two of a pair (default: 1 4 8)",
+    )
+
+
+def _add_wide_pixels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wide-pixels",
+        choices=("stretch", "full_range"),  # pixels.WIDE_PIXELS, which would import OpenCV
+        default="stretch",
+        help="how pixels of 16 bits or float of SOURCE become 8 bits, as the nodes' parameter "
+        "wide_pixels (default: %(default)s)",
     )
 
 
@@ -253,7 +266,7 @@ def _pose(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]
 def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
     from .runs import run_sequence
 
-    return run_sequence(options.sequence, methods, options.gaps)
+    return run_sequence(options.sequence, methods, options.gaps, options.wide_pixels)
 
 
 def _odometry(options: argparse.Namespace) -> None:
@@ -291,6 +304,7 @@ def _odometry(options: argparse.Namespace) -> None:
             start=options.start,
             count=options.count,
             limit=methods[-1] if limit else None,
+            wide_pixels=options.wide_pixels,
         )
     taken = "every frame" if options.every == 1 else f"one frame of {options.every}"
     if options.start or options.count:

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from ..features import Features
 from ..matching import match
+from ..pixels import read_gray
 from .benchmark import OVERALL, MethodScore
 from .homography import CORNER_THRESHOLDS, corner_error, estimate_homography, transfer_errors
 from .homography_files import HomographySet
-from .images import read_grey
 from .methods import Method, describe_all
 from .metrics import score_estimates, score_matches
 
@@ -48,10 +48,10 @@ def evaluate_homography_sets(
     """
     tallies = [_Tally() for _ in methods]
     for images in tqdm(sets, "image sets"):
-        reference_image = read_grey(images.reference)
+        reference_image = read_gray(images.reference)
         references = describe_all(methods, reference_image)
         for path, homography in images.targets:
-            targets = describe_all(methods, read_grey(path))
+            targets = describe_all(methods, read_gray(path))
             for reference, target, tally in zip(references, targets, tallies, strict=True):
                 tally.subsets.append(images.subset)
                 _score_pair(reference, target, homography, reference_image.shape, tally)

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from ..features import Features
 from ..odometry import Estimate, OdometrySettings, State, VisualOdometry
+from ..pixels import to_gray
 from ..sources import Source
 from .colmap_run import run_colmap
-from .images import to_grey
 from .methods import Method, describe_all
 from .odometry_comparison import TRUTH, OdometryComparison, OdometryRun
 from .trajectories import Poses, trajectory_error
@@ -27,6 +27,7 @@ def run_odometry(
     start: int = 0,
     count: int | None = None,
     limit: Method | None = None,
+    wide_pixels: str = "stretch",
 ) -> OdometryComparison:
     """Every method's way along the source.
 
@@ -39,6 +40,7 @@ def run_odometry(
         count: the most frames to take; None for all.
         limit: features with which COLMAP reconstructs the same frames, as a run of this name; None
             to leave that out.
+        wide_pixels: how pixels of more than 8 bits become 8 bits, one of ``pixels.WIDE_PIXELS``.
 
     Raises:
         ValueError: there is no frame, a frame has no intrinsics, or start, every or count is out of
@@ -53,7 +55,7 @@ def run_odometry(
     for frame in tqdm(source.frames(start, every, count), "odometry"):
         if frame.camera is None:
             raise ValueError(f"{frame.name}: the odometry needs the camera's intrinsics")
-        described = describe_all(described_by, to_grey(frame.image))
+        described = describe_all(described_by, to_gray(frame.image, wide_pixels))
         if odometries and frame.camera is not camera:
             for odometry in odometries:
                 odometry.set_camera(

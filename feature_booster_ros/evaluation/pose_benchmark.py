@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from ..features import Features
 from ..matching import match
+from ..pixels import read_gray, shrink
 from .benchmark import MethodScore
 from .cameras import resized_matrix, turn_about_axis, turned_matrix
-from .images import read_grey, shrink
 from .methods import Method, describe_all
 from .pose_pairs import PosePair
 from .pose_tally import PoseTally
@@ -42,7 +42,7 @@ def evaluate_pose_pairs(
     @lru_cache(_IMAGES_KEPT)
     def view(path: Path, turns: int) -> tuple[list[Features], tuple[int, ...], float]:
         """All methods' features of an image set upright, its stored shape, and its resizing."""
-        stored = read_grey(path)
+        stored = read_gray(path)
         image, ratio = shrink(stored, longest_side)
         upright = np.ascontiguousarray(np.rot90(image, turns))
         return describe_all(methods, upright), stored.shape, ratio

@@ -64,7 +64,10 @@ def run_photos(
 
 
 def run_sequence(
-    uri: str | Path, methods: Sequence[Method], gaps: Sequence[int]
+    uri: str | Path,
+    methods: Sequence[Method],
+    gaps: Sequence[int],
+    wide_pixels: str = "stretch",
 ) -> list[Benchmark]:
     """Methods side by side on a sequence's pairs of frames, one benchmark a gap.
 
@@ -72,9 +75,10 @@ def run_sequence(
         uri: as :func:`open_source` takes it.
         methods: to compare.
         gaps: frames between the two of a pair.
+        wide_pixels: as of :func:`evaluate_sequence`.
     """
     with open_source(uri) as source:
-        by_gap = evaluate_sequence(source, methods, gaps)
+        by_gap = evaluate_sequence(source, methods, gaps, wide_pixels)
         skipped, has_camera = len(source.skipped), source.camera is not None
     notes = [f"{skipped} frames could not be used and are skipped"] if skipped else []
     benchmarks = []

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from ..features import Extractor, Features
 from ..matching import match, verify
+from ..pixels import to_gray
 from ..sources import Frame, Source
 from .benchmark import MethodScore
-from .images import to_grey
 from .methods import Method
 from .pose_tally import PoseTally
 from .relative_pose import VERIFICATION, pose_error, recover_pose
@@ -34,7 +34,7 @@ class _Tally:
 
 
 def evaluate_sequence(
-    source: Source, methods: Sequence[Method], gaps: Sequence[int]
+    source: Source, methods: Sequence[Method], gaps: Sequence[int], wide_pixels: str = "stretch"
 ) -> dict[int, list[MethodScore]]:
     """Every method on every pair of frames that many apart, in one pass, so that all see the same
     machine.
@@ -42,6 +42,12 @@ def evaluate_sequence(
     The inliers are to the essential matrix where the source knows its camera, else to the
     fundamental matrix, within a pixel. Where it knows the frames' poses as well, the relative pose
     is judged; a score's ``pose`` is None where no pair has both, or the camera never moves.
+
+    Args:
+        source: of the frames.
+        methods: to compare.
+        gaps: frames between the two of a pair.
+        wide_pixels: how pixels of more than 8 bits become 8 bits, one of ``pixels.WIDE_PIXELS``.
 
     Returns:
         The methods' scores by gap. The times of "match" and "verify" are those of all gaps.
@@ -58,7 +64,7 @@ def evaluate_sequence(
     tallies = [_Tally(poses={gap: PoseTally() for gap in gaps}) for _ in methods]
     history: deque[tuple[Frame, list[Features]]] = deque(maxlen=longest)
     for frame in tqdm(source, "frames", source.length):
-        current = _describe(methods, to_grey(frame.image), tallies)
+        current = _describe(methods, to_gray(frame.image, wide_pixels), tallies)
         for gap in gaps:
             if len(history) >= gap:
                 before, references = history[-gap]

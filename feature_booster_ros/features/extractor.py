@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from ..memory import check_memory
 from .selection import spread, strongest
 from .types import Features
 
@@ -39,6 +40,8 @@ class Extractor(ABC):
     descriptor_length: int
     """Elements of one descriptor: floats, or bits when binary."""
     is_binary: bool
+    bytes_per_pixel: float = 0.0
+    """Memory that the extraction takes for each pixel [bytes]; 0 where it is not known."""
     boosted_as: str | None = None
     """Name of the extractor whose networks boost these features too, as they are the same."""
 
@@ -80,10 +83,17 @@ class Extractor(ABC):
             At most ``max_features`` features.
 
         Raises:
-            ValueError: the image or the mask has the wrong shape or type.
+            ValueError: the image or the mask has the wrong shape or type, or the image is too large
+                for the memory that is available.
         """
         image = check_image(image)
         mask = check_mask(mask, image)
+        check_memory(
+            image.size * self.bytes_per_pixel,
+            f"image of {image.shape[1]} x {image.shape[0]} pixels: {self.name}",
+            "resize the image, use SIFT with first_octave 0 (sift_first_octave of the nodes), "
+            "which takes a quarter of -1, or ORB",
+        )
         if self.grid is None:
             features = self._extract(image, mask, self.max_features)
             if len(features) <= self.max_features:

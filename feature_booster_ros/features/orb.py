@@ -49,6 +49,8 @@ class OrbExtractor(Extractor):
         check_range("fast_threshold", fast_threshold, 1, 255)
         check_range("edge_threshold", edge_threshold, 1, None)
         check_range("patch_size", patch_size, 2, None)
+        # The pyramid, and its blurred copy. Measured: a quarter to a third less.
+        self.bytes_per_pixel = 2 / (1 - scale_factor**-2)
         self._patch_size = int(patch_size)
         self._scale_factor, self._levels = float(scale_factor), int(levels)
         self._options = {

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from feature_booster_ros.camera import Camera
+from feature_booster_ros.pixels import to_gray
 from feature_booster_ros.sources import Frame, calibration
 
 
@@ -32,6 +33,8 @@ def prepare_images(
     images.mkdir()
     for index, frame in enumerate(frames):
         pixels = frame.image if size is None else _fit(frame.image, size)[0]
+        if pixels.dtype not in (np.uint8, np.uint16):  # which PNM does not have
+            pixels = to_gray(pixels)
         path = images / f"{index:04d}.{'pgm' if pixels.ndim == 2 else 'ppm'}"
         cv2.imwrite(str(path), pixels)
         if 0 < index < len(frames) - 1:

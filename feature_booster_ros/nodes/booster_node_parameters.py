@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .images import WIDE_PIXELS
+from feature_booster_ros.pixels import WIDE_PIXELS
+
 from .parameters import Change, parameter
 from .qos import RELIABILITIES
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from feature_booster_ros.features import (
@@ -17,6 +16,7 @@ from feature_booster_ros.features import (
     extractor_class,
     is_extractor_path,
 )
+from feature_booster_ros.pixels import read_image
 
 from .signal_handlers import keep_handler
 
@@ -52,8 +52,8 @@ class FeaturePipeline:
 
     Raises:
         ValueError: parameters that do not go together, weights that are damaged or of another
-            model, or a device that there is not.
-        FileNotFoundError: there are no such weights, or no such mask.
+            model, a mask that cannot be read, or a device that there is not.
+        FileNotFoundError: there are no such weights.
     """
 
     def __init__(
@@ -177,10 +177,10 @@ class FeaturePipeline:
         path = self.parameters.mask
         if not path:
             return None
-        mask = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise FileNotFoundError(
-                f"parameter 'mask': {path} does not exist or is no image: give a grey image, "
-                "nonzero where features are wanted"
-            )
-        return mask
+        try:
+            mask = read_image(path)
+        except ValueError as error:
+            raise ValueError(
+                f"parameter 'mask': {error}; give a gray image, nonzero where features are wanted"
+            ) from error
+        return mask != 0 if mask.ndim == 2 else (mask != 0).any(axis=2)

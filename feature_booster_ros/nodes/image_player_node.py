@@ -343,7 +343,15 @@ def image_message(frame: Frame, header: Header) -> Image:
 
 
 def compressed_image_message(frame: Frame, header: Header, jpeg_quality: int) -> CompressedImage:
-    """A sensor_msgs/CompressedImage: JPEG of 8 bits, PNG of 16 bits, which JPEG cannot hold."""
+    """A sensor_msgs/CompressedImage: JPEG of 8 bits, PNG of 16 bits, which JPEG cannot hold.
+
+    Raises:
+        ValueError: The pixels are of another type.
+    """
+    if frame.image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"{frame.name}: {frame.encoding} has no compressed form: set image_transport to raw"
+        )
     if frame.image.dtype == np.uint8:
         suffix, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
     else:

@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from feature_booster_ros.matching.drawing import LAYOUTS
+from feature_booster_ros.pixels import WIDE_PIXELS
 
-from .images import WIDE_PIXELS
 from .parameters import Change, parameter
 from .qos import RELIABILITIES
 

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from ..pixels import read_gray, shrink
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -34,11 +38,13 @@ def split_photos(photos: list[Path], holdout: int) -> tuple[list[Path], list[Pat
 
 
 def read_photo(path: Path, longest_side: int) -> np.ndarray | None:
-    """A photograph as (H, W) uint8 of at most that longest side, or None if it cannot be read."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
+    """Return a photograph as (H, W) uint8 of at most that longest side.
+
+    Returns:
+        None, with a warning, if it cannot be read.
+    """
+    try:
+        return shrink(read_gray(path), longest_side)[0]
+    except ValueError as error:
+        logger.warning("left out: %s", error)
         return None
-    ratio = longest_side / max(image.shape)
-    if ratio < 1:
-        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    return image

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..pixels import read_image
 from .renderer import Scene, Surface, Texture
 
 PHOTOGRAPHS = (
@@ -81,13 +82,15 @@ def load_images(names: Sequence[str], color: bool = False) -> dict[str, np.ndarr
     folder = Path(package.origin).parent / "data"
     images = {}
     for name in names:
-        image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE)
-        if image is None:
+        try:
+            image = read_image(folder / name, color=color)
+        except ValueError as error:
             raise FileNotFoundError(
                 f"scikit-image's picture {name} is not in {folder}: the rendered sequence needs "
                 "the pictures of the wheel from PyPI: pip install --force-reinstall scikit-image"
-            )
-        images[name] = image
+            ) from error
+        gray = color and image.ndim == 2
+        images[name] = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if gray else image
     return images
 
 

@@ -9,13 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..camera import Camera
-
-_ENCODINGS = {
-    ("uint8", 1): "mono8",
-    ("uint16", 1): "mono16",
-    ("uint8", 3): "bgr8",
-    ("uint16", 3): "bgr16",
-}
+from ..pixels import image_encoding
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +18,8 @@ class Frame:
 
     Attributes:
         stamp_ns: Time of exposure in integer nanoseconds; the epoch is the record's own.
-        image: Pixels (H, W) or (H, W, 3) in BGR order, uint8 or uint16.
+        image: Pixels (H, W) or (H, W, 3) in BGR order, of any number type that
+            sensor_msgs/image_encodings.hpp has; ``pixels.to_gray`` makes them 8 bits.
         camera: The calibrated camera, of the image's size; None where it is not known.
         name: File name, topic or device, to tell the user about.
         pose: Ground truth, (4, 4) float64 camera to world in metres; None where it is not known.
@@ -44,25 +39,9 @@ class Frame:
 
     @property
     def encoding(self) -> str:
-        """ROS name of the pixel format: mono8, mono16, bgr8 or bgr16.
+        """ROS name of the pixel format, such as mono8, bgr16 or 32FC1.
 
         Raises:
             ValueError: The image has another shape or type than `image` allows.
         """
         return image_encoding(self.image)
-
-
-def image_encoding(image: np.ndarray) -> str:
-    """ROS name of the pixel format of (H, W) or (H, W, 3) BGR, uint8 or uint16.
-
-    Raises:
-        ValueError: Any other shape or type.
-    """
-    channels = 1 if image.ndim == 2 else image.shape[-1] if image.ndim == 3 else 0
-    encoding = _ENCODINGS.get((image.dtype.name, channels))
-    if encoding is None:
-        raise ValueError(
-            f"pixels of type {image.dtype} and shape {image.shape}: "
-            "expected (H, W) or (H, W, 3), uint8 or uint16"
-        )
-    return encoding

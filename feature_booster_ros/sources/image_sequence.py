@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .decoding import decode_image
+from ..pixels import read_image
 from .frame import Camera, Frame
 from .source import Source, logger
 from .timestamps import frame_rate
@@ -66,11 +66,8 @@ class ImageSequence(Source):
     def _read(self, start: int, step: int) -> Iterator[Frame]:
         for stamp_ns, path, pose in self._files[start::step]:
             try:
-                image = decode_image(path.read_bytes())
-            except FileNotFoundError:
-                self._skip(path.name, f"{path} does not exist")
-                continue
-            except (OSError, ValueError) as error:
+                image = read_image(path)
+            except ValueError as error:
                 self._skip(path.name, str(error))
                 continue
             frame = self._frame(stamp_ns, image, path.name, pose)

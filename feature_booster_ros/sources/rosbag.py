@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..camera import Calibration, Camera, is_rectified_topic
-from .decoding import decode_image
-from .encodings import decode_pixels
+from ..pixels import decode_compressed, decode_raw
 from .frame import Frame
 from .image_sequence import existing
 from .source import Source, logger
@@ -267,7 +266,7 @@ def _stamp_ns(message: Any, time_ns: int) -> int:
 
 def _image(message: Any) -> np.ndarray:
     if message.__msgtype__ == _IMAGE:
-        return decode_pixels(
+        image = decode_raw(
             message.data,
             message.encoding,
             message.width,
@@ -275,6 +274,5 @@ def _image(message: Any) -> np.ndarray:
             message.step,
             bool(message.is_bigendian),
         )
-    if "compressedDepth" in message.format:
-        raise ValueError(f"compressed format {message.format!r} is depth, not an image")
-    return decode_image(message.data)
+        return np.require(image, requirements=("C", "W"))
+    return decode_compressed(message.data, message.format)

@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .frame import Camera, Frame, image_encoding
+from ..pixels import image_encoding
+from .frame import Camera, Frame
 
 logger = logging.getLogger("feature_booster_ros.sources")
 

@@ -20,10 +20,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ....features import Extractor, create_extractor
+from ....pixels import read_gray, shrink
 from ..posed_view import PosedView
 from ..posed_views import FEWEST_FEATURES, PosedViewsWriter
 from .depth_maps import depth_at, nearest_depth, read_depth, shrink_depth
-from .pairs import MAX_OVERLAP, MIN_OVERLAP, read_grey
+from .pairs import MAX_OVERLAP, MIN_OVERLAP
 from .scene import MegaDepthScene, SceneView, find_scene_files, read_scene
 
 logger = logging.getLogger(__name__)
@@ -216,13 +217,11 @@ _extractor = functools.lru_cache(maxsize=1)(create_extractor)
 def _extract_view(job: _Job) -> PosedView | str:
     """A view, or why there is none."""
     view, settings = job
-    full = read_grey(settings.base_path / view.image_path)
-    if full is None:
+    try:
+        full = read_gray(settings.base_path / view.image_path)
+    except ValueError:
         return "it cannot be read"
-    ratio = settings.longest_side / max(full.shape)
-    image = full
-    if ratio < 1:
-        image = cv2.resize(full, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    image, _ = shrink(full, settings.longest_side)
     extractor: Extractor = _extractor(settings.detector, settings.max_features)
     features = extractor(image)
     if len(features) < FEWEST_FEATURES:

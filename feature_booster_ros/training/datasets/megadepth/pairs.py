@@ -14,10 +14,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ....features import create_extractor
+from ....pixels import read_gray
 from ..feature_pair import FeaturePair, PairSource
 from ..posed_view import PosedView, posed_pair, within
 from ..posed_views import FEWEST_FEATURES
@@ -128,12 +128,12 @@ class MegaDepth(PairSource):
         map cannot be read.
         """
         path = self.base_path / view.image_path
-        image = read_grey(path)
-        if image is None or view.depth_path is None:
-            logger.debug("%s cannot be read, or has no depth map", path)
+        if view.depth_path is None:
+            logger.debug("%s has no depth map", path)
             return None
-        window = _window(image.shape, centre, self.crop_image_size)
         try:
+            image = read_gray(path)
+            window = _window(image.shape, centre, self.crop_image_size)
             depth = read_depth(self.base_path / view.depth_path, image.shape, window)
         except (FileNotFoundError, ValueError) as error:
             logger.debug("%s", error)
@@ -144,13 +144,6 @@ class MegaDepth(PairSource):
         return PosedView(
             features, depth.shape, matrix, view.pose, depth_at(depth, features.keypoints), depth
         )
-
-
-def read_grey(path: Path) -> np.ndarray | None:
-    """An image (H, W) uint8 as its file has it, which is how COLMAP sees it; None if it cannot be
-    read.
-    """
-    return cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def _window(shape: tuple[int, int], centre: np.ndarray, size: int) -> tuple[slice, slice]:

@@ -15,7 +15,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 from tqdm import tqdm
 
 from ....colmap import database as colmap_database
@@ -24,6 +23,7 @@ from ....colmap.mapping import SMALLEST_MODEL, map_incrementally
 from ....features import Extractor, create_extractor
 from ....matching import match
 from ....photos import find_photos
+from ....pixels import read_gray, shrink
 from ....sources.calibration import resolve_camera
 from ....sources.frame import Camera
 from ..posed_views import PosedViewsWriter
@@ -161,17 +161,14 @@ def _extract(folder: Path, extractor: Extractor, longest_side: int) -> list[Extr
     """The images that can be read, with their features."""
     extracted = []
     for path in tqdm(find_photos(folder), "features"):
-        # As the file has it, not turned by its EXIF: so COLMAP reads it.
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-        if image is None:
-            logger.warning("left out %s: it cannot be read", path)
+        try:
+            full = read_gray(path)
+        except ValueError as error:
+            logger.warning("left out: %s", error)
             continue
-        file_shape = image.shape
-        shrink = longest_side / max(file_shape)
-        if shrink < 1:
-            image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        image, _ = shrink(full, longest_side)
         name = path.relative_to(folder).as_posix()
-        extracted.append(ExtractedImage(name, extractor(image), image.shape, file_shape))
+        extracted.append(ExtractedImage(name, extractor(image), image.shape, full.shape))
     if len(extracted) < SMALLEST_MODEL:
         raise ValueError(
             f"{folder} has {len(extracted)} images that can be read: three are the least "

@@ -161,8 +161,6 @@ def photographed_scene(rng: np.random.Generator, photos: Sequence[Path] | None) 
     chosen = [photos[index] for index in rng.permutation(len(photos))[:PHOTOGRAPHS_OF_A_SCENE]]
     read = [read_photo(path, LONGEST_SIDE) for path in chosen]
     readable = [image for image in read if image is not None]
-    if len(readable) < len(chosen):
-        logger.warning("left out %d photographs that cannot be read", len(chosen) - len(readable))
     if not readable:
         raise ValueError(f"none of {len(chosen)} photographs can be read, such as {chosen[0]}")
     return random_scene(rng, readable)
