@@ -19,7 +19,12 @@ from feature_booster_ros.evaluation.odometry_comparison import OdometryCompariso
 from feature_booster_ros.evaluation.odometry_plots import plot_support, plot_trajectories
 from feature_booster_ros.evaluation.odometry_report import odometry_text
 from feature_booster_ros.evaluation.odometry_run import run_odometry
-from feature_booster_ros.evaluation.trajectories import path_length, positions, trajectory_error
+from feature_booster_ros.evaluation.trajectories import (
+    path_length,
+    positions,
+    trajectory_error,
+    why_no_error,
+)
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.odometry.rigid import rigid, rotation_of
 from feature_booster_ros.rendering.sequence import RenderedSequence
@@ -61,9 +66,38 @@ def test_noise_is_what_it_is(truth):
     assert len(error.errors) == len(error.stamps) == 30
 
 
-def test_too_little_to_align_is_no_error(truth):
-    assert trajectory_error(truth[:2], truth) is None
-    assert trajectory_error(truth, []) is None
+@pytest.mark.parametrize(
+    ("trajectory", "reference", "reason"),
+    [
+        (slice(2), slice(None), "2 of its 2 poses have one in the reference, 3 are needed"),
+        (slice(None), slice(0), "no reference poses"),
+    ],
+)
+def test_too_little_to_align_has_a_reason(truth, trajectory, reference, reason):
+    assert trajectory_error(truth[trajectory], truth[reference]) is None
+    assert reason in why_no_error(truth[trajectory], truth[reference])
+
+
+def test_what_stands_still_has_a_reason(truth):
+    still = [(stamp, np.eye(4)) for stamp, _ in truth]
+    assert trajectory_error(truth, still) is trajectory_error(still, truth) is None
+    assert "the reference does not move" in why_no_error(truth, still)
+    assert "the trajectory does not move" in why_no_error(still, truth)
+
+
+def test_error_along_a_straight_line(truth):
+    straight = [(stamp, rigid(np.eye(3), [0, 0, 10 * stamp])) for stamp, _ in truth]
+    rng = np.random.default_rng(0)
+    turn = rigid(rotation_of([0.3, -0.5, 1.0]), [4.0, 5.0, 6.0])
+    noisy = [
+        (stamp, turn @ rigid(np.eye(3), 0.2 * pose[:3, 3] + rng.normal(0, 0.01, 3)))
+        for stamp, pose in straight
+    ]
+    error = trajectory_error(noisy, straight)
+    # Five times as large, as the scale is; not all of it along the line.
+    assert 0.5 * 0.05 * 3**0.5 < error.ate < 1.2 * 0.05 * 3**0.5
+    exact = trajectory_error([(stamp, turn @ pose) for stamp, pose in straight], straight)
+    assert exact.ate == pytest.approx(0, abs=1e-9)
 
 
 @pytest.fixture(scope="module")

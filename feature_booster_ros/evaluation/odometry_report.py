@@ -13,7 +13,7 @@ import numpy as np
 from .odometry_comparison import TRUTH, OdometryComparison, OdometryRun
 from .odometry_plots import plot_support, plot_trajectories
 from .table import format_table
-from .trajectories import Poses, evo_trajectory
+from .trajectories import Poses, evo_trajectory, why_no_error
 
 
 def odometry_text(comparison: OdometryComparison) -> str:
@@ -29,7 +29,20 @@ def odometry_text(comparison: OdometryComparison) -> str:
         "method", "frames", "tracked %", "maps", *[name + suffix for name in errors], "inliers",
         "track ms", "95th", "map ms", "all s",
     ]  # fmt: skip
-    return format_table(header, [_row(run, errors) for run in comparison.runs])
+    table = format_table(header, [_row(run, errors) for run in comparison.runs])
+    return "\n".join([table, *_reasons(comparison)])
+
+
+def _reasons(comparison: OdometryComparison) -> list[str]:
+    """A line for each method that was not compared with the ground truth."""
+    if comparison.reference_name != TRUTH:
+        return []
+    reasons = {
+        run.method: why_no_error(run.trajectory, comparison.reference)
+        for run in comparison.runs
+        if run.error is None
+    }
+    return [f"{method}: no error, since {reason}" for method, reason in reasons.items()]
 
 
 def _row(run: OdometryRun, errors: list[str]) -> list[str]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Positions that differ by less are one, in the poses' unit.
+_STANDSTILL = 1e-9
+
 Poses = list[tuple[float, np.ndarray]]
 """Stamps in seconds and poses (4, 4), camera to world."""
 
@@ -45,23 +48,39 @@ def check_evo() -> None:
         ) from None
 
 
+def why_no_error(trajectory: Poses, reference: Poses) -> str:
+    """Return why a trajectory cannot be compared with a reference; "" where it can."""
+    if not reference:
+        return "there are no reference poses"
+    common, true = _common(trajectory, reference)
+    if len(common) < 3:
+        return (
+            f"{len(common)} of its {len(trajectory)} poses have one in the reference, 3 are needed"
+        )
+    for name, poses in (("trajectory", common), ("reference", true)):
+        if np.ptp(positions(poses), axis=0).max() < _STANDSTILL:
+            return f"the {name} does not move, so there is no scale to align"
+    return ""
+
+
 def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | None:
-    """The error of a trajectory whose scale and place are free; None if fewer than three of its
-    stamps have a pose in the reference, or it does not move.
+    """Return the error of a trajectory whose scale and place are free.
+
+    On a straight line the rotation about it is free, but the errors are not.
+
+    Returns:
+        None where `why_no_error` has a reason.
     """
     from evo.core import metrics
-    from evo.core.geometry import GeometryException
+    from evo.core.lie_algebra import se3
 
-    known = dict(reference)
-    common = [(stamp, pose) for stamp, pose in trajectory if stamp in known]
-    if len(common) < 3:
+    if why_no_error(trajectory, reference):
         return None
-    estimated = evo_trajectory(common)
-    true = evo_trajectory([(stamp, known[stamp]) for stamp, _ in common])
-    try:
-        rotation, translation, scale = estimated.align(true, correct_scale=True)
-    except GeometryException:
-        return None
+    common, truth = _common(trajectory, reference)
+    estimated, true = evo_trajectory(common), evo_trajectory(truth)
+    rotation, translation, scale = _similarity(positions(common), positions(truth))
+    estimated.scale(scale)
+    estimated.transform(se3(rotation, translation))
     alignment = np.eye(4)
     alignment[:3, :3], alignment[:3, 3] = scale * rotation, translation
     ape = metrics.APE(metrics.PoseRelation.translation_part)
@@ -86,6 +105,29 @@ def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | N
         stamps=np.array([stamp for stamp, _ in common]),
         alignment=alignment,
     )
+
+
+def _common(trajectory: Poses, reference: Poses) -> tuple[Poses, Poses]:
+    """The poses of both at the stamps that both have."""
+    known = dict(reference)
+    common = [(stamp, pose) for stamp, pose in trajectory if stamp in known]
+    return common, [(stamp, known[stamp]) for stamp, _ in common]
+
+
+def _similarity(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return rotation, translation and scale that take points (N, 3) closest to the target.
+
+    Umeyama: Least-squares estimation of transformation parameters between two point patterns,
+    PAMI 1991. evo's refuses points on a line, since it wants the one rotation; here any of the
+    closest will do.
+    """
+    center, target_center = points.mean(axis=0), target.mean(axis=0)
+    covariance = (target - target_center).T @ (points - center) / len(points)
+    left, singular, right = np.linalg.svd(covariance)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    rotation = (left * signs) @ right
+    scale = float(singular @ signs / np.var(points, axis=0).sum())
+    return rotation, target_center - scale * rotation @ center, scale
 
 
 def path_length(poses: Poses) -> float:
