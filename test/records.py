@@ -129,16 +129,19 @@ class BagWriter:
     Args:
         path: Folder of the bag.
         storage: "mcap" or "sqlite3".
+        compression: "FILE", "MESSAGE", "STORAGE" (mcap's own) or None, by zstd.
     """
 
-    def __init__(self, path: Path, storage: str) -> None:
+    def __init__(self, path: Path, storage: str, compression: str | None = None) -> None:
         rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="bags need rosbags")
-        from rosbags.rosbag2.enums import StoragePlugin
+        from rosbags.rosbag2.enums import CompressionFormat, CompressionMode, StoragePlugin
         from rosbags.typesys import Stores, get_typestore
 
         self.store = get_typestore(Stores.ROS2_HUMBLE)
         plugin = StoragePlugin[storage.upper()]
         self._writer = rosbag2.Writer(path, version=9, storage_plugin=plugin)
+        if compression:
+            self._writer.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)
         self._connections = {}
 
     def __enter__(self) -> BagWriter:
@@ -211,12 +214,16 @@ class BagWriter:
         }
         self.write(topic, "sensor_msgs/msg/CameraInfo", stamp_ns, **fields)
 
-    def write(self, topic: str, msgtype: str, stamp_ns: int, **fields: object) -> None:
-        """Write a message with a header, recorded 1 ms after its stamp."""
+    def declare(self, topic: str, msgtype: str) -> None:
+        """Add a topic, also one that gets no messages."""
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(
                 topic, msgtype, typestore=self.store
             )
+
+    def write(self, topic: str, msgtype: str, stamp_ns: int, **fields: object) -> None:
+        """Write a message with a header, recorded 1 ms after its stamp."""
+        self.declare(topic, msgtype)
         types = self.store.types
         time = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
         message = types[msgtype](header=types["std_msgs/msg/Header"](time, "camera"), **fields)

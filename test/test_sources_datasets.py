@@ -303,3 +303,204 @@ def test_euroc_with_a_bad_listing_names_the_line(tmp_path):
     listing.write_text("#timestamp [ns],filename\nsoon,a.png\n")
     with pytest.raises(ValueError, match=r"data\.csv, line 2"):
         open_source(tmp_path)
+
+
+def test_euroc_names_without_suffix_are_png(tmp_path):
+    write_euroc(tmp_path)
+    listing = tmp_path / "mav0" / "cam0" / "data.csv"
+    listing.write_text(listing.read_text().replace(".png", ""))
+    assert len(list(open_source(tmp_path))) == 3
+
+
+def test_euroc_header_need_not_be_a_comment(tmp_path):
+    write_euroc(tmp_path)
+    for listing in tmp_path.glob("mav0/*/data.csv"):
+        listing.write_text(listing.read_text().replace("#timestamp", "timestamp"))
+    assert [frame.pose is None for frame in open_source(tmp_path)] == [False] * 3
+
+
+def test_euroc_in_seconds_names_file_line_and_unit(tmp_path):
+    write_euroc(tmp_path)
+    listing = tmp_path / "mav0" / "cam0" / "data.csv"
+    listing.write_text("#timestamp,filename\n1403636579.763555584,1403636579763555584.png\n")
+    with pytest.raises(ValueError, match=r"data\.csv, line 2: .*nanoseconds.*seconds"):
+        open_source(tmp_path)
+
+
+def test_euroc_in_microseconds_is_refused(tmp_path):
+    write_euroc(tmp_path)
+    listing = tmp_path / "mav0" / "cam0" / "data.csv"
+    listing.write_text("".join(f"{1403636579763555 + 50_000 * i},{i}.png\n" for i in range(3)))
+    with pytest.raises(ValueError, match=r"data\.csv: 2e\+04 images a second.*not in nanoseconds"):
+        open_source(tmp_path)
+
+
+def test_euroc_camera_on_the_body_as_kalibr_writes_it(tmp_path):
+    write_euroc(tmp_path)
+    sensor = tmp_path / "mav0" / "cam0" / "sensor.yaml"
+    text = sensor.read_text()
+    start, end = text.index("T_BS"), text.index("rate_hz")
+    rows = "[[1, 0, 0, 0], [0, 1, 0, -0.1], [0, 0, 1, 0], [0, 0, 0, 1]]"
+    sensor.write_text(f"{text[:start]}T_cam_imu: {rows}\n{text[end:]}")
+    frames = list(open_source(tmp_path))
+    np.testing.assert_allclose(frames[2].pose[:3, 3], [2, 0.1, 0])
+
+
+def test_euroc_without_the_camera_on_the_body_keeps_its_intrinsics(tmp_path, caplog):
+    write_euroc(tmp_path)
+    sensor = tmp_path / "mav0" / "cam0" / "sensor.yaml"
+    text = sensor.read_text()
+    sensor.write_text(text[: text.index("T_BS")] + text[text.index("rate_hz") :])
+    (frame, *_) = open_source(tmp_path)
+    assert frame.camera is not None
+    assert frame.pose is None
+    assert "neither T_BS nor T_cam_imu" in caplog.text
+
+
+def test_ground_truth_of_another_time_is_told(tmp_path, caplog):
+    write_euroc(tmp_path)
+    truth = tmp_path / "mav0" / "state_groundtruth_estimate0" / "data.csv"
+    truth.write_text("".join(f"{1_000_000_000 * i},0,0,0,1,0,0,0\n" for i in (1, 2)))
+    assert [frame.pose for frame in open_source(tmp_path)] == [None] * 3
+    assert "no pose at the time of any of the 3 frames" in caplog.text
+    assert "1.000 to 2.000 s" in caplog.text
+
+
+# How the lines of a listing may be written; {0} is the time, {1} the name of the file.
+LISTINGS = {
+    "tabs": "{0}\t{1}\n",
+    "commas": "{0},{1}\n",
+    "comma and blank": "{0}, {1}\n",
+    "several blanks": "  {0}   {1}  \n",
+    "windows": "{0} {1}\r\n",
+    "backslash": '{0} "rgb\\{0}.png"\n',
+    "with depth": "{0} {1} {0} depth/{0}.png\n",
+    "depth first": "{0} depth/{0}.png {0} {1}\n",
+    "with commas and depth": "{0},{1},{0},depth/{0}.png\n",
+    "with truth": "{0} {1} {0} 1.0 2.0 3.0 0 0 0 1\n",
+}
+
+
+@pytest.mark.parametrize("line", LISTINGS.values(), ids=LISTINGS.keys())
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\ufeff# color images\n", "timestamp,filename\n"])
+def test_tum_listing_in_every_hand(tmp_path, line, mark):
+    pictures = write_tum(tmp_path)
+    names = sorted(path.stem for path in (tmp_path / "rgb").iterdir())
+    text = mark + "".join(line.format(name, f"rgb/{name}.png") for name in names)
+    (tmp_path / "rgb.txt").write_bytes(text.encode())
+    frames = list(open_source(tmp_path))
+    assert frames[0].stamp_ns == 1305031102_175304000
+    assert len(frames) == 3
+    np.testing.assert_array_equal(frames[2].image, pictures[2])
+
+
+def test_tum_listing_in_utf_16(tmp_path):
+    write_tum(tmp_path)
+    text = (tmp_path / "rgb.txt").read_text()
+    (tmp_path / "rgb.txt").write_text(text, encoding="utf-16")
+    assert len(list(open_source(tmp_path))) == 3
+
+
+def test_tum_names_may_have_blanks(tmp_path):
+    write_pictures(tmp_path / "rgb", ["left 1 a.png", "left 2 a.png"])
+    (tmp_path / "rgb.txt").write_text("0.0 rgb/left 1 a.png\n0.1 rgb/left 2 a.png\n")
+    assert [frame.name for frame in open_source(tmp_path)] == ["left 1 a.png", "left 2 a.png"]
+
+
+def test_tum_associations_stand_in_for_the_listing(tmp_path):
+    write_tum(tmp_path)
+    lines = (tmp_path / "rgb.txt").read_text().splitlines()[1:3]
+    (tmp_path / "rgb.txt").unlink()
+    (tmp_path / "associations.txt").write_text("".join(f"{x} 1.0 depth/1.png\n" for x in lines))
+    (tmp_path / "depth.txt").write_text("1.0 depth/1.png\n")
+    assert len(list(open_source(tmp_path))) == 2
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ", "])
+def test_tum_ground_truth_with_any_separator(tmp_path, separator):
+    write_tum(tmp_path)
+    path = tmp_path / "groundtruth.txt"
+    lines = path.read_text().splitlines()[1:]
+    rows = "\r\n".join(line.replace(" ", separator) for line in lines)
+    path.write_bytes(f"\ufefftimestamp{separator}tx\r\n{rows}".encode())
+    assert [frame.pose is None for frame in open_source(tmp_path)] == [False, True, True]
+
+
+@pytest.mark.parametrize(("folder", "link"), [("freiburg2_desk", "data"), ("data", "fr2_desk")])
+def test_tum_knows_the_kinect_by_the_link_or_its_target(tmp_path, monkeypatch, folder, link):
+    write_tum(tmp_path / folder)
+    (tmp_path / link).symlink_to(tmp_path / folder)
+    assert open_source(tmp_path / link).camera.matrix[0, 0] == 520.9
+    monkeypatch.chdir(tmp_path / link)
+    assert open_source("rgb", kind="tum").camera is not None or link == "fr2_desk"
+
+
+def test_tum_calibration_beside_the_images_beats_the_name(tmp_path):
+    write_tum(tmp_path / "freiburg1_xyz")
+    (tmp_path / "freiburg1_xyz" / "calibration.txt").write_text("726.2 726.3 354.6 186.4\n")
+    assert open_source(tmp_path / "freiburg1_xyz").camera.matrix[0, 0] == 726.2
+
+
+def test_tum_calibration_of_another_format_is_left_aside(tmp_path, caplog):
+    write_tum(tmp_path / "freiburg1_xyz")
+    (tmp_path / "freiburg1_xyz" / "calibration.txt").write_text("1 0 0\n0 1 0\n0 0 1\n")
+    assert open_source(tmp_path / "freiburg1_xyz").camera.matrix[0, 0] == 517.3
+    assert "calibration.txt is not one line of fx fy cx cy" in caplog.text
+
+
+def test_kitti_that_begins_later_takes_the_lines_of_its_numbers(tmp_path):
+    write_kitti(tmp_path, count=6)
+    for number in (0, 1, 3):
+        (tmp_path / "image_0" / f"{number:06d}.png").unlink()
+    frames = list(open_source(tmp_path))
+    assert [frame.stamp_ns for frame in frames] == [200_000_000, 400_000_000, 500_000_000]
+    assert [frame.pose[2, 3] for frame in frames] == [2, 4, 5]
+
+
+def test_kitti_times_cut_along_with_the_images_begin_with_the_first(tmp_path):
+    write_kitti(tmp_path, count=3)
+    for path in sorted((tmp_path / "image_0").iterdir()):
+        path.rename(path.with_name(f"{int(path.stem) + 100:06d}.png"))
+    frames = list(open_source(tmp_path))
+    assert [frame.stamp_ns for frame in frames] == [0, 100_000_000, 200_000_000]
+    assert [frame.pose[2, 3] for frame in frames] == [0, 1, 2]
+
+
+def test_kitti_raw_with_a_missing_frame_keeps_the_times_of_the_others(tmp_path):
+    sequence = tmp_path / "2011_09_26" / "2011_09_26_drive_0001_sync"
+    _write_kitti_raw(sequence, "S_rect_00: 64 48\nP_rect_00: 50 0 32 0 0 50 24 0 0 0 1 0\n")
+    (sequence / "image_00" / "data" / "0000000000.png").unlink()
+    (frame,) = open_source(sequence)
+    assert frame.stamp_ns == 1317042146_074389000
+
+
+def test_euroc_without_sensor_yaml_takes_the_camchain(tmp_path):
+    write_euroc(tmp_path)
+    (tmp_path / "mav0" / "cam0" / "sensor.yaml").unlink()
+    (tmp_path / "dso").mkdir()
+    (tmp_path / "dso" / "camchain.yaml").write_text(
+        "cam0:\n  camera_model: pinhole\n  intrinsics: [190.9, 190.8, 32, 24]\n"
+        "  distortion_model: equidistant\n  distortion_coeffs: [0.003, 0.0007, -0.002, 0.0002]\n"
+        "  T_cam_imu:\n  - [1, 0, 0, 0]\n  - [0, 1, 0, -0.1]\n  - [0, 0, 1, 0]\n"
+        "  - [0, 0, 0, 1]\n  resolution: [64, 48]\n"
+    )
+    frames = list(open_source(tmp_path))
+    assert frames[0].camera.model == "equidistant"
+    np.testing.assert_allclose(frames[2].pose[:3, 3], [2, 0.1, 0])
+
+
+def test_euroc_with_positions_only_has_no_poses(tmp_path, caplog):
+    write_euroc(tmp_path)
+    truth = tmp_path / "mav0" / "state_groundtruth_estimate0"
+    truth.rename(truth.with_name("leica0"))
+    assert [frame.pose for frame in open_source(tmp_path)] == [None] * 3
+    assert "positions without orientation" in caplog.text
+
+
+def test_kitti_names_that_all_end_alike_take_the_lines_in_order(tmp_path, caplog):
+    write_kitti(tmp_path, count=3)
+    for path in sorted((tmp_path / "image_0").iterdir()):
+        path.rename(path.with_name(f"{path.stem}_v2.png"))
+    frames = list(open_source(tmp_path))
+    assert [frame.stamp_ns for frame in frames] == [0, 100_000_000, 200_000_000]
+    assert "the names have no numbers" in caplog.text

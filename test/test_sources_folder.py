@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from records import picture, shared, write_camera_yaml, write_pictures
 
+from feature_booster_ros.photos import find_photos
 from feature_booster_ros.sources import open_source
 
 
@@ -162,3 +163,21 @@ def test_real_photographs():
     assert len(source) == 880
     assert len(frames) == 9
     assert source.skipped == []
+
+
+def test_hidden_files_do_not_count_in_a_source_or_in_training(tmp_path):
+    write_pictures(tmp_path, ["a10.png", "a9.PNG"])
+    write_pictures(tmp_path / ".trash", ["b.png"])
+    write_pictures(tmp_path / "more", ["c.png"])
+    for name in ("._a9.png", ".DS_Store", "Thumbs.db", "more/._c.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    source = open_source(tmp_path)
+    assert [frame.name for frame in source] == ["a9.PNG", "a10.png"]
+    assert source.skipped == []
+    names = [path.relative_to(tmp_path).as_posix() for path in find_photos(tmp_path)]
+    assert names == ["a9.PNG", "a10.png", "more/c.png"]
+
+
+def test_photographs_below_a_hidden_folder_count(tmp_path):
+    write_pictures(tmp_path / ".cache" / "photos", ["a.png"])
+    assert len(find_photos(tmp_path / ".cache" / "photos")) == 1

@@ -90,6 +90,31 @@ def test_empty_folder_says_what_was_looked_for(tmp_path):
         open_source(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("drive.zip", "is an archive: unpack it"), ("frame.PNG", "is one image: give the folder")],
+)
+def test_file_in_the_place_of_a_folder_says_what_to_do(tmp_path, name, reason):
+    (tmp_path / name).write_bytes(b"content")
+    with pytest.raises(ValueError, match=rf"{name}' {reason}"):
+        open_source(tmp_path / name)
+
+
+def test_images_one_folder_further_down_are_pointed_at(tmp_path):
+    write_pictures(tmp_path / "photos", ["a.png"])
+    with pytest.raises(ValueError, match="images only in folders below: give one of them.*photos"):
+        open_source(tmp_path)
+
+
+def test_folder_without_permission_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    with pytest.raises(PermissionError, match="cannot be read: no permission for"):
+        open_source(tmp_path)
+
+
 def test_file_of_no_known_kind_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ValueError, match=r"notes\.txt.*none of the known kinds"):

@@ -92,8 +92,8 @@ def test_several_topics_are_listed(tmp_path):
         bag.compressed_image("/right/image_raw/compressed", 1, picture(1))
     with pytest.raises(
         ValueError,
-        match=r"several.*/left/image_raw \(Image\), "
-        r"/right/image_raw/compressed \(CompressedImage\)",
+        match=r"several.*with topic=: /left/image_raw \(1 x Image\), "
+        r"/right/image_raw/compressed \(1 x CompressedImage\)",
     ):
         open_source(tmp_path / "drive")
 
@@ -319,3 +319,139 @@ def test_missing_package_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
     with pytest.raises(ImportError, match="pip install rosbags"):
         open_source(tmp_path / "drive")
+
+
+def replace_bytes(path, *pairs):
+    """Change a file in place, to what other recorders write."""
+    content = path.read_bytes()
+    for old, new in pairs:
+        assert old in content
+        content = content.replace(old, new)
+    path.write_bytes(content)
+
+
+def test_topic_that_has_messages_is_taken(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.image("/left/image_raw", 1, picture(0))
+        bag.declare("/right/image_raw", "sensor_msgs/msg/Image")
+        bag.declare("/left/image_raw/compressed", "sensor_msgs/msg/CompressedImage")
+    with open_source(tmp_path / "drive") as source:
+        assert source.topic == "/left/image_raw"
+
+
+def test_compressed_is_taken_where_raw_was_declared_only(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.declare("/left/image_raw", "sensor_msgs/msg/Image")
+        bag.compressed_image("/left/image_raw/compressed", 1, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        assert len(list(source)) == 1
+
+
+def test_topic_without_messages_lists_the_others(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.image("/left/image_raw", 1, picture(0))
+        bag.declare("/right/image_raw", "sensor_msgs/msg/Image")
+    with pytest.raises(ValueError, match=r"no messages.*/left/image_raw \(1 x Image\)"):
+        open_source(tmp_path / "drive", topic="/right/image_raw")
+
+
+def test_channels_of_foreign_encodings_are_left_aside(tmp_path):
+    write_drive(tmp_path / "drive")
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    replace_bytes(
+        tmp_path / "drive" / "drive.mcap",
+        (
+            b"sensor_msgs/msg/CameraInfo\x07\0\0\0ros2msg",
+            b"sensor_msgs/msg/CameraInfo\x07\0\0\0protobu",
+        ),
+        (b"/front/camera_info\x03\0\0\0cdr", b"/front/camera_info\x03\0\0\0pro"),
+    )
+    with open_source(tmp_path / "drive") as source:
+        frames = list(source)
+    assert [frame.camera for frame in frames] == [None] * 4
+
+
+def test_mcap_of_ros_1_is_named_as_such(tmp_path):
+    write_drive(tmp_path / "drive")
+    file = tmp_path / "drive" / "drive.mcap"
+    replace_bytes(file, (b"\x04\0\0\0ros2", b"\x04\0\0\0ros1"))
+    with pytest.raises(ValueError, match=r"content of ROS 1, and") as caught:
+        open_source(file)
+    assert "mended" not in str(caught.value)
+
+
+def test_bag_with_wrong_metadata_is_read_by_its_files(tmp_path, storage, caplog):
+    write_drive(tmp_path / "drive", storage)
+    metadata = tmp_path / "drive" / "metadata.yaml"
+    metadata.write_text(
+        metadata.read_text().replace(f"storage_identifier: {storage}", "storage_identifier: ''")
+    )
+    with open_source(tmp_path / "drive") as source:
+        assert len(list(source)) == 4
+    assert "read without its metadata.yaml: Storage plugin ''" in caplog.text
+
+
+def test_recording_split_into_files_is_read_without_metadata(tmp_path):
+    for part in (9, 10):
+        with BagWriter(tmp_path / f"drive_{part}", "mcap") as bag:
+            bag.image("/image", part, picture(part))
+    file = tmp_path / "drive_10" / "drive_10.mcap"
+    file.rename(tmp_path / "drive_9" / "drive_10.mcap")
+    (tmp_path / "drive_9" / "metadata.yaml").unlink()
+    with open_source(tmp_path / "drive_9") as source:
+        assert [frame.stamp_ns for frame in source] == [9, 10]
+        assert len(source) == 2
+
+
+def test_unfinished_recording_is_named_as_such(tmp_path):
+    write_drive(tmp_path / "drive")
+    file = tmp_path / "drive" / "drive.mcap"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cut off can be mended with `mcap recover`"):
+        open_source(file)
+
+
+def test_compressed_file_of_a_bag_says_how_to_unpack_it(tmp_path):
+    (tmp_path / "drive_0.mcap.zstd").write_bytes(b"anything")
+    with pytest.raises(ValueError, match="compressed.*unzstd"):
+        open_source(tmp_path / "drive_0.mcap.zstd")
+
+
+def test_video_packets_are_named(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.compressed_image("/image/h264", 1, picture(0))
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    replace_bytes(
+        tmp_path / "drive" / "drive.mcap",
+        (b"sensor_msgs/msg/CompressedImage", b"foxglove/msgs/x/CompressedVideo"),
+    )
+    with pytest.raises(ValueError, match=r"Video packets as in /image/h264 .*republish"):
+        open_source(tmp_path / "drive")
+
+
+@pytest.mark.parametrize("mode", ["FILE", "MESSAGE", "STORAGE"])
+def test_compressed_bag_is_read(tmp_path, mode):
+    with BagWriter(tmp_path / "drive", "mcap", compression=mode) as bag:
+        bag.image("/image", 1, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        (frame,) = source
+    np.testing.assert_array_equal(frame.image, picture(0))
+
+
+def test_foreign_images_are_named_with_their_encoding(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.image("/image", 1, picture(0))
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    replace_bytes(
+        tmp_path / "drive" / "drive.mcap", (b"/image\x03\0\0\0cdr", b"/image\x03\0\0\0pro")
+    )
+    with pytest.raises(ValueError, match=r"only /image \(sensor_msgs/msg/Image, pro\)"):
+        open_source(tmp_path / "drive")
+
+
+@pytest.mark.parametrize("suffix", [".mcap", ".db3", ".bag"])
+def test_file_that_is_no_bag_gets_no_advice_for_recordings(tmp_path, suffix):
+    (tmp_path / f"drive{suffix}").write_bytes(b"anything but a recording of messages, at length")
+    with pytest.raises(ValueError, match=f"is no {suffix} file") as caught:
+        open_source(tmp_path / f"drive{suffix}")
+    assert "mended" not in str(caught.value)

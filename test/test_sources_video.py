@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -32,6 +34,85 @@ def test_video_step(tmp_path):
     write_video(tmp_path / "clip.avi", rate=25.0)
     frames = list(open_source(tmp_path / "clip.avi").frames(start=1, step=2))
     assert [frame.stamp_ns for frame in frames] == [40_000_000, 120_000_000, 200_000_000]
+
+
+def write_uneven_video(path, periods):
+    """An MP4 whose table of times (stts) is rewritten to runs of (frames, period in 20 ms).
+
+    They have to last 40 ms a frame on average, as the edit list (elst) says.
+    """
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no MPEG-4 video")
+    for index in range(sum(count for count, _ in periods)):
+        writer.write(np.full((48, 64, 3), 12 * index, np.uint8))
+    writer.release()
+    content = bytearray(path.read_bytes())
+    assert content.index(b"moov") > content.index(b"mdat")  # so no offset of a frame changes
+    at = content.index(b"stts")
+    _, _, entries, _, delta = struct.unpack(">4sIIII", content[at : at + 20])
+    assert entries == 1
+    runs = b"".join(struct.pack(">II", count, delta * period // 2) for count, period in periods)
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
+        start = content.index(box) - 4
+        (size,) = struct.unpack(">I", content[start : start + 4])
+        content[start : start + 4] = struct.pack(">I", size + len(runs) - 8)
+    content[at + 8 : at + 20] = struct.pack(">I", len(periods)) + runs
+    path.write_bytes(content)
+
+
+def test_video_of_variable_frame_rate_has_the_times_of_its_container(tmp_path):
+    path = tmp_path / "phone.mp4"
+    write_uneven_video(path, [(4, 1), (4, 3)])
+    times = [0, 20, 40, 60, 80, 140, 200, 260]
+    assert [frame.stamp_ns // 1_000_000 for frame in open_source(path)] == times
+    some = open_source(path).frames(start=3, step=2)
+    assert [frame.stamp_ns // 1_000_000 for frame in some] == times[3::2]
+
+
+class FakeFile:
+    """Stands in for cv2.VideoCapture: delivers frames of the times given, at 10 Hz."""
+
+    def __init__(self, times_ms):
+        self.times_ms, self.index = times_ms, -1
+
+    def isOpened(self):  # noqa: N802 (the name is OpenCV's)
+        return True
+
+    def get(self, setting):
+        if setting == cv2.CAP_PROP_POS_MSEC:
+            return self.times_ms[self.index]
+        return {cv2.CAP_PROP_FPS: 10.0, cv2.CAP_PROP_FRAME_COUNT: len(self.times_ms)}[setting]
+
+    def grab(self):
+        self.index += 1
+        return self.index < len(self.times_ms)
+
+    def retrieve(self):
+        return True, np.zeros((48, 64, 3), np.uint8)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "stamps_ms", "is_told"),
+    [
+        ([0.0, 0.0, 0.0], [0, 100, 200], True),
+        ([float("nan"), 0.0, -1.0], [0, 100, 200], True),
+        ([0.0, 30.0, 30.0, 500.0], [0, 30, 130, 500], True),
+        ([-66.0, -33.0, 0.0], [0, 33, 66], False),
+        ([50.0, 80.0, 110.0], [50, 80, 110], False),
+    ],
+)
+def test_video_stamps_rise_from_zero_on(
+    tmp_path, monkeypatch, caplog, times_ms, stamps_ms, is_told
+):
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda name: FakeFile(times_ms))
+    frames = list(open_source(tmp_path / "clip.mp4"))
+    assert [frame.stamp_ns for frame in frames] == [stamp * 1_000_000 for stamp in stamps_ms]
+    assert caplog.text.count("stamped by its frame rate") == is_told
 
 
 def test_video_that_is_none_is_refused(tmp_path):

@@ -10,22 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from ..pixels import read_gray, shrink
+from ..sources.image_sequence import IMAGE_SUFFIXES, image_paths
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-
 
 def find_photos(folder: str | Path) -> list[Path]:
-    """The images below a folder, sorted; FileNotFoundError if there is no such folder, or no image
-    in it.
+    """Return the images below a folder in natural order, hidden ones left out.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no image in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of photographs at {folder}")
-    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    photos = image_paths(folder, below=True)
     if not photos:
-        raise FileNotFoundError(f"no image in {folder}; looked for {', '.join(IMAGE_SUFFIXES)}")
+        raise FileNotFoundError(
+            f"no image in {folder}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
     return photos
 
 

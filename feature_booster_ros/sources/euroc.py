@@ -9,6 +9,7 @@ datasets, IJRR 2016.
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,24 @@ from ..camera import Camera
 from .calibration import sensor_camera
 from .image_sequence import ImageFile, ImageSequence, existing
 from .source import logger
-from .text_files import parse_lines
+from .text_files import SEPARATOR, parse_lines, parse_numbers
+from .timestamps import frame_rate
 from .trajectory import Trajectory
 
 _CAMERA_FOLDER = re.compile(r"cam(\d+)")
+# Frames per second that no camera takes; times in microseconds look like 20 000 or more.
+_HIGHEST_RATE = 10_000
 
 
 class EurocSource(ImageSequence):
     """One camera of an EuRoC MAV sequence (or another in its layout, such as TUM-VI).
 
     ``mav0/camN/data.csv`` lists the images, ``sensor.yaml`` has the intrinsics, the distortion and
-    the camera's pose on the body. The poses of ``mav0/state_groundtruth_estimate0`` (or ``mocap0``)
-    are those of the body; they are interpolated and turned into the camera's.
+    the camera's pose on the body as T_BS; where it is missing, Kalibr's ``camchain.yaml`` in mav0,
+    beside it or in dso (as TUM-VI has it), with T_cam_imu. The poses of
+    ``mav0/state_groundtruth_estimate0`` (or ``mocap0``) are those of the body; they are
+    interpolated and turned into the camera's. ``leica0`` has positions without orientation, which
+    are no poses.
 
     Args:
         target: The sequence's folder, its mav0, or the folder of one of its cameras.
@@ -54,13 +61,19 @@ class EurocSource(ImageSequence):
         listed = parse_lines(listing, _parse_listing_line)
         if not listed:
             raise ValueError(f"EuRoC list {listing} names no images")
-        calibrated, in_body = _read_sensor(folder / "sensor.yaml")
-        trajectory = _read_trajectory(folder.parent) if in_body is not None else None
-        files = []
-        for stamp_ns, name in listed:
-            body = trajectory.pose(stamp_ns) if trajectory else None
-            pose = None if body is None else body @ in_body
-            files.append(ImageFile(stamp_ns, folder / "data" / name, pose))
+        stamps = [stamp_ns for stamp_ns, _ in listed]
+        _check_unit(listing, stamps)
+        calibrated, in_body = _read_sensor(folder)
+        poses = [None] * len(listed)
+        if in_body is not None:
+            poses = [
+                None if body is None else body @ in_body
+                for body in _body_poses(folder.parent, stamps)
+            ]
+        files = [
+            ImageFile(stamp_ns, _image_path(folder / "data", name), pose)
+            for (stamp_ns, name), pose in zip(listed, poses)  # noqa: B905 (one per image)
+        ]
         super().__init__(folder, files, camera or calibrated)
 
     @classmethod
@@ -80,21 +93,63 @@ def _camera_folder(path: Path, camera_index: int | None) -> Path:
 
 
 def _parse_listing_line(line: str) -> tuple[int, str]:
-    stamp, comma, name = line.partition(",")
-    if not comma or not stamp.strip().isdecimal() or not name.strip():
+    stamp, *name = SEPARATOR.split(line, maxsplit=1)
+    if not name or not name[0].strip(", "):
         raise ValueError(f"{line!r} is not NANOSECONDS,FILE")
-    return int(stamp), name.strip()
+    return _parse_nanoseconds(stamp), name[0].strip(",\"' ")
 
 
-def _read_sensor(path: Path) -> tuple[Camera | None, np.ndarray | None]:
+def _parse_nanoseconds(text: str) -> int:
+    try:
+        stamp = Decimal(text)
+        whole = stamp == int(stamp)
+    except (InvalidOperation, OverflowError, ValueError):
+        raise ValueError(f"{text!r} is not a time in nanoseconds") from None
+    if whole and abs(stamp) < 2**63:
+        return int(stamp)
+    if whole:
+        raise ValueError(f"{text} is too large for a time in nanoseconds: convert it")
+    raise ValueError(
+        f"{text} is no time in whole nanoseconds, but looks like seconds: multiply it by 1e9"
+    )
+
+
+def _check_unit(listing: Path, stamps_ns: list[int]) -> None:
+    """Raise ValueError where the times are too close to be nanoseconds."""
+    rate = frame_rate(sorted(stamps_ns))
+    if rate is None or rate < _HIGHEST_RATE:
+        return
+    raise ValueError(
+        f"{listing}: {rate:.3g} images a second would be more than any camera takes, so the times "
+        "are not in nanoseconds: convert them"
+    )
+
+
+def _image_path(folder: Path, name: str) -> Path:
+    """Return the file that data.csv names, by its time alone where it leaves out .png."""
+    path = folder / name
+    return path if path.suffix else path.with_name(path.name + ".png")
+
+
+def _read_sensor(folder: Path) -> tuple[Camera | None, np.ndarray | None]:
     """The camera, and its pose on the body (4, 4), camera to body."""
-    if not path.is_file():
-        logger.warning("%s does not exist: the intrinsics are unknown", path)
+    sequence = folder.parent.parent
+    candidates = [
+        folder / "sensor.yaml",
+        *(place / "camchain.yaml" for place in (folder.parent, sequence, sequence / "dso")),
+    ]
+    path = next((each for each in candidates if each.is_file()), None)
+    if path is None:
+        logger.warning(
+            "%s does not exist: the intrinsics are unknown; give them with camera=", candidates[0]
+        )
         return None, None
     try:
-        sensor = yaml.safe_load(path.read_text(encoding="utf-8"))
+        sensor = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        if path.name == "camchain.yaml":
+            sensor = sensor[folder.name]
         camera = sensor_camera(sensor)
-        in_body = np.array(sensor["T_BS"]["data"], dtype=np.float64).reshape(4, 4)
+        in_body = _pose_on_body(path, sensor)
     except KeyError as error:
         raise ValueError(f"EuRoC calibration {path} has no {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
@@ -102,28 +157,41 @@ def _read_sensor(path: Path) -> tuple[Camera | None, np.ndarray | None]:
     return camera, in_body
 
 
-def _read_trajectory(mav: Path) -> Trajectory | None:
-    """Poses of the body, body to world."""
-    for sensor in ("state_groundtruth_estimate0", "mocap0"):
-        path = mav / sensor / "data.csv"
-        if path.is_file():
-            break
-    else:
-        return None
+def _pose_on_body(path: Path, sensor: dict) -> np.ndarray | None:
+    """Return the camera's pose (4, 4), camera to body; None where it is unknown."""
+    for key in ("T_BS", "T_cam_imu"):
+        if key in sensor:
+            entry = sensor[key]
+            matrix = np.array(entry["data"] if isinstance(entry, dict) else entry, np.float64)
+            pose = matrix.reshape(4, 4)
+            return pose if key == "T_BS" else np.linalg.inv(pose)
+    logger.warning("%s has neither T_BS nor T_cam_imu: the camera's poses are unknown", path)
+    return None
+
+
+def _body_poses(mav: Path, stamps_ns: list[int]) -> list[np.ndarray | None]:
+    """Return the body's pose at each time, body to world."""
+    candidates = [mav / sensor / "data.csv" for sensor in ("state_groundtruth_estimate0", "mocap0")]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        if (mav / "leica0" / "data.csv").is_file():
+            logger.warning("%s has positions without orientation: no poses", mav / "leica0")
+        return [None] * len(stamps_ns)
     lines = parse_lines(path, _parse_pose_line)
     try:
         values = np.array([values for _, values in lines]).reshape(-1, 7)
         # w comes first in the file, last in a Trajectory.
-        return Trajectory(
+        trajectory = Trajectory(
             [stamp_ns for stamp_ns, _ in lines], values[:, :3], values[:, [4, 5, 6, 3]]
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return trajectory.poses(stamps_ns, path)
 
 
-def _parse_pose_line(line: str) -> tuple[int, list[float]]:
+def _parse_pose_line(line: str) -> tuple[int, np.ndarray]:
     """Time in ns, position x y z, orientation w x y z; velocities and biases follow."""
-    words = line.split(",")
-    if len(words) < 8:
-        raise ValueError(f"{len(words)} values, expected at least 8")
-    return int(words[0]), [float(word) for word in words[1:8]]
+    stamp, *values = SEPARATOR.split(line)
+    if len(values) < 7:
+        raise ValueError(f"{len(values) + 1} values, expected at least 8")
+    return _parse_nanoseconds(stamp), parse_numbers(" ".join(values[:7]), 7)

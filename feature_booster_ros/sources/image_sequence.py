@@ -75,25 +75,32 @@ class ImageSequence(Source):
                 yield frame
 
 
-def image_paths(folder: Path) -> list[Path]:
-    """The image files of a folder in natural order: frame2.png comes before frame10.png."""
+def image_paths(folder: Path, below: bool = False) -> list[Path]:
+    """Return the image files of a folder in natural order: frame2.png comes before frame10.png.
+
+    Hidden files, such as the ._frame2.png that macOS leaves beside frame2.png, are none.
+
+    Args:
+        folder: Where to look.
+        below: Also in the folders in it, but not in hidden ones.
+    """
+    paths = folder.rglob("*") if below else folder.iterdir()
     return sorted(
-        (
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES
-            and not path.name.startswith(".")
-            and path.is_file()
-        ),
-        key=_natural_key,
+        (path for path in paths if _is_image(path, folder)),
+        key=lambda path: [_natural_key(part) for part in path.relative_to(folder).parts],
     )
 
 
 def has_images(folder: Path) -> bool:
     """Whether there is an image file in the folder itself."""
-    return folder.is_dir() and any(
-        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        for path in folder.iterdir()
+    return folder.is_dir() and any(_is_image(path, folder) for path in folder.iterdir())
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    return (
+        path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
 
 
@@ -109,9 +116,9 @@ def existing(target: str) -> Path:
     return path
 
 
-def _natural_key(path: Path) -> list[tuple[int, int | str]]:
+def _natural_key(name: str) -> list[tuple[int, int | str]]:
     return [
         (0, int(part)) if part.isdecimal() else (1, part)
-        for part in re.split(r"(\d+)", path.name)
+        for part in re.split(r"(\d+)", name)
         if part
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from .image_sequence import ImageFile, ImageSequence, existing, has_images, imag
 from .source import logger
 from .text_files import parse_lines, parse_numbers
 from .timestamps import parse_date, parse_seconds
+
+T = TypeVar("T")
 
 _CAMERA_FOLDER = re.compile(r"image_(0?)([0-3])")
 
@@ -36,12 +38,15 @@ class KittiSource(ImageSequence):
 
     Odometry benchmark: ``image_0`` to ``image_3``, ``times.txt``, ``calib.txt`` (P0 to P3), and
     poses in ``poses.txt`` or in ``../../poses/<sequence>.txt``. The poses on record are those of
-    camera 0; another camera's are shifted by its baseline. Where the images are numbered, the
-    number is the line in times and poses, so a thinned-out sequence plays with its own times.
+    camera 0; another camera's are shifted by its baseline.
 
     Raw recordings: ``image_00/data`` and ``image_00/timestamps.txt``, and
     ``../calib_cam_to_cam.txt`` with the rectified projection for "sync" folders, and intrinsics
     with distortion for "extract" folders. They have no poses of the camera.
+
+    The number in an image's name is the line in times and poses, counted from 0, so a sequence of
+    which images are missing plays with its own times. Only where times (or poses) were cut along
+    with consecutive images does their first line belong to the first image.
 
     Args:
         target: The sequence's folder, or the folder of one of its cameras.
@@ -67,16 +72,13 @@ class KittiSource(ImageSequence):
         stamps, times_path = _read_times(layout)
         projection, calibrated = _read_calibration(layout)
         poses = _read_poses(layout, projection)
-        if layout.raw or not all(path.stem.isdecimal() for path in paths):
-            numbers = list(range(len(paths)))
-        else:
-            numbers = [int(path.stem) for path in paths]
-        missing = [path for path, number in zip(paths, numbers) if number >= len(stamps)]  # noqa: B905
-        if missing:
+        numbers = _frame_numbers(paths)
+        frame_stamps = _by_number(stamps, numbers)
+        if None in frame_stamps:
             raise ValueError(
                 f"{times_path} has {len(stamps)} times, but {layout.images} has {len(paths)} "
-                f"images; the first without a time is {missing[0].name}. Complete the file, or "
-                "open the images alone as kind folder"
+                f"images; the first without a time is {paths[frame_stamps.index(None)].name}. "
+                "Complete the file, or open the images alone as kind folder"
             )
         if len(stamps) > len(paths):
             logger.warning(
@@ -85,17 +87,18 @@ class KittiSource(ImageSequence):
                 len(stamps),
                 len(paths),
             )
-        files = [
-            ImageFile(stamps[number], path, poses[number] if number < len(poses) else None)
-            for path, number in zip(paths, numbers)  # noqa: B905 (made from one another)
-        ]
-        if poses and len(poses) <= numbers[-1]:
+        frame_poses = _by_number(poses, numbers)
+        if poses and any(pose is None for pose in frame_poses):
             logger.warning(
                 "%s: %d poses for %d images: the rest has none",
                 layout.sequence,
                 len(poses),
                 len(paths),
             )
+        files = [
+            ImageFile(*frame)
+            for frame in zip(frame_stamps, paths, frame_poses)  # noqa: B905 (one per image)
+        ]
         super().__init__(layout.images, files, camera or calibrated)
 
     @classmethod
@@ -106,6 +109,27 @@ class KittiSource(ImageSequence):
         except (FileNotFoundError, ValueError):
             return False
         return _times_path(layout).is_file()
+
+
+def _frame_numbers(paths: list[Path]) -> list[int]:
+    """Return the number that each image's name ends with; where one has none, their places."""
+    found = [re.search(r"[0-9]+$", path.stem) for path in paths]
+    numbers = [int(number[0]) for number in found if number]
+    if len(set(numbers)) == len(paths):
+        return numbers
+    logger.warning(
+        "%s: the names have no numbers, so the images take the lines of times and poses in order",
+        paths[0].parent,
+    )
+    return list(range(len(paths)))
+
+
+def _by_number(lines: list[T], numbers: list[int]) -> list[T | None]:
+    """Return each frame's line of a file, None where the file has no such line."""
+    first, last = min(numbers), max(numbers)
+    was_cut_along = last >= len(lines) == len(numbers) == last - first + 1
+    offset = first if was_cut_along else 0
+    return [lines[number - offset] if number - offset < len(lines) else None for number in numbers]
 
 
 def _find(path: Path, camera_index: int | None) -> _Layout:
@@ -150,7 +174,15 @@ def _read_calibration(layout: _Layout) -> tuple[np.ndarray | None, Camera | None
     """Rectified projection (3, 4), if known, and the camera."""
     path = layout.sequence / "calib.txt"
     if layout.raw:
-        path = layout.sequence.parent / "calib_cam_to_cam.txt"
+        candidates = [
+            folder / "calib_cam_to_cam.txt"
+            for folder in (
+                layout.sequence,
+                layout.sequence.absolute().parent,
+                layout.sequence.resolve().parent,
+            )
+        ]
+        path = next((each for each in candidates if each.is_file()), candidates[1])
     if not path.is_file():
         logger.warning("%s does not exist: the intrinsics are unknown", path)
         return None, None
@@ -185,10 +217,11 @@ def _entry(path: Path, entries: dict[str, str], name: str, count: int) -> np.nda
 
 def _read_poses(layout: _Layout, projection: np.ndarray | None) -> list[np.ndarray]:
     """Poses (4, 4) of this camera, camera to world; empty where there are none."""
-    sequence = layout.sequence.resolve()
+    # The sequence may be a link, with the poses beside it or beside its target.
+    sequences = (layout.sequence.absolute(), layout.sequence.resolve())
     candidates = [
-        sequence / "poses.txt",
-        sequence.parent.parent / "poses" / f"{sequence.name}.txt",
+        layout.sequence / "poses.txt",
+        *(path.parent.parent / "poses" / f"{path.name}.txt" for path in sequences),
     ]
     path = next((path for path in candidates if path.is_file()), None)
     if layout.raw or path is None:

@@ -15,6 +15,7 @@ from ..camera import Camera
 from .calibration import resolve_camera
 from .euroc import EurocSource
 from .folder import FolderSource
+from .image_sequence import IMAGE_SUFFIXES, has_images
 from .kitti import KittiSource
 from .rosbag import RosbagSource
 from .source import Source
@@ -35,6 +36,8 @@ _RECOGNISED = (
 )
 
 KINDS = (*(source.kind for source in _RECOGNISED), "rendered")
+
+_ARCHIVE_SUFFIXES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"))
 
 # How an option's text in a URI is read, by the type that the option has; the first that fits.
 _READERS: dict[type, Callable[[str], Any]] = {
@@ -143,20 +146,45 @@ def _parse(uri: str) -> tuple[str | None, str, dict[str, str]]:
 
 
 def _recognise(target: str) -> str:
-    for source in _RECOGNISED:
-        if source.recognises(target):
-            return source.kind
     path = Path(target).expanduser()
+    try:
+        for source in _RECOGNISED:
+            if source.recognises(target):
+                return source.kind
+        reason = _why_unreadable(path)
+    except PermissionError as error:
+        raise PermissionError(
+            f"source {target!r} cannot be read: no permission for {error.filename}"
+        ) from None
     if not path.exists():
         raise FileNotFoundError(
             f"source {target!r} does not exist: expected a path, or KIND:TARGET "
             f"with KIND one of {', '.join(KINDS)}"
         )
+    if reason:
+        raise ValueError(f"source {target!r} {reason}")
+    what = ", but an empty folder" if path.is_dir() and not any(path.iterdir()) else ""
     looked_for = "; ".join(f"{source.kind}: {source.layout}" for source in _RECOGNISED)
     raise ValueError(
-        f"source {target!r} is none of the known kinds. Looked for {looked_for}. "
+        f"source {target!r} is none of the known kinds{what}. Looked for {looked_for}. "
         "Say which it is with kind, or KIND:PATH"
     )
+
+
+def _why_unreadable(path: Path) -> str | None:
+    """Say what a path is that is often given in the place of a source."""
+    suffix = path.suffix.lower()
+    if path.is_file() and suffix in IMAGE_SUFFIXES:
+        return f"is one image: give the folder it is in, {path.parent}"
+    if path.is_file() and suffix in _ARCHIVE_SUFFIXES:
+        return "is an archive: unpack it and give the folder that comes out"
+    if not path.is_dir():
+        return None
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    inner = [entry for entry in sorted(entries) if has_images(entry)]
+    if inner:
+        return f"has images only in folders below: give one of them, such as {inner[0]}"
+    return None
 
 
 def _opener(kind: str) -> Callable[..., Source]:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,17 +14,25 @@ import numpy as np
 
 T = TypeVar("T")
 
+SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
+"""What divides the fields of a line: commas, semicolons, tabs or blanks."""
+
+# The line that names the columns, where it is not marked as a comment.
+_HEADER = re.compile(r"\W*(time|stamp|t\b|sec|nsec)", re.IGNORECASE)
+
 
 def parse_lines(path: Path, parse: Callable[[str], T]) -> list[T]:
-    """`parse` of every line that is neither empty nor a comment (#).
+    """Return `parse` of every line that is not empty, a comment (#), or names of columns on top.
+
+    A byte-order mark and any kind of line end are accepted.
 
     Raises:
         ValueError: The file is not text, or `parse` refused a line.
     """
     results = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
+        lines = _decode(path.read_bytes()).splitlines()
+    except UnicodeError:
         raise ValueError(f"{path} is not a text file") from None
     for number, line in enumerate(lines, start=1):
         line = line.strip()
@@ -31,17 +41,26 @@ def parse_lines(path: Path, parse: Callable[[str], T]) -> list[T]:
         try:
             results.append(parse(line))
         except ValueError as error:
+            if not results and _HEADER.match(line):
+                continue
             raise ValueError(f"{path}, line {number}: {error}") from None
     return results
 
 
+def _decode(content: bytes) -> str:
+    # Windows' shells write what is redirected to a file in UTF-16.
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig")
+
+
 def parse_numbers(text: str, count: int) -> np.ndarray:
-    """Exactly `count` finite numbers divided by blanks, float64.
+    """Return exactly `count` finite numbers divided by blanks, tabs or commas, float64.
 
     Raises:
         ValueError: There are more or fewer, or one is not a finite number.
     """
-    words = text.split()
+    words = SEPARATOR.split(text.strip(" \t,;"))
     if len(words) != count:
         raise ValueError(f"{len(words)} values, expected {count}")
     numbers = np.array([float(word) for word in words])

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .source import logger
+
 
 class Trajectory:
     """Poses at increasing times, interpolated in between.
@@ -50,6 +52,29 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self._stamps)
 
+    def poses(self, stamps_ns: Sequence[int], name: object) -> list[np.ndarray | None]:
+        """Return the pose at each frame's time, warning of frames that have none.
+
+        Args:
+            stamps_ns: Times (N,) of the frames in nanoseconds.
+            name: What the poses were read from, for the warning.
+        """
+        poses = [self.pose(stamp_ns) for stamp_ns in stamps_ns]
+        missing = sum(pose is None for pose in poses)
+        if missing == len(poses):
+            logger.warning(
+                "%s has no pose at the time of any of the %d frames: its %d poses are of %s, the "
+                "frames of %s. Are both of one recording, on one clock and in one unit?",
+                name,
+                len(poses),
+                len(self),
+                _span(self._stamps),
+                _span(stamps_ns),
+            )
+        elif missing:
+            logger.warning("%s has no pose for %d of %d frames", name, missing, len(poses))
+        return poses
+
     def pose(self, stamp_ns: int) -> np.ndarray | None:
         """Pose (4, 4) at `stamp_ns`: linear in translation, spherical-linear in rotation.
 
@@ -81,6 +106,12 @@ def rigid_transform(translation: np.ndarray, quaternion: np.ndarray) -> np.ndarr
     ]
     transform[:3, 3] = translation
     return transform
+
+
+def _span(stamps_ns: Sequence[int]) -> str:
+    if not len(stamps_ns):
+        return "no time"
+    return f"{min(stamps_ns) / 1e9:.3f} to {max(stamps_ns) / 1e9:.3f} s"
 
 
 def _slerp(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:

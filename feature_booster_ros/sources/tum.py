@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .calibration import resolve_camera
 from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
-from .text_files import parse_lines, parse_numbers
+from .text_files import SEPARATOR, parse_lines, parse_numbers
 from .timestamps import parse_seconds
 from .trajectory import Trajectory
 
@@ -30,14 +31,26 @@ _CALIBRATIONS = {
 }
 _SEQUENCE_NAME = re.compile(r"(?:freiburg|(?<![a-z0-9])fr)([123])(?![0-9])")
 _STAMP_NAME = re.compile(r"\d+\.\d+")
+# TIME FILE, or, as associate.py and others write it, TIME FILE TIME and the rest; a file's name may
+# have blanks.
+_LISTED = re.compile(
+    r"""([^\s,;]+)[\s,;]+(.+?\.[a-z]\w*["']?)(?:[\s,;]+([\d.]\S*)[\s,;]+(.+))?""", re.IGNORECASE
+)
+_LISTINGS = ("rgb.txt", "associations.txt", "association.txt", "associated.txt", "associate.txt")
+# A sequence's own calibration: ETH3D's line of fx fy cx cy, or a file that `resolve_camera` reads.
+_CALIBRATION = "calibration.txt"
+_CALIBRATION_FILES = ("camera.yaml", "camera_info.yaml", "calibration.yaml")
 
 
 class TumSource(ImageSequence):
     """Colour images of a TUM RGB-D sequence.
 
-    Times come from ``rgb.txt``; where there is none, from the names of the files in ``rgb``, which
-    are the times. Poses of ``groundtruth.txt`` are interpolated. Intrinsics are known where the
-    folder's name says which Kinect it was, as in rgbd_dataset_freiburg2_desk or fr2_desk.
+    Times come from ``rgb.txt`` or ``associations.txt``; where there is neither, from the names of
+    the files in ``rgb``, which are the times. Fields are divided by blanks, tabs or commas; of
+    lines that associate color and depth, in either order, the color image is taken. Poses of
+    ``groundtruth.txt`` are interpolated. Intrinsics are those of ``calibration.txt`` (fx fy cx cy)
+    or ``camera.yaml`` in the folder, else known where the name of the folder, or of the link to
+    it, says which Kinect it was, as in rgbd_dataset_freiburg2_desk or fr2_desk.
 
     Args:
         target: The sequence's folder, or its rgb folder.
@@ -53,8 +66,8 @@ class TumSource(ImageSequence):
 
     def __init__(self, target: str, *, camera: Camera | None = None) -> None:
         sequence = _sequence(existing(target))
-        listing = sequence / "rgb.txt"
-        if listing.is_file():
+        listing = _listing(sequence)
+        if listing:
             listed = parse_lines(listing, _parse_listing_line)
             stamped = [(stamp_ns, sequence / name) for stamp_ns, name in listed]
             where = listing
@@ -66,11 +79,15 @@ class TumSource(ImageSequence):
         if not stamped:
             raise ValueError(f"TUM sequence {sequence} has no images in {where}")
         trajectory = _read_trajectory(sequence / "groundtruth.txt")
+        poses = [None] * len(stamped)
+        if trajectory is not None:
+            stamps = [stamp_ns for stamp_ns, _ in stamped]
+            poses = trajectory.poses(stamps, sequence / "groundtruth.txt")
         files = [
-            ImageFile(stamp_ns, path, trajectory.pose(stamp_ns) if trajectory else None)
-            for stamp_ns, path in stamped
+            ImageFile(*each, pose)
+            for each, pose in zip(stamped, poses)  # noqa: B905 (made so)
         ]
-        super().__init__(sequence, files, camera or _camera_of_name(sequence.resolve().name))
+        super().__init__(sequence, files, camera or _recorded_camera(sequence))
 
     @classmethod
     def recognises(cls, target: str) -> bool:
@@ -79,7 +96,7 @@ class TumSource(ImageSequence):
         if not path.is_dir():
             return False
         sequence = _sequence(path)
-        if (sequence / "rgb.txt").is_file():
+        if _listing(sequence):
             return True
         return has_images(sequence / "rgb") and all(
             _STAMP_NAME.fullmatch(image.stem) for image in image_paths(sequence / "rgb")
@@ -90,11 +107,24 @@ def _sequence(path: Path) -> Path:
     return path.parent if path.name == "rgb" else path
 
 
+def _listing(sequence: Path) -> Path | None:
+    """Return the file that lists the color images; depth images alone are no such list."""
+    candidates = (sequence / name for name in _LISTINGS)
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def _parse_listing_line(line: str) -> tuple[int, str]:
-    stamp, _, name = line.partition(" ")
-    if not name.strip():
+    fields = _LISTED.fullmatch(line)
+    if not fields:
         raise ValueError(f"{line!r} is not TIME FILE")
-    return parse_seconds(stamp), name.strip()
+    stamp, name, other_stamp, other_name = fields.groups()
+    if other_stamp and _is_depth(name) and not _is_depth(other_name):
+        stamp, name = other_stamp, other_name
+    return parse_seconds(stamp), name.strip("\"'").replace("\\", "/")
+
+
+def _is_depth(name: str) -> bool:
+    return "depth" in name.lower()
 
 
 def _stamp_of_name(path: Path) -> int:
@@ -107,11 +137,28 @@ def _stamp_of_name(path: Path) -> int:
         ) from None
 
 
-def _camera_of_name(name: str) -> Camera | None:
-    found = _SEQUENCE_NAME.search(name.lower())
+def _recorded_camera(sequence: Path) -> Camera | None:
+    path = sequence / _CALIBRATION
+    if path.is_file():
+        try:
+            (intrinsics,) = parse_lines(path, lambda line: parse_numbers(line, 4))
+            return Camera.pinhole(*intrinsics)
+        except ValueError as error:
+            logger.warning("%s is not one line of fx fy cx cy and is left aside: %s", path, error)
+    for name in _CALIBRATION_FILES:
+        if (sequence / name).is_file():
+            return resolve_camera(sequence / name)
+    return _camera_of_name(sequence)
+
+
+def _camera_of_name(sequence: Path) -> Camera | None:
+    names = dict.fromkeys((sequence.absolute().name, sequence.resolve().name))
+    found = next(filter(None, (_SEQUENCE_NAME.search(name.lower()) for name in names)), None)
     if found is None:
         logger.warning(
-            "%s: the name does not say freiburg1, 2 or 3: the intrinsics are unknown", name
+            "%s: the name does not say freiburg1, 2 or 3: the intrinsics are unknown; give them "
+            "with camera=",
+            " -> ".join(names),
         )
         return None
     (fx, fy, cx, cy), distortion = _CALIBRATIONS[found[1]]
@@ -132,5 +179,5 @@ def _read_trajectory(path: Path) -> Trajectory | None:
 
 
 def _parse_pose_line(line: str) -> tuple[int, np.ndarray]:
-    stamp, _, values = line.partition(" ")
-    return parse_seconds(stamp), parse_numbers(values, 7)
+    stamp, *values = SEPARATOR.split(line, maxsplit=1)
+    return parse_seconds(stamp), parse_numbers("".join(values), 7)

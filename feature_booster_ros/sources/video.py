@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import cv2
 
 from .frame import Camera, Frame
 from .image_sequence import existing
-from .source import Source
+from .source import Source, logger
 from .timestamps import NANOSECONDS
 
 VIDEO_SUFFIXES = frozenset(
@@ -26,8 +27,9 @@ _USUAL_RATE = 30.0
 class VideoSource(Source):
     """Frames of a video file, or of a stream that OpenCV's FFmpeg opens by its address.
 
-    Stamps of a file start at 0 and count up by its frame rate; those of a stream are the times of
-    arrival.
+    Stamps of a file are the times in its container, from 0 on, whatever frame a pass starts with;
+    a frame without a time comes one period of the frame rate after the one before. Stamps of a
+    stream are the times of arrival.
 
     Args:
         target: Path of the file, or rtsp://, rtmp://, http://, https:// or udp:// address.
@@ -80,15 +82,15 @@ class VideoSource(Source):
             capture.release()
 
     def _decode(self, capture: cv2.VideoCapture, start: int, step: int) -> Iterator[Frame]:
-        period = NANOSECONDS / (self._rate or _USUAL_RATE)
+        stamps = _ContainerTimes(self._rate or _USUAL_RATE, Path(self.name).name)
         index = 0
         while capture.grab():
+            stamp_ns = time.time_ns() if self.is_live else stamps.next(capture)
             if index >= start and (index - start) % step == 0:
                 name = f"{Path(self.name).name}[{index}]"
                 decoded, image = capture.retrieve()
                 frame = None
                 if decoded:
-                    stamp_ns = time.time_ns() if self.is_live else round(index * period)
                     frame = self._frame(stamp_ns, image, name)
                 else:
                     self._skip(name, "frame cannot be decoded")
@@ -110,3 +112,38 @@ class VideoSource(Source):
                 "this OpenCV was built without"
             )
         return capture
+
+
+class _ContainerTimes:
+    """Times of the frames of a file, one after the other.
+
+    Some containers (raw streams), backends and damaged files give no time, or one that does not
+    rise.
+    """
+
+    def __init__(self, rate: float, name: str) -> None:
+        self._period = 1000 / rate
+        self._name = name
+        self._origin: float | None = None
+        self._last = -self._period
+        self._told = False
+
+    def next(self, capture: cv2.VideoCapture) -> int:
+        """Return the time in nanoseconds of the frame just grabbed."""
+        time_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
+        if self._origin is None:
+            # An edit list can let a video begin before zero.
+            self._origin = min(time_ms, 0.0) if math.isfinite(time_ms) else 0.0
+        time_ms -= self._origin
+        if not self._last < time_ms < math.inf:
+            if not self._told:
+                logger.warning(
+                    "%s: frames without a rising time in the file are stamped by its frame rate, "
+                    "%.4g Hz",
+                    self._name,
+                    1000 / self._period,
+                )
+            self._told = True
+            time_ms = self._last + self._period
+        self._last = time_ms
+        return round(time_ms * NANOSECONDS / 1000)
