@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
-from .timestamps import NANOSECONDS
+from ..stamps import NANOSECONDS
 
 
 class FolderSource(ImageSequence):

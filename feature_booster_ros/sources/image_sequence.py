@@ -14,7 +14,7 @@ import numpy as np
 from ..pixels import read_image
 from .frame import Camera, Frame
 from .source import Source, logger
-from .timestamps import frame_rate
+from ..stamps import frame_rate
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")

@@ -17,7 +17,7 @@ from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
 from .text_files import parse_lines, parse_numbers
-from .timestamps import parse_date, parse_seconds
+from ..stamps import parse_date, parse_seconds
 
 _CAMERA_FOLDER = re.compile(r"image_(0?)([0-3])")
 

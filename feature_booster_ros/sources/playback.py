@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from .frame import Frame
 from .source import Source
-from .timestamps import NANOSECONDS
+from ..stamps import NANOSECONDS
 
 # Where the record has no rate, passes follow one another as at this one (Hz).
 _USUAL_RATE = 10.0

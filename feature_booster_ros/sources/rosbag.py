@@ -16,7 +16,7 @@ from ..pixels import decode_compressed, decode_raw
 from .frame import Frame
 from .image_sequence import existing
 from .source import Source, logger
-from .timestamps import NANOSECONDS, frame_rate
+from ..stamps import NANOSECONDS, frame_rate
 
 _IMAGE = "sensor_msgs/msg/Image"
 _COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

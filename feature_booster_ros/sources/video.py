@@ -13,7 +13,7 @@ import cv2
 from .frame import Camera, Frame
 from .image_sequence import existing
 from .source import Source
-from .timestamps import NANOSECONDS
+from ..stamps import NANOSECONDS
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".mjpg")
