@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import enum
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
@@ -22,6 +23,7 @@ JUMP_BACK = 1.0
 """Seconds; stamps that go back by more are of a new recording, by less out of order."""
 
 _JUMP_AHEAD = 86_400  # seconds; no recording has such a gap, but a clock that is set has
+_TELL_PERIOD = 5.0  # seconds
 _RESOLUTION = 1_000  # nanoseconds, several steps of a float64 of seconds since 1970
 _LATEST = 100_000_000_000  # seconds since 1970 until the year 5138: more is another unit
 
@@ -57,15 +59,21 @@ class StampWatch:
 
     Args:
         tell: takes a line that names both stamps, what follows and the remedy: once for each kind
-            of fault, and each time that the stream starts anew.
-        restart: what follows where it does.
+            of fault, and when the stream starts anew, though not more often than every 5 s.
+        unusable: what becomes of frames whose stamps do not rise, for that line.
+        restart: what follows where the stream starts anew.
     """
 
     def __init__(
-        self, tell: Callable[[str], None], restart: str = "starting anew from this frame"
+        self,
+        tell: Callable[[str], None],
+        unusable: str = "such frames are left out",
+        restart: str = "starting anew from this frame",
     ) -> None:
         self._tell = tell
+        self._unusable = unusable
         self._restart = restart
+        self._restart_told = -math.inf
         self._told: set[Order] = set()
         self._last: int | None = None
 
@@ -73,18 +81,25 @@ class StampWatch:
         """Forget the last stamp, but not what has been told."""
         self._last = None
 
-    def add(self, stamp_ns: int, jump_back: float = JUMP_BACK) -> Order:
-        """How a frame's stamp follows; the frame is to be left out where that is in `UNUSABLE`."""
+    def add(self, stamp_ns: int, jump_back: float = JUMP_BACK, name: str = "") -> Order:
+        """How a frame's stamp follows; the frame is to be left out where that is in `UNUSABLE`.
+
+        Args:
+            stamp_ns: nanoseconds.
+            jump_back: seconds; stamps that go back by more are of a new recording.
+            name: of the frame, for what is told.
+        """
         last = self._last
         order = Order.RISING if last is None else _order(stamp_ns, last, jump_back)
-        if order is Order.RESTARTED:
+        if order is Order.RESTARTED and time.monotonic() - self._restart_told >= _TELL_PERIOD:
+            self._restart_told = time.monotonic()
             self._tell(f"{_jump(stamp_ns - last)}: {self._restart}")
         elif order in UNUSABLE and order not in self._told:
             self._told.add(order)
             self._tell(
-                f"stamps do not rise: {show(stamp_ns)} comes after {show(last)} "
-                f"({order.value.replace('_', ' ')}). Such frames are left out; {_REMEDIES[order]}"
-                + _hint(stamp_ns, last)
+                f"stamps do not rise: {show(stamp_ns)}{f' of {name}' * bool(name)} comes after {show(last)} "
+                f"({order.value.replace('_', ' ')}{_hint(stamp_ns, last)}): {self._unusable}; "
+                f"{_REMEDIES[order]}"
             )
         if order not in UNUSABLE:
             self._last = stamp_ns
@@ -111,9 +126,9 @@ def _jump(step_ns: int) -> str:
 
 def _hint(stamp_ns: int, last_ns: int) -> str:
     if stamp_ns and stamp_ns == last_ns and stamp_ns % NANOSECONDS == 0:
-        return " (they are in whole seconds)"
+        return ", in whole seconds"
     if 0 < stamp_ns - last_ns < _RESOLUTION:
-        return " (they are less than a microsecond apart: are they in another unit?)"
+        return ", less than a microsecond later: another unit of time?"
     return ""
 
 
@@ -123,29 +138,25 @@ def show(stamp_ns: int) -> str:
     return f"{sign}{seconds}.{rest:09d}"
 
 
-def rising(
-    items: Iterable[Item], stamp_of: Callable[[Item], int], tell: Callable[[str], None]
-) -> Iterator[Item]:
-    """The items whose stamps rise, for who cannot start anew; the others are left out.
+def rising(frames: Iterable[Item], tell: Callable[[str], None]) -> Iterator[Item]:
+    """The frames whose stamps rise, for who cannot start anew; the others are left out.
 
     A stamp that is days ahead of both its neighbors is left out, too, instead of all that follow.
 
     Args:
-        items: frames in the order in which they come; read one ahead.
-        stamp_of: nanoseconds of one.
+        frames: in the order in which they come, with `stamp_ns` and `name`; read one ahead.
         tell: takes a line for each kind of fault, and at the end how many were left out.
     """
-    watch = StampWatch(tell, "going on")
+    watch = StampWatch(tell, restart="going on")
     last, left_out = None, 0
-    for item, following in _with_next(items):
-        stamp_ns = stamp_of(item)
-        ahead = None if last is None else stamp_ns - _JUMP_AHEAD * NANOSECONDS
-        strays = ahead is not None and last < ahead and following and stamp_of(following[0]) < ahead
-        if strays or watch.add(stamp_ns, math.inf) in UNUSABLE:
+    for frame, following in _with_next(frames):
+        reach = frame.stamp_ns - _JUMP_AHEAD * NANOSECONDS
+        strays = last is not None and last < reach and following and following[0].stamp_ns < reach
+        if strays or watch.add(frame.stamp_ns, math.inf, frame.name) in UNUSABLE:
             left_out += 1
             continue
-        last = stamp_ns
-        yield item
+        last = frame.stamp_ns
+        yield frame
     if left_out:
         tell(f"{left_out} frames were left out, since their stamps do not rise")
 

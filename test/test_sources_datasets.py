@@ -67,7 +67,7 @@ def test_kitti_with_unsorted_times_plays_in_their_order_with_a_warning(tmp_path,
     (tmp_path / "times.txt").write_text("0\n0.2\n0.1\n0.3\n")
     frames = list(open_source(tmp_path))
     assert [frame.name[:6] for frame in frames] == ["000000", "000002", "000001", "000003"]
-    assert "000002.png is not later" in caplog.text
+    assert "0.100000000 of 000002.png comes after 0.200000000" in caplog.text
 
 
 def test_kitti_with_a_bad_line_names_file_and_line(tmp_path):

@@ -27,6 +27,7 @@ from .camera_info import to_camera_info
 from .lifecycle import EXPECTED_ERRORS, ManagedNode, run
 from .parameters import Change, parameter
 from .qos import RELIABILITIES, stream_profile
+from .timers import CLOCK_MISSING, is_clock_missing
 
 _NANOSECONDS = 1_000_000_000
 _PROGRESS_PERIOD = 5.0  # seconds between two lines of progress
@@ -225,6 +226,8 @@ class ImagePlayerNode(ManagedNode):
 
     def _missing_listeners(self) -> str:
         """Return what the first frame still waits for; empty when it can be played."""
+        if self.parameters.stamp == "now" and is_clock_missing(self):
+            return f"the time, for stamp: now. {CLOCK_MISSING}"
         images = [
             publisher
             for publisher in (self._image_publisher, self._compressed_publisher)

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..stamps import parse_date, parse_seconds
 from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
 from .text_files import parse_lines, parse_numbers
-from ..stamps import parse_date, parse_seconds
 
 _CAMERA_FOLDER = re.compile(r"image_(0?)([0-3])")
 

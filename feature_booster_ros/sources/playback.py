@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ..stamps import NANOSECONDS
 from .frame import Frame
 from .source import Source
-from ..stamps import NANOSECONDS
 
 # Where the record has no rate, passes follow one another as at this one (Hz).
 _USUAL_RATE = 10.0

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..camera import Calibration, Camera, is_rectified_topic
 from ..pixels import decode_compressed, decode_raw
+from ..stamps import NANOSECONDS, frame_rate
 from .frame import Frame
 from .image_sequence import existing
 from .source import Source, logger
-from ..stamps import NANOSECONDS, frame_rate
 
 _IMAGE = "sensor_msgs/msg/Image"
 _COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..stamps import parse_seconds
 from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
 from .text_files import parse_lines, parse_numbers
-from ..stamps import parse_seconds
 from .trajectory import Trajectory
 
 # Colour cameras of the three Kinects as the benchmark's page on file formats gives them:
