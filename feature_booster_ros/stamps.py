@@ -96,8 +96,9 @@ class StampWatch:
             self._tell(f"{_jump(stamp_ns - last)}: {self._restart}")
         elif order in UNUSABLE and order not in self._told:
             self._told.add(order)
+            whose = f" of {name}" if name else ""
             self._tell(
-                f"stamps do not rise: {show(stamp_ns)}{f' of {name}' * bool(name)} comes after {show(last)} "
+                f"stamps do not rise: {show(stamp_ns)}{whose} comes after {show(last)} "
                 f"({order.value.replace('_', ' ')}{_hint(stamp_ns, last)}): {self._unusable}; "
                 f"{_REMEDIES[order]}"
             )
