@@ -24,7 +24,7 @@ JUMP_BACK = 1.0
 
 _JUMP_AHEAD = 86_400  # seconds; no recording has such a gap, but a clock that is set has
 _TELL_PERIOD = 5.0  # seconds
-_RESOLUTION = 1_000  # nanoseconds, several steps of a float64 of seconds since 1970
+_SHORTEST_STEP = 200_000  # nanoseconds: no camera of a robot takes 5000 images a second
 _LATEST = 100_000_000_000  # seconds since 1970 until the year 5138: more is another unit
 
 Item = TypeVar("Item")
@@ -35,7 +35,7 @@ class Order(enum.Enum):
 
     RISING = "rising"
     REPEATED = "repeated"
-    """The last stamp again, within a microsecond."""
+    """The last stamp again, or next to it."""
     UNSET = "unset"
     """Zero, where it is not the start of a clock that begins with zero."""
     OUT_OF_ORDER = "out_of_order"
@@ -115,7 +115,7 @@ def _order(stamp_ns: int, last_ns: int, jump_back: float) -> Order:
         return Order.RESTARTED
     if step < 0:
         return Order.OUT_OF_ORDER
-    return Order.REPEATED if step < _RESOLUTION else Order.RISING
+    return Order.REPEATED if step < _SHORTEST_STEP else Order.RISING
 
 
 def _jump(step_ns: int) -> str:
@@ -128,8 +128,9 @@ def _jump(step_ns: int) -> str:
 def _hint(stamp_ns: int, last_ns: int) -> str:
     if stamp_ns and stamp_ns == last_ns and stamp_ns % NANOSECONDS == 0:
         return ", in whole seconds"
-    if 0 < stamp_ns - last_ns < _RESOLUTION:
-        return ", less than a microsecond later: another unit of time?"
+    step = stamp_ns - last_ns
+    if 0 < step < _SHORTEST_STEP:
+        return f", {step / 1e6:g} ms later: another unit of time?"
     return ""
 
 
