@@ -140,6 +140,8 @@ class BagWriter:
         plugin = StoragePlugin[storage.upper()]
         self._writer = rosbag2.Writer(path, version=9, storage_plugin=plugin)
         self._connections = {}
+        self.delay_ns = 1_000_000
+        """From a message's stamp to its recording."""
 
     def __enter__(self) -> BagWriter:
         self._writer.open()
@@ -212,7 +214,7 @@ class BagWriter:
         self.write(topic, "sensor_msgs/msg/CameraInfo", stamp_ns, **fields)
 
     def write(self, topic: str, msgtype: str, stamp_ns: int, **fields: object) -> None:
-        """Write a message with a header, recorded 1 ms after its stamp."""
+        """Write a message with a header, recorded `delay_ns` after its stamp."""
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(
                 topic, msgtype, typestore=self.store
@@ -222,6 +224,6 @@ class BagWriter:
         message = types[msgtype](header=types["std_msgs/msg/Header"](time, "camera"), **fields)
         self._writer.write(
             self._connections[topic],
-            stamp_ns + 1_000_000,
+            stamp_ns + self.delay_ns,
             self.store.serialize_cdr(message, msgtype),
         )

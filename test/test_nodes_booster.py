@@ -294,7 +294,8 @@ def test_stamps_that_are_only_near(start_node, camera, ros):
     assert "parameter 'approximate_sync' is no more" in output and "'sync_slop'" in output
     camera.status(
         lambda level, message, values: (
-            values.get("camera_info") == "newest" and values["received"] == values["processed"] == "6"
+            values.get("camera_info") == "newest"
+            and values["received"] == values["processed"] == "6"
         ),
         "true counts",
     )
