@@ -262,7 +262,7 @@ def test_camera_info_that_does_not_come(start_node, camera):
     assert not camera.features
     wait_for(lambda: camera.send(image_message(GRAY, "mono8")) and camera.features, "features")
     assert not np.any(camera.features[-1].camera_info.k)
-    output = node.wait_for_output("Going on without until it comes")
+    output = node.wait_for_output("Until it comes, features have no intrinsics")
     assert f"nothing on {camera._ros.namespace}/elsewhere" in output
     assert "use_camera_info:=false" in output
     camera.send(image_message(GRAY, "mono8"))

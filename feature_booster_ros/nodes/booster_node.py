@@ -232,10 +232,11 @@ class BoosterNode(ManagedNode):
                 throttle_duration_sec=60.0,
             )
         elif isinstance(self._input, ImageWithCameraInfo):
-            self._input.stop_waiting()
-            if self._input.choice == "none":
+            if images < self._images_checked:  # there were some at the last check, too
+                self._input.stop_waiting()
+            if self._input.choice in ("", "none"):
                 self.get_logger().warning(
-                    f"{self._without_camera_info()}. Going on without until it comes",
+                    f"{self._without_camera_info()}. Until it comes, features have no intrinsics",
                     throttle_duration_sec=30.0,
                 )
 
