@@ -143,6 +143,8 @@ class BagWriter:
         if compression:
             self._writer.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)
         self._connections = {}
+        self.delay_ns = 1_000_000
+        """From a message's stamp to its recording."""
 
     def __enter__(self) -> BagWriter:
         self._writer.open()
@@ -222,13 +224,13 @@ class BagWriter:
             )
 
     def write(self, topic: str, msgtype: str, stamp_ns: int, **fields: object) -> None:
-        """Write a message with a header, recorded 1 ms after its stamp."""
+        """Write a message with a header, recorded `delay_ns` after its stamp."""
         self.declare(topic, msgtype)
         types = self.store.types
         time = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
         message = types[msgtype](header=types["std_msgs/msg/Header"](time, "camera"), **fields)
         self._writer.write(
             self._connections[topic],
-            stamp_ns + 1_000_000,
+            stamp_ns + self.delay_ns,
             self.store.serialize_cdr(message, msgtype),
         )

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`feature-booster evaluate odometry`, and that its errors are right."""
 
+import dataclasses
 import json
 import sys
 from dataclasses import replace
@@ -140,6 +141,25 @@ def test_the_command_writes_table_files_and_pictures(tmp_path, capsys):
     np.testing.assert_allclose(truth[:, 0], (2 + 2 * np.arange(8)) / 8, atol=1e-6)
     for name in ("odometry.png", "odometry_support.png"):
         assert cv2.imread(str(output / name)).std() > 10
+
+
+def test_frames_whose_stamps_do_not_rise_are_left_out(tmp_path, capsys, caplog, monkeypatch):
+    frames = RenderedSequence.frames
+
+    def faulty(self, *arguments):
+        for number, frame in enumerate(frames(self, *arguments)):
+            yield frame
+            if number == 3:
+                yield frame
+                yield dataclasses.replace(frame, stamp_ns=frame.stamp_ns - 100_000_000)
+
+    monkeypatch.setattr(RenderedSequence, "frames", faulty)
+    output = tmp_path / "out"
+    assert not cli.main(["evaluate", "odometry", WALK, *SHORT, "--output", str(output)])
+    assert "| sift " in capsys.readouterr().out
+    record = json.loads((output / "odometry.json").read_text())
+    assert record["runs"][0]["frames"] == 8
+    assert "(repeated" in caplog.text and "2 frames were left out" in caplog.text
 
 
 def test_without_truth_the_others_are_measured_against_colmap(photographs, tmp_path, capsys):

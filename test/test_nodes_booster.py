@@ -3,6 +3,7 @@
 """booster_node: what it publishes for good input and for bad."""
 
 import array
+import time
 
 import cv2
 import numpy as np
@@ -250,44 +251,80 @@ def test_camera_info_that_makes_no_sense_is_told_of_and_done_without(start_node,
 
 
 def test_camera_info_that_does_not_come(start_node, camera):
+    """Images wait for it for a while; then features come without intrinsics."""
     node = start_node(
         "booster_node",
         parameters={**BASE, "model": "none"},
         remappings={"camera_info": "elsewhere"},
     )
-    wait_for(
-        lambda: camera.send(image_message(GRAY, "mono8")) and "elsewhere" in node.output(),
-        "a warning",
-    )
-    output = node.output()
-    assert (
-        f"nothing on {camera._ros.namespace}/elsewhere" in output
-        and "use_camera_info:=false" in output
-    )
+    camera.send(image_message(GRAY, "mono8"))
+    time.sleep(1)
     assert not camera.features
+    wait_for(lambda: camera.send(image_message(GRAY, "mono8")) and camera.features, "features")
+    assert not np.any(camera.features[-1].camera_info.k)
+    output = node.wait_for_output("Until it comes, features have no intrinsics")
+    assert f"nothing on {camera._ros.namespace}/elsewhere" in output
+    assert "use_camera_info:=false" in output
+    camera.send(image_message(GRAY, "mono8"))
+    camera.status(
+        lambda level, message, values: (
+            level == DiagnosticStatus.WARN
+            and "no intrinsics" in message
+            and values.get("camera_info") == "none"
+        ),
+        "a warning on /diagnostics",
+    )
 
 
 def test_stamps_that_are_only_near(start_node, camera, ros):
-    node = start_node("booster_node", parameters={**BASE, "model": "none"})
-
-    def send():
+    """As of a driver that stamps camera_info itself; former parameters are told of, not refused."""
+    node = start_node(
+        "booster_node",
+        parameters={**BASE, "model": "none", "approximate_sync": True, "sync_slop": 0.02},
+    )
+    for _ in range(6):
         camera.send(image_message(GRAY, "mono8"))
         late = camera_info_message()
         late.header.stamp.sec, late.header.stamp.nanosec = camera._stamp, 10_000_000
         ros.publish("camera_info", late)
-        return camera._stamp
+        wait_for(lambda: len(camera.features) >= camera._stamp, "features of each image")
+    assert np.any(camera.features[-1].camera_info.k)
+    assert camera.features[-1].camera_info.header == camera.features[-1].header
+    output = node.wait_for_output("images go with the newest of their frame_id")
+    assert "parameter 'approximate_sync' is no more" in output and "'sync_slop'" in output
+    camera.status(
+        lambda level, message, values: (
+            values.get("camera_info") == "newest"
+            and values["received"] == values["processed"] == "6"
+        ),
+        "true counts",
+    )
 
-    wait_for(lambda: send() and "approximate_sync:=true" in node.output(), "a warning")
-    assert not camera.features
-    for transition in ("deactivate", "cleanup"):
-        assert ros.transition(node.full_name, transition)
-    for result in ros.set_parameters(node.full_name, approximate_sync=True, sync_slop=0.02):
-        assert result.successful, result.reason
-    for transition in ("configure", "activate"):
-        assert ros.transition(node.full_name, transition)
-    stamp = send()
-    wait_for(lambda: camera.features, "features of a pair")
-    assert camera.features[0].header.stamp.sec == stamp
+
+def test_stamps_that_repeat_are_a_warning(start_node, camera):
+    node = start_node("booster_node", parameters={**ALONE, "model": "none"})
+    camera.take(image_message(GRAY, "mono8"))
+    camera._stamp -= 1
+    camera.send(image_message(GRAY, "mono8"))
+    camera.status(
+        lambda level, message, values: (
+            level == DiagnosticStatus.WARN
+            and "stamps do not rise: 1 repeated" in message
+            and values["repeated"] == "1"
+        ),
+        "a warning on /diagnostics",
+    )
+    node.wait_for_output("(repeated, in whole seconds)")
+
+
+def test_simulated_time_without_a_clock_is_told(start_node, camera):
+    node = start_node("booster_node", parameters={**ALONE, "model": "none", "use_sim_time": True})
+    camera.take(image_message(GRAY, "mono8"))
+    camera.status(
+        lambda level, message, values: level == DiagnosticStatus.WARN and "/clock" in message,
+        "a warning on /diagnostics",
+    )
+    node.wait_for_output("ros2 bag play --clock BAG")
 
 
 def test_overload_works_on_the_newest_image_and_counts_the_dropped(start_node, camera, ros):

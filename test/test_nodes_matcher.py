@@ -73,7 +73,7 @@ class Frames:
             for status in message.status:
                 if status.name == f"{self._ros.namespace.lstrip('/')}/matcher_node: frames":
                     values = {pair.key: pair.value for pair in status.values}
-                    return int(values["processed"]) + int(values["errors"])
+                    return sum(int(values[key]) for key in ("processed", "errors", "out_of_order"))
         return 0
 
     def take(self, features, stamp, *args, **kwargs):
@@ -192,6 +192,19 @@ def test_frames_without_features(start_matcher, frames):
     few = FRAMES[0].select(np.arange(3))
     frames.take(few, 5)
     assert list(frames.take(few, 6).inliers) == [0, 0, 0]
+
+
+def test_a_late_frame_is_left_out_and_frames_of_one_stamp_are_matched(start_matcher, frames):
+    node = start_matcher()
+    frames.send(FRAMES[0], 101)
+    frames.take(FRAMES[1], 102)
+    frames.send(FRAMES[0], 102)
+    wait_for(lambda: len(frames.matches) == 2, "matches of the second frame of one stamp")
+    node.wait_for_output("(repeated, in whole seconds)")
+    frames.send(FRAMES[0], 101)
+    node.wait_for_output("101.000000000 comes after 102.000000000 (out of order)")
+    assert frames.take(FRAMES[1], 103).reference_stamp.sec == 102
+    assert len(frames.matches) == 3
 
 
 def test_what_cannot_be_matched_starts_anew(start_matcher, frames):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import wait_for
 from records import BagWriter, picture, write_camera_yaml, write_euroc, write_kitti, write_pictures
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -413,3 +414,28 @@ def _seconds(call):
     begun = time.perf_counter()
     call()
     return time.perf_counter() - begun
+
+
+def test_now_of_a_simulated_clock_is_waited_for(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    player = play(tmp_path, stamp="now", use_sim_time=True)
+    player.process.wait_for_output("nothing comes on /clock")
+    assert not player.images
+    clock = ros.node.create_publisher(Clock, "/clock", 1)
+    message = Clock()
+    message.clock.sec = 42
+
+    def played():
+        clock.publish(message)
+        return len(player.images) == 4
+
+    wait_for(played, "4 images")
+    assert {stamp_ns(image) for image in player.images} == {42_000_000_000}
+
+
+def test_a_jump_of_days_is_not_waited_for(tmp_path, play):
+    write_kitti(tmp_path)
+    (tmp_path / "times.txt").write_text("0\n0.1\n1700000000\n1700000000.1\n")
+    player = play(tmp_path, rate=0.0)
+    wait_for(lambda: len(player.images) == 4, "4 images")
+    player.process.wait_for_output("stamps went ahead by 19675.9 days")

@@ -42,6 +42,24 @@ def test_images_have_exact_pixels_and_stamps(tmp_path, storage):
         np.testing.assert_array_equal(frame.image, image)
 
 
+def test_images_recorded_late_come_in_the_order_of_their_stamps(tmp_path, storage, caplog):
+    """Each with the camera_info that was recorded before it."""
+    pictures = [picture(seed) for seed in range(4)]
+    with BagWriter(tmp_path / "drive", storage) as bag:
+        for index, image in enumerate(pictures):
+            stamp_ns = 100 * SECOND + index * SECOND // 20
+            bag.delay_ns = 70_000_000 if index == 1 else 1_000_000
+            bag.camera_info("/front/camera_info", stamp_ns, focal=50 + index)
+            bag.image("/front/image_raw", stamp_ns, image)
+    with open_source(tmp_path / "drive") as source:
+        frames = list(source)
+    assert [(frame.stamp_ns - 100 * SECOND) // 1_000_000 for frame in frames] == [0, 50, 100, 150]
+    assert [frame.camera.matrix[0, 0] for frame in frames] == [50, 51, 52, 53]
+    for frame, image in zip(frames, pictures, strict=True):
+        np.testing.assert_array_equal(frame.image, image)
+    assert "100.050000000 comes after 100.100000000 (out of order)" in caplog.text
+
+
 def test_length_and_rate(tmp_path, storage):
     write_drive(tmp_path / "drive", storage)
     with open_source(tmp_path / "drive") as source:

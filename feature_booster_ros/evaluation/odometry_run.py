@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +14,13 @@ from ..features import Features
 from ..odometry import Estimate, OdometrySettings, State, VisualOdometry
 from ..pixels import to_gray
 from ..sources import Source
+from ..stamps import rising
 from .colmap_run import run_colmap
 from .methods import Method, describe_all
 from .odometry_comparison import TRUTH, OdometryComparison, OdometryRun
 from .trajectories import Poses, trajectory_error
+
+logger = logging.getLogger(__name__)
 
 
 def run_odometry(
@@ -30,6 +34,8 @@ def run_odometry(
     wide_pixels: str = "stretch",
 ) -> OdometryComparison:
     """Every method's way along the source.
+
+    Frames whose stamps do not rise are left out, and a warning says so.
 
     Args:
         source: of frames with intrinsics.
@@ -52,7 +58,11 @@ def run_odometry(
     seen: list[tuple[float, Features]] = []
     described_by = [*methods, *([] if limit is None else [limit])]
     camera = None
-    for frame in tqdm(source.frames(start, every, count), "odometry"):
+    frames = rising(
+        source.frames(start, every, count),
+        lambda text: logger.warning("%s: %s", source.name, text),
+    )
+    for frame in tqdm(frames, "odometry"):
         if frame.camera is None:
             raise ValueError(f"{frame.name}: the odometry needs the camera's intrinsics")
         described = describe_all(described_by, to_gray(frame.image, wide_pixels))

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from feature_booster_ros.camera import is_rectified_topic
@@ -24,7 +26,7 @@ from feature_booster_ros.msg import FeatureArray
 
 from .booster_node_parameters import BoosterNodeParameters
 from .camera_info import CameraInfoError, camera_of, describe_image, uncalibrated
-from .diagnostics import DiagnosticsPublisher, FrameStatistics
+from .diagnostics import DiagnosticsPublisher, FrameStatistics, StampMonitor
 from .feature_pipeline import FeaturePipeline
 from .images import ImageError, compressed_to_gray, to_gray
 from .lifecycle import ManagedNode, run
@@ -33,6 +35,7 @@ from .overlapped_worker import OverlappedWorker
 from .qos import stream_profile
 from .synchronisation import ImageWithCameraInfo
 from .threads import limit_threads, sleep_at_barriers
+from .timers import steady_timer
 
 Value = TypeVar("Value")
 
@@ -123,20 +126,30 @@ class BoosterNode(ManagedNode):
                 self._image_topic,
                 self._camera_info_topic,
                 self._receive,
+                self._statistics.count,
                 qos,
-                parameters.sync_queue_size,
-                parameters.sync_slop if parameters.approximate_sync else None,
             )
         else:
             self._input = self.create_subscription(
-                image_type, self._image_topic, self._receive, qos
+                image_type, self._image_topic, self._receive_alone, qos
             )
+        self._stamps = StampMonitor(
+            self,
+            self._statistics.count,
+            self._image_topic,
+            unusable="features are published, but odometry_node leaves them out",
+            restart="going on",
+        )
         self._diagnostics = DiagnosticsPublisher(
-            self, self._statistics, self._image_topic, parameters.diagnostics_period
+            self,
+            self._statistics,
+            self._image_topic,
+            parameters.diagnostics_period,
+            self._condition,
         )
         self._diagnostics.settings = self._settings()
-        self._input_check = self.create_timer(_INPUT_CHECK_PERIOD, self._check_input)
-        self._input_counts = np.zeros(3, int)
+        self._input_check = steady_timer(self, _INPUT_CHECK_PERIOD, self._check_input)
+        self._images_checked = 0
 
     def deactivate(self) -> None:
         if self._input_check is not None:
@@ -171,24 +184,43 @@ class BoosterNode(ManagedNode):
     def _receive(
         self, image: Image | CompressedImage, camera_info: CameraInfo | None = None
     ) -> None:
-        self._statistics.count("received")
+        self._stamps.add(Time.from_msg(image.header.stamp).nanoseconds)
+        if isinstance(self._input, ImageWithCameraInfo):
+            self._diagnostics.settings["camera_info"] = self._input.choice
+            self._diagnostics.settings["camera_infos"] = str(self._input.camera_infos)
         if self.parameters.lazy and self._publisher.get_subscription_count() == 0:
             self._statistics.count("idle")
             return
         if self._worker.submit(_Received(image, camera_info, time.perf_counter())):
             self._statistics.count("dropped")
 
+    def _receive_alone(self, image: Image | CompressedImage) -> None:
+        self._statistics.count("received")
+        self._receive(image)
+
+    def _condition(self) -> tuple[bytes, str]:
+        """For /diagnostics."""
+        if isinstance(self._input, ImageWithCameraInfo) and self._input.choice == "none":
+            return DiagnosticStatus.WARN, f"no intrinsics: {self._without_camera_info()}"
+        return DiagnosticStatus.OK, "running"
+
+    def _without_camera_info(self) -> str:
+        """Why images have no camera_info, and what to do."""
+        frames = ", ".join(map(repr, self._input.frames))
+        topic = self._camera_info_topic
+        return (
+            (f"{topic} is of frame {frames}, the images are of another: " if frames else "")
+            or f"images come on {self._image_topic}, but nothing on {topic}: "
+        ) + (
+            "remap it (-r camera_info:=/camera/camera_info), or work without intrinsics (-p "
+            "use_camera_info:=false)"
+        )
+
     def _check_input(self) -> None:
         """Says what has not come since the last check, and what to do."""
-        if isinstance(self._input, ImageWithCameraInfo):
-            counts = np.array([self._input.images, self._input.camera_infos, self._input.pairs])
-        else:
-            counts = np.array([self._statistics.total("received")] * 3)
-        images, camera_infos, pairs = counts - self._input_counts
-        self._input_counts = counts
-        if pairs:
-            return
-        if not images and self._statistics.total("received"):
+        images = self._statistics.total("received") - self._images_checked
+        self._images_checked += images
+        if not images and self._images_checked:
             self.get_logger().info(
                 f"images on {self._image_topic} have paused: none in {_INPUT_CHECK_PERIOD:g} s",
                 throttle_duration_sec=60.0,
@@ -199,20 +231,14 @@ class BoosterNode(ManagedNode):
                 "(-r image:=/camera/image_raw)?",
                 throttle_duration_sec=60.0,
             )
-        elif not camera_infos:
-            self.get_logger().warning(
-                f"images come on {self._image_topic}, but nothing on {self._camera_info_topic}: "
-                "remap it (-r camera_info:=/camera/camera_info), or work without intrinsics (-p "
-                "use_camera_info:=false)",
-                throttle_duration_sec=30.0,
-            )
-        else:
-            self.get_logger().warning(
-                f"the stamps on {self._image_topic} and {self._camera_info_topic} differ: pair "
-                "them by -p approximate_sync:=true and a sync_slop in seconds, or work without "
-                "intrinsics (-p use_camera_info:=false)",
-                throttle_duration_sec=30.0,
-            )
+        elif isinstance(self._input, ImageWithCameraInfo):
+            if images < self._images_checked:  # there were some at the last check, too
+                self._input.stop_waiting()
+            if self._input.choice in ("", "none"):
+                self.get_logger().warning(
+                    f"{self._without_camera_info()}. Until it comes, features have no intrinsics",
+                    throttle_duration_sec=30.0,
+                )
 
     def _settings(self) -> dict[str, str]:
         return {

@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from feature_booster_ros.pixels import WIDE_PIXELS
 
 from .parameters import Change, parameter
 from .qos import RELIABILITIES
+
+_PAIRED_ALONE = (
+    "an image without a camera_info of its stamp goes with the newest of its frame_id; leave it out"
+)
 
 
 @dataclass(frozen=True)
@@ -142,33 +147,14 @@ class BoosterNodeParameters:
     )
     use_camera_info: bool = parameter(
         True,
-        "Wait for the camera_info of each image; false works on images alone, with unknown "
-        "intrinsics.",
+        "Take intrinsics from camera_info, which may come with each image, latched or now and "
+        "then; false works on images alone, with unknown intrinsics.",
         change=Change.UNCONFIGURED,
     )
     rectified: bool = parameter(
         False,
         "The images are rectified (image_rect): P of camera_info holds for them, and there is no "
         "distortion.",
-    )
-    approximate_sync: bool = parameter(
-        False,
-        "Pair image and camera_info by stamps within sync_slop; false by equal stamps.",
-        change=Change.UNCONFIGURED,
-    )
-    sync_slop: float = parameter(
-        0.02,
-        "Largest difference in seconds between the stamps of image and camera_info.",
-        minimum=0.0,
-        maximum=10.0,
-        change=Change.UNCONFIGURED,
-    )
-    sync_queue_size: int = parameter(
-        10,
-        "Images and camera_infos kept that wait for their counterpart.",
-        minimum=1,
-        maximum=1000,
-        change=Change.UNCONFIGURED,
     )
     lazy: bool = parameter(True, "Do nothing with images while nobody subscribes to features.")
     qos_input_reliability: str = parameter(
@@ -195,6 +181,10 @@ class BoosterNodeParameters:
         minimum=0.1,
         maximum=60.0,
         change=Change.UNCONFIGURED,
+    )
+
+    RETIRED: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("approximate_sync", "sync_slop", "sync_queue_size"), _PAIRED_ALONE
     )
 
     def __post_init__(self) -> None:

@@ -12,9 +12,14 @@ from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from feature_booster_ros.stamps import JUMP_BACK, UNUSABLE, Order, StampWatch
+
 from .lifecycle import ManagedNode
+from .timers import CLOCK_MISSING, is_clock_missing, steady_timer
 
 _FRAMES_TIMED = 30
+_STAMP_FAULTS = tuple(order.value for order in UNUSABLE)
+_EVENTS = ("received", "processed", "dropped", "idle", "errors", *_STAMP_FAULTS)
 
 
 class FrameStatistics:
@@ -33,8 +38,8 @@ class FrameStatistics:
         self._last_error = ""
 
     def count(self, event: str) -> None:
-        """Counts one event: "received", "processed", "dropped", "idle" or "errors", which are
-        published, or one of the node's own, for :meth:`total`.
+        """Counts one event: "received", "processed", "dropped", "idle", "errors", or how a stamp
+        does not rise.
         """
         with self._lock:
             self._totals[event] += 1
@@ -75,7 +80,7 @@ class FrameStatistics:
                 "received_hz": f"{self._period['received'] / elapsed:.2f}",
                 "processed_hz": f"{self._period['processed'] / elapsed:.2f}",
             }
-            for event in ("received", "processed", "dropped", "idle", "errors"):
+            for event in _EVENTS:
                 values[event] = str(self._totals[event])
             for stage, seconds in self._seconds.items():
                 values[f"{stage}_ms"] = f"{1000 * sum(seconds) / len(seconds):.2f}"
@@ -83,6 +88,40 @@ class FrameStatistics:
             self._period = collections.Counter()
             self._since, self._last_error = now, ""
             return counts, values, error
+
+
+class StampMonitor:
+    """A node's watch over the stamps of what it receives; faults are counted and logged.
+
+    Args:
+        node: whose log is written.
+        count: takes the name of each fault, as `FrameStatistics.count`.
+        topic: of the frames.
+        unusable, restart: as `StampWatch` takes them.
+    """
+
+    def __init__(
+        self,
+        node: ManagedNode,
+        count: Callable[[str], None],
+        topic: str,
+        **consequences: str,
+    ) -> None:
+        self._count = count
+        self._watch = StampWatch(
+            lambda text: node.get_logger().warning(f"{topic}: {text}"), **consequences
+        )
+
+    def add(self, stamp_ns: int, jump_back: float = JUMP_BACK) -> Order:
+        """As `StampWatch.add`."""
+        order = self._watch.add(stamp_ns, jump_back)
+        if order in UNUSABLE:
+            self._count(order.value)
+        return order
+
+    def reset(self) -> None:
+        """As `StampWatch.reset`."""
+        self._watch.reset()
 
 
 class DiagnosticsPublisher:
@@ -109,7 +148,7 @@ class DiagnosticsPublisher:
         self._statistics = statistics
         self._source = source
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = node.create_timer(period, self._publish)
+        self._timer = steady_timer(node, period, self._publish)
         self._faults = node.faults
         self.settings: dict[str, str] = {}
         """Further values to publish, such as the model in use."""
@@ -128,8 +167,18 @@ class DiagnosticsPublisher:
             level, text = DiagnosticStatus.ERROR, error
         elif new_faults:
             level, text = DiagnosticStatus.ERROR, "internal error, see the log"
+        elif is_clock_missing(self._node):
+            level, text = DiagnosticStatus.WARN, CLOCK_MISSING
         elif not counts["received"]:
             level, text = DiagnosticStatus.STALE, f"nothing received on {self._source}"
+        elif any(counts[fault] for fault in _STAMP_FAULTS):
+            level = DiagnosticStatus.WARN
+            text = "stamps do not rise: " + ", ".join(
+                f"{counts[fault]} {fault.replace('_', ' ')}"
+                for fault in _STAMP_FAULTS
+                if counts[fault]
+            )
+            text += f" of {counts['received']} frames; have the driver stamp each with its own time"
         else:
             level, text = self._condition()
             if level == DiagnosticStatus.OK and counts["dropped"]:

@@ -19,8 +19,10 @@ from feature_booster_ros.camera import Camera
 from feature_booster_ros.features import Features
 from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.odometry import Estimate, Landmarks, OdometrySettings, VisualOdometry
+from feature_booster_ros.stamps import UNUSABLE, Order
 
 from .camera_info import CameraInfoError, camera_of
+from .diagnostics import StampMonitor
 from .messages import from_feature_array
 
 
@@ -54,9 +56,13 @@ class FeatureStream:
     Args:
         settings: of the odometry.
         logger: that is told of changes.
+        stamps: judges the frames' stamps.
     """
 
-    def __init__(self, settings: OdometrySettings, logger: RcutilsLogger) -> None:
+    def __init__(
+        self, settings: OdometrySettings, logger: RcutilsLogger, stamps: StampMonitor
+    ) -> None:
+        self._stamps = stamps
         self._settings = settings
         self._logger = logger
         self._odometry: VisualOdometry | None = None
@@ -96,6 +102,7 @@ class FeatureStream:
     def reset(self) -> None:
         """Forgets everything; the next frame is the origin."""
         self._odometry = self._camera = self._last = None
+        self._stamps.reset()
         self.resets += 1
 
     def track(self, frame: FeatureFrame, jump_back: float) -> Estimate | None:
@@ -109,15 +116,18 @@ class FeatureStream:
         Raises:
             ValueError: the intrinsics are not valid; the frame has been left out.
         """
-        if self._last is not None:
-            reason = self._break_before(frame, jump_back)
-            if reason:
-                self._logger.warning(
-                    f"{reason}: starting anew, this frame is the origin", throttle_duration_sec=5.0
-                )
-                self.reset()
-            elif frame.stamp <= self._last.stamp:
-                return None
+        reason = "" if self._last is None else self._break_before(frame)
+        if reason:
+            self._logger.warning(
+                f"{reason}: starting anew, this frame is the origin", throttle_duration_sec=5.0
+            )
+            self.reset()
+        order = self._stamps.add(frame.stamp, jump_back)
+        if order in UNUSABLE:
+            return None
+        if order is Order.RESTARTED:
+            self.reset()
+            self._stamps.add(frame.stamp)
         self._take_camera(frame)
         if self._last is None:
             self._origin = frame.stamp
@@ -139,12 +149,9 @@ class FeatureStream:
             return Landmarks(np.zeros((0, 3)), np.zeros(0, np.int64))
         return self._odometry.landmarks()
 
-    def _break_before(self, frame: FeatureFrame, jump_back: float) -> str:
+    def _break_before(self, frame: FeatureFrame) -> str:
         """Why the frame cannot follow the last one; empty if it can."""
         last = self._last
-        back = (last.stamp - frame.stamp) * 1e-9
-        if back > jump_back:
-            return f"stamps went back by {back:.3f} s (a recording that loops?)"
         if frame.header.frame_id != last.header.frame_id:
             before, now = last.header.frame_id, frame.header.frame_id
             return f"the camera changed from {before!r} to {now!r}"

@@ -21,14 +21,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from feature_booster_ros.sources import KINDS, Frame, Source, open_source
-from feature_booster_ros.sources.playback import play
+from feature_booster_ros.sources.playback import USUAL_RATE, play
+from feature_booster_ros.stamps import NANOSECONDS, Order, StampWatch, show
 
 from .camera_info import to_camera_info
 from .lifecycle import EXPECTED_ERRORS, ManagedNode, run
 from .parameters import Change, parameter
 from .qos import RELIABILITIES, stream_profile
+from .timers import CLOCK_MISSING, is_clock_missing
 
-_NANOSECONDS = 1_000_000_000
 _PROGRESS_PERIOD = 5.0  # seconds between two lines of progress
 _PATIENCE = 10.0  # seconds between two lines that say what is waited for
 # Both ends of a topic learn of each other separately: the publisher may know a subscription that
@@ -225,6 +226,8 @@ class ImagePlayerNode(ManagedNode):
 
     def _missing_listeners(self) -> str:
         """Return what the first frame still waits for; empty when it can be played."""
+        if self.parameters.stamp == "now" and is_clock_missing(self):
+            return f"the time, for stamp: now. {CLOCK_MISSING}"
         images = [
             publisher
             for publisher in (self._image_publisher, self._compressed_publisher)
@@ -273,6 +276,11 @@ class ImagePlayerNode(ManagedNode):
         """Frames, their recorded stamps, and the seconds that lie between each and the last."""
         parameters = self.parameters
         previous_ns = None
+        watch = StampWatch(
+            lambda text: self.get_logger().warning(text),
+            unusable="such frames are played as recorded, without a pause",
+            restart="going on after a usual pause",
+        )
         for frame, stamp_ns in play(
             self._source,
             start=parameters.start,
@@ -280,6 +288,8 @@ class ImagePlayerNode(ManagedNode):
             count=parameters.count or None,
             again=lambda: self.parameters.loop and not self._stop.is_set(),
         ):
+            if watch.add(stamp_ns, name=frame.name) is Order.RESTARTED:
+                previous_ns = stamp_ns - round(NANOSECONDS / (self._source.rate or USUAL_RATE))
             yield frame, stamp_ns, self._interval(stamp_ns, previous_ns)
             previous_ns = stamp_ns
 
@@ -289,7 +299,7 @@ class ImagePlayerNode(ManagedNode):
         parameters = self.parameters
         if parameters.rate > 0:
             return 1.0 / (parameters.rate * parameters.speed)
-        return max(stamp_ns - previous_ns, 0) / _NANOSECONDS / parameters.speed
+        return max(stamp_ns - previous_ns, 0) / NANOSECONDS / parameters.speed
 
     def _total(self) -> int | None:
         """Frames of one pass; None when there is no end."""
@@ -304,7 +314,12 @@ class ImagePlayerNode(ManagedNode):
     def _publish(self, frame: Frame, stamp_ns: int) -> None:
         if self.parameters.stamp == "now":
             stamp_ns = self.get_clock().now().nanoseconds
-        seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
+        seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
+        if not 0 <= seconds < 2**31:
+            raise ValueError(
+                f"the stamp of {frame.name}, {show(stamp_ns)} s, is out of the range of ROS times, "
+                "which end in 2038: play with stamp: now, or mend the times of the recording"
+            )
         header = Header(
             stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=self.parameters.frame_id
         )

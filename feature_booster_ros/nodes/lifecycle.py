@@ -19,6 +19,10 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from .parameters import ParameterError, changed, declare
+from .timers import CLOCK_MISSING, is_clock_missing, steady_timer
+
+_CLOCK_PATIENCE = 5.0
+"""Seconds to wait for /clock before its absence is told."""
 
 # What hooks raise when things are not as the parameters say: weights missing, no CUDA, a bad value.
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
@@ -47,6 +51,7 @@ class ManagedNode(LifecycleNode):
         """Exceptions that escaped from callbacks since the node was made."""
         self.parameters = declare(self, self.parameter_type)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._clock_timer = steady_timer(self, _CLOCK_PATIENCE, self._check_clock)
 
     # Hooks
 
@@ -102,6 +107,11 @@ class ManagedNode(LifecycleNode):
             + "".join(traceback.format_exception(error)),
             throttle_duration_sec=10.0,
         )
+
+    def _check_clock(self) -> None:
+        self._clock_timer.cancel()
+        if is_clock_missing(self):
+            self.get_logger().warning(CLOCK_MISSING)
 
     # Transitions
 

@@ -29,15 +29,17 @@ from feature_booster_ros.features import Features
 from feature_booster_ros.matching import Matches, match, verify
 from feature_booster_ros.matching.drawing import draw_matches
 from feature_booster_ros.msg import FeatureArray, MatchArray
+from feature_booster_ros.stamps import Order
 
 from .camera_info import CameraInfoError, camera_of
-from .diagnostics import DiagnosticsPublisher, FrameStatistics
+from .diagnostics import DiagnosticsPublisher, FrameStatistics, StampMonitor
 from .images import ImageError, compressed_to_gray, to_gray
 from .lifecycle import ManagedNode, run
 from .matcher_node_parameters import MatcherNodeParameters
 from .messages import from_feature_array, to_match_array
 from .newest_worker import NewestWorker
 from .qos import stream_profile
+from .timers import steady_timer
 
 _SUBSCRIBER_CHECK_PERIOD = 0.5
 """Seconds between two looks for subscribers to match_image; Humble has no event for them."""
@@ -104,6 +106,12 @@ class MatcherNode(ManagedNode):
         parameters = self.parameters
         self._statistics = FrameStatistics()
         self._reference = None
+        self._stamps = StampMonitor(
+            self,
+            self._statistics.count,
+            self.resolve_topic_name("features"),
+            unusable="late frames are left out, those of one stamp matched as they come",
+        )
         self._worker = NewestWorker(self._process, "matcher")
         self._features_subscription = self.create_subscription(
             FeatureArray,
@@ -112,8 +120,8 @@ class MatcherNode(ManagedNode):
             stream_profile(parameters.qos_input_reliability, parameters.qos_input_depth),
         )
         if self._image_publisher is not None:
-            self._subscriber_check = self.create_timer(
-                _SUBSCRIBER_CHECK_PERIOD, self._follow_subscribers
+            self._subscriber_check = steady_timer(
+                self, _SUBSCRIBER_CHECK_PERIOD, self._follow_subscribers
             )
         self._diagnostics = DiagnosticsPublisher(
             self,
@@ -198,6 +206,11 @@ class MatcherNode(ManagedNode):
 
     def _process(self, message: FeatureArray) -> None:
         try:
+            order = self._stamps.add(_nanoseconds(message.header.stamp))
+            if order is Order.OUT_OF_ORDER:
+                return
+            if order is Order.RESTARTED:
+                self._reference = None
             self._match(message)
             self._statistics.count("processed")
         except Exception as error:
@@ -270,9 +283,6 @@ class MatcherNode(ManagedNode):
         if reference.kind != query.kind:
             before, now = _describe_descriptors(reference), _describe_descriptors(query)
             reason = f"descriptors changed from {before} to {now}"
-        elif query.stamp < reference.stamp:
-            back = (reference.stamp - query.stamp) * 1e-9
-            reason = f"stamps went back by {back:.3f} s (a recording that loops?)"
         elif query.shape != reference.shape or query.header.frame_id != reference.header.frame_id:
             before, now = _describe_camera(reference), _describe_camera(query)
             reason = f"the camera changed from {before} to {now}"

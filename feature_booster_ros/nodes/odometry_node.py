@@ -35,7 +35,7 @@ from .coordinate_frames import (
     to_odom,
     twist_between,
 )
-from .diagnostics import DiagnosticsPublisher, FrameStatistics
+from .diagnostics import DiagnosticsPublisher, FrameStatistics, StampMonitor
 from .lifecycle import ManagedNode, run
 from .newest_worker import NewestWorker
 from .odometry_messages import to_odometry, to_path, to_point_cloud, to_transform
@@ -89,7 +89,13 @@ class OdometryNode(ManagedNode):
 
         parameters = self.parameters
         self._stream = FeatureStream(
-            OdometrySettings(**parameters.odometry_settings()), self.get_logger()
+            OdometrySettings(**parameters.odometry_settings()),
+            self.get_logger(),
+            StampMonitor(
+                self,
+                lambda fault: self._statistics.count(fault),  # of the activation at hand
+                self.resolve_topic_name("features"),
+            ),
         )
         self._base_from_optical = base_from_optical(parse_pose(parameters.camera_pose))
         qos = stream_profile(parameters.qos_output_reliability, parameters.qos_output_depth)
@@ -177,7 +183,8 @@ class OdometryNode(ManagedNode):
         try:
             with self._lock:
                 is_tracked = self._track(message)
-                self._statistics.count("processed" if is_tracked else "out_of_order")
+                if is_tracked:
+                    self._statistics.count("processed")
                 self._tell()
         except Exception as error:
             if not rclpy.ok():  # Ctrl-C has taken the middleware away in the middle of the work
@@ -289,7 +296,6 @@ class OdometryNode(ManagedNode):
             return
         values = {
             "features": self._stream.descriptors,
-            "out_of_order": str(self._statistics.total("out_of_order")),
             "resets": str(self._stream.resets),
         }
         if self._estimate is not None:

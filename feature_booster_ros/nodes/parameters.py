@@ -176,9 +176,10 @@ def from_values(parameter_type: type[Parameters], values: Mapping[str, Any]) -> 
 def declare(node: Node, parameter_type: type[Parameters]) -> Parameters:
     """Declares the parameters on ``node`` and returns the values it was started with.
 
-    A name on the command line or in a parameter file that is nearly one of the node's is warned
-    about, as ROS passes over it in silence; other names it may rightly have been given, in a file
-    for many nodes.
+    A name on the command line or in a parameter file that was one of the node's, or nearly is, is
+    warned about, as ROS passes over it in silence; other names it may rightly have been given, in a
+    file for many nodes. What took the place of a former parameter is in the dataclass's
+    ``RETIRED``, by name.
 
     Raises:
         ParameterError: a value that the node was started with is not allowed.
@@ -195,7 +196,7 @@ def declare(node: Node, parameter_type: type[Parameters]) -> Parameters:
                 specification.check(override.value)
             raise
         values[name] = node.get_parameter(name).value
-    _warn_of_misspelt_overrides(node, known)
+    _warn_of_overrides(node, known, getattr(parameter_type, "RETIRED", {}))
     return from_values(parameter_type, values)
 
 
@@ -251,8 +252,15 @@ def markdown_table(parameter_type: type) -> str:
     return "\n".join(lines)
 
 
-def _warn_of_misspelt_overrides(node: Node, known: Mapping[str, Specification]) -> None:
+def _warn_of_overrides(
+    node: Node, known: Mapping[str, Specification], retired: Mapping[str, str]
+) -> None:
     for name in getattr(node, "_parameter_overrides", {}):
+        if name in retired:
+            node.get_logger().warning(
+                f"parameter '{name}' is no more and has no effect: {retired[name]}"
+            )
+            continue
         suggestion = _suggestion(name, known)
         if suggestion and not node.has_parameter(name):
             node.get_logger().warning(

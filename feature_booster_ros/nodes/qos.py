@@ -21,6 +21,14 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 RELIABILITIES = ("best_effort", "reliable")
 
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=10,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""What was published before a subscription began, by publishers that keep it for latecomers."""
+
 
 def stream_profile(reliability: str, depth: int) -> QoSProfile:
     """Profile of a stream of samples, of which only the newest are of interest.

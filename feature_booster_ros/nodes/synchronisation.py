@@ -1,30 +1,33 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of image and camera_info, by message_filters.
+"""Each image with its camera_info, however the driver publishes that.
 
-Where message_filters is not installed (it is not among the ROS 2 packages on PyPI), the few classes
-of it that are used here stand in, with the same call signatures and behaviour.
+Messages of equal stamps are paired by message_filters; an image that has no such counterpart goes
+with the newest camera_info of its frame and size. Where message_filters is not installed (it is not
+among the ROS 2 packages on PyPI), the few classes of it that are used here stand in, with the same
+call signatures and behaviour.
 """
 
 from __future__ import annotations
 
+import collections
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Image
+
+from feature_booster_ros.stamps import Order, StampWatch
+
+from .qos import LATCHED
+from .timers import steady_timer
 
 try:
-    from message_filters import (
-        ApproximateTimeSynchronizer,
-        SimpleFilter,
-        Subscriber,
-        TimeSynchronizer,
-    )
+    from message_filters import SimpleFilter, Subscriber, TimeSynchronizer
 except ImportError:
 
     class SimpleFilter:
@@ -69,75 +72,49 @@ except ImportError:
             self.queue_size = queue_size
             self.lock = threading.Lock()
             self.queues: list[dict[int, Any]] = [{} for _ in fs]
-            for index, (source, queue) in enumerate(zip(fs, self.queues, strict=True)):
-                source.registerCallback(self.add, queue, index)
+            for source, queue in zip(fs, self.queues, strict=True):
+                source.registerCallback(self.add, queue)
 
-        def add(self, msg: Any, my_queue: dict[int, Any], my_queue_index: int) -> None:
+        def add(self, msg: Any, my_queue: dict[int, Any]) -> None:
             with self.lock:
                 stamp = Time.from_msg(msg.header.stamp).nanoseconds
                 my_queue[stamp] = msg
                 while len(my_queue) > self.queue_size:
                     del my_queue[min(my_queue)]
-                matching = self._matching(stamp, my_queue_index)
-                if matching is None:
-                    return
-                self.signalMessage(
-                    *(queue.pop(key) for queue, key in zip(self.queues, matching, strict=True))
-                )
+                if all(stamp in queue for queue in self.queues):
+                    self.signalMessage(*(queue.pop(stamp) for queue in self.queues))
 
-        def _matching(self, stamp: int, index: int) -> list[int] | None:
-            """The stamp in each queue that goes with the new one, or None while one is missing."""
-            if all(stamp in queue for queue in self.queues):
-                return [stamp] * len(self.queues)
-            return None
 
-    class ApproximateTimeSynchronizer(TimeSynchronizer):
-        """Passes on the messages of all filters whose stamps lie within ``slop`` seconds."""
-
-        def __init__(
-            self,
-            fs: list[SimpleFilter],
-            queue_size: int,
-            slop: float,
-            allow_headerless: bool = False,
-        ) -> None:
-            if allow_headerless:
-                raise NotImplementedError(
-                    "messages without a header need the message_filters package"
-                )
-            super().__init__(fs, queue_size)
-            self.slop = int(slop * 1e9)
-
-        def _matching(self, stamp: int, index: int) -> list[int] | None:
-            nearest = []
-            for i, queue in enumerate(self.queues):
-                if i == index:
-                    nearest.append(stamp)
-                elif queue:
-                    nearest.append(min(queue, key=lambda other: abs(other - stamp)))
-                else:
-                    return None
-            return nearest if max(nearest) - min(nearest) <= self.slop else None
+_EXACT_WAIT = 0.1
+"""Seconds that an image waits for a camera_info of its stamp, while such do come."""
+_TOLD_AFTER = 3
+"""Images in a row whose camera_info is chosen in one way, after which that is told."""
+_LATCHED_PERIOD = 0.5
+"""Seconds between two looks for a latched camera_info."""
+_KEPT = 10
+"""Images that wait, and camera_infos whose image is yet to come."""
 
 
 class ImageWithCameraInfo:
-    """Subscriptions to an image topic and its camera_info, whose messages are handed on in pairs.
+    """Subscriptions to an image topic and its camera_info, that hand on each image once.
 
-    Unpaired messages are kept, the newest ``queue_size`` of each topic. When stamps go back (a bag
-    that loops, a clock that is set), what is kept is forgotten: message_filters drops the oldest
-    stamp, so leftovers of the future would push out all that comes.
+    An image goes with the camera_info of its stamp. Where none comes within a tenth of a second, it
+    goes with the newest of the same frame and size, and so do the next ones at once, until the
+    stamps are equal again: camera_info may be latched, of a lower rate, or stamped differently.
+    While there is no camera_info at all, images wait, the newest ten of them, until
+    :meth:`stop_waiting`; then they are handed on without.
+
+    Not safe for threads.
 
     Args:
         node: that subscribes.
         image_type: sensor_msgs/Image or CompressedImage.
         image_topic: of that type.
-        camera_info_topic: of sensor_msgs/CameraInfo.
-        callback: takes the image and the CameraInfo; must not raise, as message_filters would hold
-            its lock for ever.
-        qos: of both subscriptions.
-        queue_size: unpaired messages kept of each topic.
-        slop: largest difference of the stamps in seconds, or None for equal stamps.
-        callback_group: of both subscriptions; None for the node's own.
+        camera_info_topic: of sensor_msgs/CameraInfo; latched messages are received, too.
+        callback: takes the image and the CameraInfo, or None for no CameraInfo; must not raise, as
+            message_filters would hold its lock for ever.
+        count: takes "received" for each image, and "dropped" for each that waited for too long.
+        qos: of the image and camera_info subscriptions.
     """
 
     def __init__(
@@ -146,65 +123,199 @@ class ImageWithCameraInfo:
         image_type: type,
         image_topic: str,
         camera_info_topic: str,
-        callback: Callable[[Any, CameraInfo], None],
+        callback: Callable[[Any, CameraInfo | None], None],
+        count: Callable[[str], None],
         qos: QoSProfile,
-        queue_size: int = 10,
-        slop: float | None = None,
-        callback_group: CallbackGroup | None = None,
     ) -> None:
         self.images = 0
         """Images received so far."""
         self.camera_infos = 0
-        """CameraInfos received so far."""
-        self.pairs = 0
-        """Pairs handed on so far."""
+        """CameraInfos received so far; one that came twice, as latched ones do, counts once."""
+        self.choices: collections.Counter[str] = collections.Counter()
+        """Images handed on so far, by how their camera_info was chosen: exact, newest, none."""
+        self.choice = ""
+        """How that of the last image was chosen."""
         self._node = node
+        self._topics = image_topic, camera_info_topic
         self._callback = callback
-        self._queue_size = queue_size
-        self._slop = slop
-        self._newest = [0, 0]
+        self._count = count
+        self._waits = True  # for an equal stamp
+        # Late camera_infos: of the stamp of an image that has been handed on with another.
+        self._late_in_row = self._images_since_late = 0
+        self._late_to_wait = 1  # in a row, after which it is worth to wait again; doubled each time
+        self._patient = True  # while there is no camera_info at all
+        self._waiting: collections.deque[tuple[Any, float]] = collections.deque()
+        self._recent: collections.deque[CameraInfo] = collections.deque(maxlen=_KEPT)
+        self._known: dict[tuple[str, int, int], CameraInfo] = {}
+        self._told: set[str] = set()
+        self._in_row = 0  # images handed on by the same choice
+        self._watches = [StampWatch(lambda text: None) for _ in self._topics]
         self._connect()
-        options = {"qos_profile": qos, "callback_group": callback_group}
-        self._image = Subscriber(node, image_type, image_topic, **options)
-        self._camera_info = Subscriber(node, CameraInfo, camera_info_topic, **options)
-        self._image.registerCallback(self._on_image)
-        self._camera_info.registerCallback(self._on_camera_info)
+        self._subscribers = [
+            Subscriber(node, image_type, image_topic, qos_profile=qos),
+            Subscriber(node, CameraInfo, camera_info_topic, qos_profile=qos),
+        ]
+        self._subscribers[0].registerCallback(self._on_image)
+        self._subscribers[1].registerCallback(self._on_camera_info)
+        self._timer = steady_timer(node, _EXACT_WAIT / 2, self._hand_on_overdue)
+        self._timer.cancel()
+        self._latched_timer = steady_timer(node, _LATCHED_PERIOD, self._look_for_latched)
+
+    @property
+    def frames(self) -> list[str]:
+        """The frame_id of the camera_infos that have come."""
+        return sorted({frame for frame, _, _ in self._known})
+
+    def stop_waiting(self) -> None:
+        """Hand on images without camera_info as long as there is none for them."""
+        self._patient = False
+        self._hand_on_overdue()
 
     def destroy(self) -> None:
-        """Ends both subscriptions."""
-        self._node.destroy_subscription(self._image.sub)
-        self._node.destroy_subscription(self._camera_info.sub)
+        """End the subscriptions; images that wait are forgotten."""
+        self._waiting.clear()
+        for timer in (self._timer, self._latched_timer):
+            self._node.destroy_timer(timer)
+        for subscriber in self._subscribers:
+            self._node.destroy_subscription(subscriber.sub)
 
     def _connect(self) -> None:
-        """A synchroniser with empty queues, fed by two filters of its own."""
-        self._image_filter = SimpleFilter()
-        self._camera_info_filter = SimpleFilter()
-        filters = [self._image_filter, self._camera_info_filter]
-        if self._slop is None:
-            synchronizer = TimeSynchronizer(filters, self._queue_size)
-        else:
-            synchronizer = ApproximateTimeSynchronizer(filters, self._queue_size, self._slop)
-        synchronizer.registerCallback(self._on_pair)
+        """A synchronizer with empty queues, fed by two filters of its own."""
+        self._filters = [SimpleFilter(), SimpleFilter()]
+        TimeSynchronizer(self._filters, _KEPT).registerCallback(self._on_pair)
+
+    def _look_for_latched(self) -> None:
+        """Subscribe to a latched camera_info, too, once there is a publisher of such.
+
+        A volatile subscription does not receive what was published before it began; one that asks
+        for that has every other publisher warn of an incompatible profile.
+        """
+        topic = self._topics[1]
+        if any(
+            publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+            for publisher in self._node.get_publishers_info_by_topic(topic)
+        ):
+            self._latched_timer.cancel()
+            self._subscribers.append(Subscriber(self._node, CameraInfo, topic, qos_profile=LATCHED))
+            self._subscribers[-1].registerCallback(self._on_camera_info)
 
     def _on_image(self, image: Any) -> None:
         self.images += 1
-        self._watch_stamps(0, image)
-        self._image_filter.signalMessage(image)
+        self._count("received")
+        self._waiting.append((image, time.monotonic()))
+        if len(self._waiting) > _KEPT:
+            self._make_room()
+        self._signal(0, image)
+        self._hand_on_overdue()
 
     def _on_camera_info(self, camera_info: CameraInfo) -> None:
+        if camera_info in self._recent:  # a latched publisher reaches both subscriptions
+            return
         self.camera_infos += 1
-        self._watch_stamps(1, camera_info)
-        self._camera_info_filter.signalMessage(camera_info)
+        self._recent.append(camera_info)
+        key = (camera_info.header.frame_id, *_size(camera_info))
+        self._known.pop(key, None)  # so that the newest is the last
+        self._known[key] = camera_info
+        self._signal(1, camera_info)
+        self._hand_on_overdue()
 
-    def _watch_stamps(self, topic: int, message: Any) -> None:
-        """Starts anew where the stamps of one topic go back; the other's will, or did."""
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
-        # Within a second, it is reordering by the network rather than a jump of the clock.
-        if stamp < self._newest[topic] - 1_000_000_000:
+    def _signal(self, topic: int, message: Any) -> None:
+        """Pass a message to the synchronizer, a new one where stamps begin anew.
+
+        message_filters drops the oldest stamp, so leftovers of the future would push out all that
+        comes.
+        """
+        if self._watches[topic].add(_stamp(message)) is Order.RESTARTED:
             self._connect()
-            self._newest = [stamp, stamp]
-        self._newest[topic] = max(self._newest[topic], stamp)
+            self._watches[1 - topic].reset()
+        self._filters[topic].signalMessage(message)
 
     def _on_pair(self, image: Any, camera_info: CameraInfo) -> None:
-        self.pairs += 1
+        if not any(waiting is image for waiting, _ in self._waiting):  # handed on before
+            in_row = self._images_since_late <= 1
+            self._late_in_row = self._late_in_row + 1 if in_row else 1
+            self._images_since_late = 0
+            self._waits = self._waits or self._late_in_row >= self._late_to_wait
+            return
+        # The camera_infos of the images before this one were lost: they would have come by now.
+        while self._waiting[0][0] is not image:
+            self._hand_on_first()
+        self._waiting.popleft()
+        self._hand_on(image, camera_info, "exact")
+
+    def _hand_on_overdue(self) -> None:
+        """Hand on the images that have waited long enough; look again soon while others wait."""
+        while self._waiting:
+            image, since = self._waiting[0]
+            is_due = time.monotonic() - since >= _EXACT_WAIT or not self._waits
+            if not is_due or (self._patient and self._newest_for(image) is None):
+                break
+            if self._waits:
+                self._waits, self._late_in_row = False, 0
+                self._late_to_wait *= 2
+            self._hand_on_first()
+        if self._waiting and self._timer.is_canceled():
+            self._timer.reset()
+        elif not self._waiting:
+            self._timer.cancel()
+
+    def _hand_on_first(self) -> None:
+        image, _ = self._waiting.popleft()
+        camera_info = self._newest_for(image)
+        self._images_since_late += 1
+        self._hand_on(image, camera_info, "none" if camera_info is None else "newest")
+
+    def _make_room(self) -> None:
+        """Take the first image that waits out of turn."""
+        if self._newest_for(self._waiting[0][0]) is None:
+            self._waiting.popleft()
+            self._count("dropped")
+        else:
+            self._hand_on_first()
+
+    def _hand_on(self, image: Any, camera_info: CameraInfo | None, choice: str) -> None:
+        self.choices[choice] += 1
+        self._in_row = self._in_row + 1 if choice == self.choice else 1
+        self.choice = choice
+        # Not at once: the first images may have come before the subscriptions were complete.
+        if self._in_row == _TOLD_AFTER and choice not in self._told:
+            self._told.add(choice)
+            self._tell(choice)
         self._callback(image, camera_info)
+
+    def _tell(self, choice: str) -> None:
+        image_topic, camera_info_topic = self._topics
+        if choice == "exact":
+            text = f"has the stamps of {image_topic}: each image goes with its own"
+        elif choice == "newest":
+            text = (
+                f"does not come with each image of {image_topic} (latched, of a lower rate, or "
+                "stamped differently): images go with the newest of their frame_id"
+            )
+        else:
+            return  # the node warns of that
+        self._node.get_logger().info(f"{camera_info_topic} {text}")
+
+    def _newest_for(self, image: Any) -> CameraInfo | None:
+        """The newest CameraInfo of the image's frame, of its size where there is one."""
+        frame = image.header.frame_id
+        candidates = [
+            info for key, info in self._known.items() if not frame or key[0] in (frame, "")
+        ]
+        if isinstance(image, Image):
+            fitting = [info for info in candidates if _size(info) == (image.width, image.height)]
+            candidates = fitting or candidates
+        return candidates[-1] if candidates else None
+
+
+def _stamp(message: Any) -> int:
+    return Time.from_msg(message.header.stamp).nanoseconds
+
+
+def _size(camera_info: CameraInfo) -> tuple[int, int]:
+    """Width and height of the images that a CameraInfo is for."""
+    roi = camera_info.roi
+    return (
+        (roi.width or camera_info.width) // max(camera_info.binning_x, 1),
+        (roi.height or camera_info.height) // max(camera_info.binning_y, 1),
+    )

@@ -16,11 +16,11 @@ import numpy as np
 import yaml
 
 from ..camera import Camera
+from ..stamps import frame_rate
 from .calibration import sensor_camera
 from .image_sequence import ImageFile, ImageSequence, existing
 from .source import logger
 from .text_files import SEPARATOR, parse_lines, parse_numbers
-from .timestamps import frame_rate
 from .trajectory import Trajectory
 
 _CAMERA_FOLDER = re.compile(r"cam(\d+)")

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..stamps import NANOSECONDS
 from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
-from .timestamps import NANOSECONDS
 
 
 class FolderSource(ImageSequence):

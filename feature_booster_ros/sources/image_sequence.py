@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..pixels import read_image
+from ..stamps import StampWatch, frame_rate
 from .frame import Camera, Frame
 from .source import Source, logger
-from .timestamps import frame_rate
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
@@ -44,16 +44,13 @@ class ImageSequence(Source):
         super().__init__(str(path), camera)
         self._files = sorted(files, key=lambda file: file.stamp_ns)
         self._rate = frame_rate([file.stamp_ns for file in self._files])
-        for previous, file in zip(files, files[1:]):  # noqa: B905 (a list and its own tail)
-            if file.stamp_ns <= previous.stamp_ns:
-                logger.warning(
-                    "%s: stamp of %s is not later than that of %s before it; "
-                    "frames are played in the order of their stamps",
-                    path,
-                    file.path.name,
-                    previous.path.name,
-                )
-                break
+        watch = StampWatch(
+            lambda text: logger.warning("%s: %s", path, text),
+            unusable="frames are played in the order of their stamps",
+            restart="frames are played in the order of their stamps",
+        )
+        for file in files:
+            watch.add(file.stamp_ns, name=file.path.name)
 
     @property
     def length(self) -> int:

@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
+from ..stamps import NANOSECONDS
 from .frame import Frame
 from .source import Source
-from .timestamps import NANOSECONDS
 
 # Where the record has no rate, passes follow one another as at this one (Hz).
-_USUAL_RATE = 10.0
+USUAL_RATE = 10.0
 
 
 def play(
@@ -36,15 +37,13 @@ def play(
     Raises:
         ValueError: As `Source.frames`.
     """
-    distance_ns = round(step * NANOSECONDS / (source.rate or _USUAL_RATE))
+    distance_ns = round(step * NANOSECONDS / (source.rate or USUAL_RATE))
     offset_ns = 0
     while True:
-        first_ns = last_ns = None
+        oldest_ns, newest_ns = math.inf, -math.inf
         for frame in source.frames(start, step, count):
-            if first_ns is None:
-                first_ns = frame.stamp_ns
-            last_ns = frame.stamp_ns
+            oldest_ns, newest_ns = min(oldest_ns, frame.stamp_ns), max(newest_ns, frame.stamp_ns)
             yield frame, frame.stamp_ns + offset_ns
         if not again():
             return
-        offset_ns += last_ns - first_ns + distance_ns
+        offset_ns += newest_ns - oldest_ns + distance_ns

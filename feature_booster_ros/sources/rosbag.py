@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import numpy as np
 
 from ..camera import Calibration, Camera, is_rectified_topic
 from ..pixels import decode_compressed, decode_raw
+from ..stamps import NANOSECONDS, StampWatch, frame_rate, in_order
 from .frame import Frame
 from .image_sequence import existing
 from .source import Source, logger
-from .timestamps import NANOSECONDS, frame_rate
 
 _IMAGE = "sensor_msgs/msg/Image"
 _COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -44,7 +45,8 @@ _RATE_SAMPLE = 32
 class RosbagSource(Source):
     """One image topic of a rosbag2 (mcap or sqlite3) or of a ROS 1 bag.
 
-    Frames are stamped with their header, or with the time of recording where the header has none.
+    Frames are stamped with their header, or with the time of recording where the header has none,
+    and put in the order of their stamps where a few were recorded in another.
     Intrinsics are those that the camera_info topic of the same namespace had at the time.
 
     Args:
@@ -133,26 +135,36 @@ class RosbagSource(Source):
         self._reader.close()
 
     def _read(self, start: int, step: int) -> Iterator[Frame]:
-        if self._camera_info_topic:
-            self.camera = self._recorded_camera
-        topics = [self.topic, *([self._camera_info_topic] if self._camera_info_topic else [])]
-        index = -1
-        for topic, time_ns, message in self._messages(topics):
-            if topic == self._camera_info_topic:
-                self.camera = self._camera(message)
-                continue
-            index += 1
-            if index < start or (index - start) % step:
-                continue
+        images = in_order(self._images(), stamp_of=itemgetter(0))
+        for index, (stamp_ns, camera, message) in islice(enumerate(images), start, None, step):
+            if self._camera_info_topic:
+                self.camera = camera
             name = f"{self.topic}[{index}]"
             try:
                 image = _image(message)
             except ValueError as error:
                 self._skip(name, str(error))
                 continue
-            frame = self._frame(_stamp_ns(message, time_ns), image, name)
+            frame = self._frame(stamp_ns, image, name)
             if frame is not None:
                 yield frame
+
+    def _images(self) -> Iterator[tuple[int, Camera | None, Any]]:
+        """(stamp, camera at that time, message) of the images in the order of recording."""
+        watch = StampWatch(
+            lambda text: logger.warning("%s: %s", self.name, text),
+            unusable="frames are played in the order of their stamps",
+            restart="going on",
+        )
+        camera = self._recorded_camera
+        topics = [self.topic, *([self._camera_info_topic] if self._camera_info_topic else [])]
+        for topic, time_ns, message in self._messages(topics):
+            if topic == self._camera_info_topic:
+                camera = self._camera(message)
+                continue
+            stamp_ns = _stamp_ns(message, time_ns)
+            watch.add(stamp_ns)
+            yield stamp_ns, camera, message
 
     def _messages(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:
         """(topic, time of recording in ns, message) in the order of recording."""

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..stamps import parse_seconds
 from .calibration import resolve_camera
 from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
 from .text_files import SEPARATOR, parse_lines, parse_numbers
-from .timestamps import parse_seconds
 from .trajectory import Trajectory
 
 # Colour cameras of the three Kinects as the benchmark's page on file formats gives them:

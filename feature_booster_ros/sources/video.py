@@ -11,10 +11,10 @@ from pathlib import Path
 
 import cv2
 
+from ..stamps import NANOSECONDS
 from .frame import Camera, Frame
 from .image_sequence import existing
 from .source import Source, logger
-from .timestamps import NANOSECONDS
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".mjpg")
