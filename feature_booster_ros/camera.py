@@ -287,7 +287,10 @@ def check_camera_matrix(matrix: np.ndarray) -> None:
         ValueError: They are not.
     """
     if np.shape(matrix) != (3, 3):
-        raise ValueError(f"camera matrix must have shape (3, 3), not {np.shape(matrix)}")
+        raise ValueError(
+            f"camera matrix must have shape (3, 3), not {np.shape(matrix)}: give "
+            "[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]"
+        )
     rows = np.asarray(matrix).tolist()
     if not np.isfinite(matrix).all():
         raise ValueError(f"camera matrix must be finite, not {rows}: calibrate the camera")

@@ -6,30 +6,39 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from .benchmark.command_line import add_arguments as add_benchmark_arguments
+from .errors import user_message
 from .evaluation.command_line import add_runs
 from .training.datasets.command_line import add_commands
 from .training.options import add_arguments, settings_from_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status. What a user can mend is said in one line, without
-    a traceback.
+    """Run the command and return the exit status. What a user can mend is said in one line, without
+    a traceback; see :func:`user_message`.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     try:
         options.run(options)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"feature-booster: {error}", file=sys.stderr)
-        return 1
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader of our output, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        print(f"feature-booster: {message}", file=sys.stderr)
+        return 1
     return 0
 
 

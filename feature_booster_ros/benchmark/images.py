@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 from itertools import islice
 
+from ..errors import install_extra
 from ..sources import open_source
 from ..sources.frame import Frame
 
@@ -20,7 +21,7 @@ def default_source() -> str:
     if importlib.util.find_spec("skimage") is None:
         raise ValueError(
             "the rendered sequence needs scikit-image, which is not installed: give --source, "
-            "such as a folder of images, or pip install feature_booster_ros[demo]"
+            f"such as a folder of images, or {install_extra('demo')}"
         )
     return "rendered"
 

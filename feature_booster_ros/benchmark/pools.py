@@ -51,17 +51,18 @@ def exactly(pool: Features, count: int) -> Features:
 
 def save_features(path: Path, features: Features) -> None:
     """Write them as .npz."""
-    np.savez(path, **{name: getattr(features, name) for name in _FIELDS})
+    np.savez(path, model=features.model, **{name: getattr(features, name) for name in _FIELDS})
 
 
 def load_features(path: Path) -> Features:
     """Read what :func:`save_features` wrote."""
     with np.load(path) as arrays:
-        return Features(*(arrays[name] for name in _FIELDS))
+        return Features(*(arrays[name] for name in _FIELDS), str(arrays["model"]))
 
 
 def _concatenate(parts: Sequence[Features]) -> Features:
-    return Features(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS)
+    return Features(*arrays, parts[0].model)
 
 
 def _changed(features: Features, generator: np.random.Generator) -> Features:
@@ -80,4 +81,5 @@ def _changed(features: Features, generator: np.random.Generator) -> Features:
         features.angles,
         features.scores,
         descriptors,
+        features.model,
     )

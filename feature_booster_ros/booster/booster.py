@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..features import Features, normalize_keypoints
+from ..features import (
+    Features,
+    check_features,
+    descriptor_model,
+    known_extractor,
+    normalize_keypoints,
+)
 from .checkpoint import load_checkpoint
 from .engines import create_engine
 from .model_config import ModelConfig
@@ -108,23 +113,42 @@ class Booster:
                 size, as in training.
 
         Raises:
-            ValueError: the descriptors are not those of the network's extractor.
+            ValueError: the descriptors are not those of the network's extractor, or the keypoints
+                lie outside of the image.
         """
-        if features.descriptor_length != self.config.descriptor_dim:
-            raise ValueError(
-                f"{self.name} takes {self.detector} descriptors of "
-                f"{self.config.descriptor_dim} elements, not of "
-                f"{features.descriptor_length}: choose the model that was made for these features"
-            )
+        check_features("features", features)
+        self._check_descriptors(features)
         if len(features) == 0:
-            return Features.empty(self.descriptor_length, self.is_binary)
+            return Features.empty(self.descriptor_length, self.is_binary, self.name)
         geometry = normalize_keypoints(features, image_shape, camera_matrix)
         if self.config.keypoint_dim == 3:
             geometry = np.column_stack([geometry[:, :2], features.scores])
         boosted = self._engine(
             np.ascontiguousarray(features.descriptors), np.ascontiguousarray(geometry, np.float32)
         )
-        return dataclasses.replace(features, descriptors=boosted)
+        return features.with_descriptors(boosted, self.name)
+
+    def _check_descriptors(self, features: Features) -> None:
+        """Raise ValueError unless these are the network's extractor's."""
+        if features.descriptor_length != self.config.descriptor_dim:
+            raise ValueError(
+                f"{self.name} takes {self.detector} descriptors of "
+                f"{self.config.descriptor_dim} elements, not of "
+                f"{features.descriptor_length}: choose the model that was made for these features"
+            )
+        if features.model and features.model != descriptor_model(self.detector):
+            raise ValueError(
+                f"{self.name} boosts {self.detector} descriptors, not those of {features.model}: "
+                f"pass features as the {self.detector} extractor returns them, or choose the model "
+                "that was made for these"
+            )
+        extractor = known_extractor(self.detector)
+        if extractor is not None and features.is_binary != extractor.is_binary:
+            kinds = ("binary", "float") if extractor.is_binary else ("float", "binary")
+            raise ValueError(
+                f"{self.name} takes {kinds[0]} descriptors of {self.detector}, not {kinds[1]} "
+                "ones: choose the model that was made for these features"
+            )
 
     def warm_up(self, count: int) -> None:
         """Makes ready what up to ``count`` features take: memory, and on CUDA the graphs.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import install_extra
+
 if TYPE_CHECKING:
     import pycolmap
 
@@ -23,10 +25,7 @@ def import_pycolmap() -> ModuleType:
     try:
         import pycolmap
     except ImportError as error:
-        raise ValueError(
-            "a reconstruction needs pycolmap: pip install 'feature_booster_ros[train]' "
-            "(to train) or 'feature_booster_ros[odometry]' (to evaluate odometry)"
-        ) from error
+        raise ValueError(f"a reconstruction needs pycolmap: {install_extra('odometry')}") from error
     pycolmap.logging.minloglevel = int(pycolmap.logging.WARNING)
     return pycolmap
 

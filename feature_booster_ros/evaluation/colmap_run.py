@@ -104,7 +104,7 @@ def _undistorted(features: Sequence[Features], camera: Camera) -> tuple[Camera, 
         moved.append(
             Features(
                 keypoints.astype(np.float32), each.scales, each.angles, each.scores,
-                each.descriptors,
+                each.descriptors, each.model,
             ).select(np.flatnonzero(seen))
         )  # fmt: skip
     return pinhole, moved

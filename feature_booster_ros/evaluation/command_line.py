@@ -273,14 +273,10 @@ def _odometry(options: argparse.Namespace) -> None:
     from ..colmap.conventions import import_pycolmap
     from ..sources import open_source
     from .methods import create_methods
+    from .odometry_report import odometry_text, write_odometry
+    from .odometry_run import run_odometry
     from .plots import check_matplotlib
     from .trajectories import check_evo
-
-    try:
-        from .odometry_report import odometry_text, write_odometry
-        from .odometry_run import run_odometry
-    except ImportError as error:  # optional packages; the message names them
-        raise ValueError(str(error)) from error
 
     check_evo()
     if options.colmap:

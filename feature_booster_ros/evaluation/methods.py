@@ -40,7 +40,7 @@ class Method:
             return self.booster(features, image_shape)
         if self.is_root:
             rows = root_sift(torch.from_numpy(features.descriptors)).numpy()
-            return dataclasses.replace(features, descriptors=rows)
+            return features.with_descriptors(rows, "rootsift")
         return features
 
     def __call__(self, image: np.ndarray) -> Features:

@@ -64,7 +64,10 @@ def run_odometry(
     )
     for frame in tqdm(frames, "odometry"):
         if frame.camera is None:
-            raise ValueError(f"{frame.name}: the odometry needs the camera's intrinsics")
+            raise ValueError(
+                f"{frame.name}: the odometry needs the camera's intrinsics: give SOURCE as "
+                "PATH,camera=fx,fy,cx,cy or PATH,camera=FILE of a calibration"
+            )
         described = describe_all(described_by, to_gray(frame.image, wide_pixels))
         if odometries and frame.camera is not camera:
             for odometry in odometries:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import install_extra
 from .benchmark import Benchmark
 from .metrics import MMA_THRESHOLDS
 from .relative_pose import POSE_THRESHOLDS
@@ -89,7 +90,7 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise ValueError(
-            "plots need matplotlib: pip install feature_booster_ros[plots]; or leave --output out"
+            f"plots need matplotlib: {install_extra('plots')}; or leave --output out"
         ) from None
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

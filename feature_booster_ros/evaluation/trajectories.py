@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import install_extra
+
 # Positions that differ by less are one, in the poses' unit.
 _STANDSTILL = 1e-9
 
@@ -43,9 +45,7 @@ def check_evo() -> None:
     try:
         import evo  # noqa: F401
     except ImportError:
-        raise ValueError(
-            "odometry is scored by evo: pip install feature_booster_ros[odometry]"
-        ) from None
+        raise ValueError(f"odometry is scored by evo: {install_extra('odometry')}") from None
 
 
 def why_no_error(trajectory: Poses, reference: Poses) -> str:

@@ -8,14 +8,16 @@ from .extractor import (
     Extractor,
     available_extractors,
     create_extractor,
+    descriptor_model,
     extractor_class,
     is_extractor_path,
+    known_extractor,
 )
 from .normalization import normalize_keypoints
 from .orb import OrbExtractor
 from .sift import SiftExtractor
 from .sift_gpu import SiftGpuExtractor
-from .types import Features
+from .types import Features, check_comparable, check_features
 
 __all__ = [
     "Extractor",
@@ -24,8 +26,12 @@ __all__ = [
     "SiftExtractor",
     "SiftGpuExtractor",
     "available_extractors",
+    "check_comparable",
+    "check_features",
     "create_extractor",
+    "descriptor_model",
     "extractor_class",
     "is_extractor_path",
+    "known_extractor",
     "normalize_keypoints",
 ]

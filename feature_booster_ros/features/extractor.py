@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import os
 from abc import ABC, abstractmethod
 
 import numpy as np
 
 from ..memory import check_memory
 from .selection import spread, strongest
-from .types import Features
+from .types import Features, describe, to_array
 
 GRID_CANDIDATES = 4
 """Features looked for to spread one over the grid: enough to fill thin cells, few enough to stay
@@ -44,6 +46,10 @@ class Extractor(ABC):
     """Memory that the extraction takes for each pixel [bytes]; 0 where it is not known."""
     boosted_as: str | None = None
     """Name of the extractor whose networks boost these features too, as they are the same."""
+    bytes_per_unit: float | None = None
+    """Factor that makes integers of 0 to 255 of the elements of a descriptor, which training then
+    stores in bytes; None for floats of any value.
+    """
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -94,15 +100,18 @@ class Extractor(ABC):
             "resize the image, use SIFT with first_octave 0 (sift_first_octave of the nodes), "
             "which takes a quarter of -1, or ORB",
         )
-        if self.grid is None:
-            features = self._extract(image, mask, self.max_features)
-            if len(features) <= self.max_features:
-                return features
-            return features.select(strongest(features.scores, self.max_features))
-        features = self._extract(image, mask, self.max_features * GRID_CANDIDATES)
-        return features.select(
-            spread(features.keypoints, features.scores, image.shape, self.grid, self.max_features)
-        )
+        limit = self.max_features * (1 if self.grid is None else GRID_CANDIDATES)
+        features = self._extract(image, mask, limit)
+        features = dataclasses.replace(features, model=descriptor_model(self.name))
+        if self.grid is not None:
+            return features.select(
+                spread(
+                    features.keypoints, features.scores, image.shape, self.grid, self.max_features
+                )
+            )
+        if len(features) <= self.max_features:
+            return features
+        return features.select(strongest(features.scores, self.max_features))
 
     @abstractmethod
     def _extract(self, image: np.ndarray, mask: np.ndarray | None, limit: int) -> Features:
@@ -122,6 +131,26 @@ _EXTRACTORS: dict[str, type[Extractor]] = {}
 def available_extractors() -> list[str]:
     """The names that :func:`create_extractor` knows without a module."""
     return sorted(_EXTRACTORS)
+
+
+def known_extractor(detector: str) -> type[Extractor] | None:
+    """Return the class of a detector's name or ``package.module:ClassName``, or None if it has not
+    been imported; nothing is imported here, so that the name may come from a message.
+    """
+    for known in _EXTRACTORS.values():
+        if detector.lower() == known.name or (
+            detector == f"{known.__module__}:{known.__qualname__}"
+        ):
+            return known
+    return None
+
+
+def descriptor_model(detector: str) -> str:
+    """Return the ``model`` of a detector's raw features: one name for extractors whose descriptors
+    are the same (``boosted_as``).
+    """
+    known = known_extractor(detector)
+    return detector if known is None else known.boosted_as or known.name
 
 
 def is_extractor_path(name: str) -> bool:
@@ -214,22 +243,45 @@ def check_range(name: str, value: float, low: float | None, high: float | None) 
 
 def check_image(image: np.ndarray) -> np.ndarray:
     """``image`` as OpenCV takes it; ValueError unless it is (H, W) uint8 and has pixels."""
-    if not isinstance(image, np.ndarray) or image.ndim != 2:
-        shape = getattr(image, "shape", type(image).__name__)
-        raise ValueError(
-            f"image must be grey, of shape (H, W), not {shape}: convert it with cv2.cvtColor"
-        )
-    if image.dtype != np.uint8:
-        raise ValueError(f"image must be uint8, not {image.dtype}: scale it to 0..255 first")
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image must be an array (H, W) uint8, {_instead_of_image(image)}")
     if image.size == 0:
         raise ValueError(f"image is empty, of shape {image.shape}")
+    if image.ndim != 2:
+        remedy = "pass one image at a time"
+        if image.ndim == 3 and image.shape[2] in (1, 3, 4):
+            code = {3: "BGR2GRAY", 4: "BGRA2GRAY"}.get(image.shape[2])
+            remedy = (
+                f"pass cv2.cvtColor(image, cv2.COLOR_{code})" if code else "pass image[:, :, 0]"
+            )
+        raise ValueError(f"image must be grey, of shape (H, W), not {image.shape}: {remedy}")
+    if image.dtype != np.uint8:
+        remedy = "scale it to 0..255 first"
+        if image.dtype.kind == "f":
+            remedy += ", such as (image * 255).astype(numpy.uint8) where white is 1"
+        raise ValueError(f"image must be uint8, not {image.dtype}: {remedy}")
     return np.ascontiguousarray(image)
+
+
+def _instead_of_image(image: object) -> str:
+    """Say what was passed as an image, and what to do."""
+    if image is None:
+        return "not None: cv2.imread returns None when it cannot read the file, so check its path"
+    if isinstance(image, (str, os.PathLike)):
+        return f"not the path {os.fspath(image)}: pass cv2.imread(path, cv2.IMREAD_GRAYSCALE)"
+    if type(image).__module__.startswith("PIL."):
+        return f"not {describe(image)}: pass numpy.asarray(image.convert('L'))"
+    return f"not {describe(image)}: {to_array(image, 'image')}, grey and scaled to 0..255"
 
 
 def check_mask(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
     """``mask`` as uint8 0 or 255; ValueError unless it is (H, W) like the image, uint8 or bool."""
     if mask is None:
         return None
+    if not isinstance(mask, np.ndarray):
+        raise ValueError(
+            f"mask must be a NumPy array, not {describe(mask)}: {to_array(mask, 'mask')}"
+        )
     if mask.shape != image.shape or mask.dtype not in (np.uint8, np.bool_):
         raise ValueError(
             f"mask must be uint8 or bool of the image's shape {image.shape}, "

@@ -28,13 +28,10 @@ def normalize_keypoints(
         (N, 4) float32: x, y, scale, angle in radians.
 
     Raises:
-        ValueError: the image shape or the intrinsics are not positive and finite.
+        ValueError: the image shape or the intrinsics are not positive and finite, or keypoints lie
+            outside the image.
     """
-    height, width = image_shape[:2]
-    if height <= 0 or width <= 0:
-        raise ValueError(
-            f"image_shape must be (height, width) in pixels, both above 0, not {tuple(image_shape)}"
-        )
+    height, width = _height_and_width(features.keypoints, image_shape)
     if camera_matrix is None:
         matrix = assumed_camera_matrix((height, width))
     else:
@@ -46,6 +43,31 @@ def normalize_keypoints(
     geometry[:, 2] = features.scales
     geometry[:, 3] = features.angles
     return geometry
+
+
+def _height_and_width(keypoints: np.ndarray, image_shape: tuple[int, ...]) -> tuple[float, float]:
+    """Height and width in pixels; ValueError unless the keypoints (N, 2) lie in such an image."""
+    if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3):
+        given = f"{image_shape!r}" if np.ndim(image_shape) < 2 else "an image"
+        raise ValueError(f"image_shape must be (height, width), not {given}: pass image.shape")
+    height, width = image_shape[:2]
+    if not (0 < height < np.inf and 0 < width < np.inf):
+        raise ValueError(
+            f"image_shape must be (height, width) in pixels, both above 0, not {tuple(image_shape)}"
+        )
+    right, bottom = keypoints.max(axis=0, initial=0)
+    if right > width or bottom > height:
+        is_swapped = right <= height and bottom <= width
+        raise ValueError(
+            f"keypoints up to ({right:.0f}, {bottom:.0f}) lie outside of image_shape "
+            f"{tuple(image_shape)}, which is (height, width): "
+            + (
+                "it seems to be (width, height), so pass image.shape"
+                if is_swapped
+                else "pass the shape of the image that they were found in"
+            )
+        )
+    return height, width
 
 
 def assumed_camera_matrix(image_shape: tuple[int, ...]) -> np.ndarray:

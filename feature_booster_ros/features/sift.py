@@ -14,6 +14,9 @@ from .types import Features
 # OpenCV assumes that its input is blurred by a Gaussian of this sigma, by the camera.
 CAMERA_SIGMA = 0.5
 
+SIFT_UNIT = 512.0
+"""OpenCV's and COLMAP's SIFT have rows of about this length, of integers up to 255."""
+
 
 class SiftExtractor(Extractor):
     """SIFT features, 128 floats of unit length each.
@@ -35,6 +38,7 @@ class SiftExtractor(Extractor):
     """
 
     name = "sift"
+    bytes_per_unit = SIFT_UNIT
     descriptor_length = 128
     is_binary = False
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .extractor import Extractor, check_range
+from .sift import SIFT_UNIT
 from .types import Features
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class SiftGpuExtractor(Extractor):
     descriptor_length = 128
     is_binary = False
     boosted_as = "sift"
+    bytes_per_unit = SIFT_UNIT
 
     def __init__(
         self,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +23,12 @@ class Features:
         scores: (N,) float32, the detector's response; larger is stronger.
         descriptors: (N, D) float32 rows of unit length, or (N, D / 8) uint8 rows of packed bits,
             the first bit of a descriptor being the least significant bit of its first byte.
+        model: name of what made the descriptors, such as "sift" or "SIFT+Boost-F"; "" if unknown.
+            Descriptors of two models cannot be compared.
 
     Raises:
-        ValueError: an array has the wrong shape, length or type; the message names it.
+        ValueError: an array has the wrong shape, length or type, or a value that is not finite; the
+            message names it.
     """
 
     keypoints: np.ndarray
@@ -32,8 +36,18 @@ class Features:
     angles: np.ndarray
     scores: np.ndarray
     descriptors: np.ndarray
+    model: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("keypoints", "scales", "angles", "scores", "descriptors"):
+            values = getattr(self, name)
+            if not isinstance(values, np.ndarray):
+                remedy = to_array(values, name)
+                raise ValueError(f"{name} must be a NumPy array, not {describe(values)}: {remedy}")
+            if values.dtype.kind not in "fiu":
+                raise ValueError(f"{name} must be numbers, not {values.dtype}")
+        if not isinstance(self.model, str):
+            raise ValueError(f"model must be a name, not {describe(self.model)}")
         if self.keypoints.ndim != 2 or self.keypoints.shape[1] != 2:
             raise ValueError(f"keypoints must have shape (N, 2), not {self.keypoints.shape}")
         count = len(self.keypoints)
@@ -53,6 +67,14 @@ class Features:
                 "descriptors must be float32 (unit rows) or uint8 (packed bits), "
                 f"not {self.descriptors.dtype}"
             )
+        for name in ("keypoints", "scales", "angles", "scores", "descriptors"):
+            finite = np.isfinite(getattr(self, name))
+            if not finite.all():
+                rows = count - int(finite.reshape(count, -1).all(axis=1).sum())
+                raise ValueError(
+                    f"{name} of {rows} of {count} features are NaN or infinite: leave these "
+                    "features out"
+                )
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -67,7 +89,7 @@ class Features:
         """Elements of one descriptor: floats, or bits when binary."""
         return self.descriptors.shape[1] * (8 if self.is_binary else 1)
 
-    def select(self, which: np.ndarray) -> Features:
+    def select(self, which: np.ndarray | slice) -> Features:
         """The features at ``which``: integer indices (M,) in the order wanted, or a boolean mask
         (N,).
         """
@@ -77,10 +99,15 @@ class Features:
             self.angles[which],
             self.scores[which],
             self.descriptors[which],
+            self.model,
         )
 
+    def with_descriptors(self, descriptors: np.ndarray, model: str) -> Features:
+        """Return the same keypoints with the descriptors (N, D) that ``model`` made of them."""
+        return dataclasses.replace(self, descriptors=descriptors, model=model)
+
     @staticmethod
-    def empty(descriptor_length: int, binary: bool) -> Features:
+    def empty(descriptor_length: int, binary: bool, model: str = "") -> Features:
         """No features at all, with descriptors of ``descriptor_length`` floats, or bits when
         ``binary``.
         """
@@ -89,5 +116,53 @@ class Features:
         )
         none = np.zeros(0, np.float32)
         return Features(
-            np.zeros((0, 2), np.float32), none, none, none, np.zeros((0, columns), dtype)
+            np.zeros((0, 2), np.float32), none, none, none, np.zeros((0, columns), dtype), model
         )
+
+
+def check_features(name: str, features: object) -> None:
+    """Raise ValueError naming the argument ``name`` unless it is :class:`Features`."""
+    if not isinstance(features, Features):
+        raise ValueError(
+            f"{name} must be Features, not {describe(features)}: pass what the extractor or the "
+            "booster returned, not its descriptors alone"
+        )
+
+
+def check_comparable(a: Features, b: Features) -> None:
+    """Raise ValueError unless the descriptors of both are of one kind, length and model."""
+    if a.is_binary != b.is_binary or a.descriptor_length != b.descriptor_length:
+        kinds = [
+            f"{'binary' if features.is_binary else 'float'} of {features.descriptor_length}"
+            + (f" ({features.model})" if features.model else "")
+            for features in (a, b)
+        ]
+        raise ValueError(
+            f"descriptors must be of one kind, not {kinds[0]} and {kinds[1]}: make both by the "
+            "same extractor and booster"
+        )
+    if a.model and b.model and a.model != b.model:
+        raise ValueError(
+            f"descriptors of {a.model} cannot be compared with those of {b.model}: make both by "
+            "the same extractor and booster"
+        )
+
+
+def describe(value: object) -> str:
+    """Say in a few words what was passed for an array or an object of this package."""
+    if value is None:
+        return "None"
+    shape = getattr(value, "shape", None)
+    name = type(value).__name__
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {shape} and type {value.dtype}"
+    module = type(value).__module__.partition(".")[0]
+    text = name if module == "builtins" else f"{module} {name}"
+    return f"a {text}" if shape is None else f"a {text} of shape {tuple(shape)}"
+
+
+def to_array(value: object, name: str) -> str:
+    """Say how to make a NumPy array of what was passed as the argument ``name``."""
+    if type(value).__module__.partition(".")[0] == "torch":
+        return f"pass {name}.detach().cpu().numpy()"
+    return f"pass numpy.asarray({name})"

@@ -23,6 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from feature_booster_ros.booster import load_models
+from feature_booster_ros.errors import user_message
 from feature_booster_ros.evaluation.frame_pairs import FramePair, common_pairs
 from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
@@ -83,12 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         _run(options)
-    except (DemoError, NodeError, OSError, ValueError, ImportError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        is_ours = isinstance(error, (DemoError, NodeError))
+        message = str(error) if is_ours else user_message(error)
+        if message is None:
+            raise
+        print(f"demo: {message}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..booster.booster import resolve_device
-from ..features import Features
+from ..features import Features, check_comparable, check_features
 from .cores import exact_multiply, on_cores
 from .distances import pair_distances
 from .nearest import find_nearest
@@ -39,7 +39,7 @@ def match(
         device: "cpu", "cuda", "cuda:N" or "auto".
 
     Raises:
-        ValueError: the descriptors differ in kind or length, or an option is out of range.
+        ValueError: the descriptors differ in kind, length or model, or an option is out of range.
     """
     _check(a, b, ratio, max_distance, top_k)
     if len(a) == 0 or len(b) == 0:
@@ -67,12 +67,9 @@ def match(
 def _check(
     a: Features, b: Features, ratio: float | None, max_distance: float | None, top_k: int | None
 ) -> None:
-    if a.is_binary != b.is_binary or a.descriptor_length != b.descriptor_length:
-        kinds = [
-            f"{'binary' if features.is_binary else 'float'} of {features.descriptor_length}"
-            for features in (a, b)
-        ]
-        raise ValueError(f"descriptors must be of one kind, not {kinds[0]} and {kinds[1]}")
+    check_features("a", a)
+    check_features("b", b)
+    check_comparable(a, b)
     if ratio is not None and not 0 < ratio <= 1:
         raise ValueError(f"ratio must lie in (0, 1], not {ratio}")
     if max_distance is not None and not max_distance >= 0:

@@ -18,15 +18,13 @@ from feature_booster_ros.features import (
 )
 from feature_booster_ros.pixels import read_image
 
+from .messages import RAW
 from .signal_handlers import keep_handler
 
 if TYPE_CHECKING:
     from feature_booster_ros.booster import Booster
 
     from .booster_node_parameters import BoosterNodeParameters
-
-RAW = "none"
-"""The model's name where the descriptors are not boosted."""
 
 _WARM_UP_FEATURES = 4096
 """Features to warm the network up for at most: ``max_features`` may stand for any number."""

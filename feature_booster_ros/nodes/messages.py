@@ -16,13 +16,16 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from feature_booster_ros.features import Features
+from feature_booster_ros.features import Features, descriptor_model
 from feature_booster_ros.msg import FeatureArray, MatchArray
 
 if TYPE_CHECKING:
     from feature_booster_ros.matching import Matches
 
 Message = TypeVar("Message", FeatureArray, MatchArray)
+
+RAW = "none"
+"""FeatureArray.model where the descriptors are not boosted."""
 
 # NumPy's type of each array.array type code that the messages use, in the machine's byte order.
 _DTYPES = {"f": np.float32, "I": np.uint32, "B": np.uint8}
@@ -90,6 +93,7 @@ def from_feature_array(message: FeatureArray) -> Features:
         columns["angle"],
         columns["score"],
         _descriptors(message, count),
+        descriptor_model(message.detector) if message.model in ("", RAW) else message.model,
     )
 
 

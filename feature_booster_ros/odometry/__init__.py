@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features of a moving camera in, its poses and landmarks out. No ROS in here."""
 
+from ..errors import install_extra
+
 try:
     import poselib  # noqa: F401
     import pycolmap  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"{error}: the odometry needs poselib and pycolmap, pip install "
-        "'feature_booster_ros[odometry]'"
+        f"{error}: the odometry needs poselib and pycolmap: {install_extra('odometry')}"
     ) from error
 
 from .settings import OdometrySettings

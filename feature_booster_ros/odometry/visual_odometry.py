@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..camera import Camera
-from ..features import Features
+from ..features import Features, check_comparable, check_features
 from .absolute_pose import refine_pose, world_covariance
 from .ground_plane import camera_height
 from .initialization import TwoViews, relate
@@ -105,7 +105,7 @@ class VisualOdometry:
         self._heights: deque[float] = deque(maxlen=_HEIGHTS)  # above the ground, in map units
         self._reference_inliers = 0
         self._trajectory = Trajectory(self.settings.trajectory_length)
-        self._kind: tuple[bool, int] | None = None
+        self._described: Features | None = None  # without rows; what the descriptors are
 
     def set_camera(
         self,
@@ -130,22 +130,23 @@ class VisualOdometry:
 
         Raises:
             ValueError: the stamp is not after the last one's, or the descriptors are not of the
-                kind of the frames before. Nothing has changed then.
+                kind and the model of the frames before. Nothing has changed then.
         """
+        check_features("features", features)
+        if not (isinstance(stamp, (int, float, np.number)) and np.isfinite(stamp)):
+            raise ValueError(f"stamp must be a number of seconds, not {stamp!r}")
         if self._stamp is not None and not stamp > self._stamp:
             raise ValueError(
                 f"stamp {stamp:.6f} is not after the last frame's, {self._stamp:.6f}: leave such "
                 "frames out, or reset() for a new sequence"
             )
-        kind = features.is_binary, features.descriptor_length
-        if self._kind is not None and kind != self._kind:
-            raise ValueError(
-                f"descriptors ({'binary' if kind[0] else 'float'} of {kind[1]}) are of another "
-                f"kind than before ({'binary' if self._kind[0] else 'float'} of {self._kind[1]}): "
-                "reset() to go on with these"
-            )
+        if self._described is not None:
+            try:
+                check_comparable(self._described, features)
+            except ValueError as error:
+                raise ValueError(f"{error}, or reset() to go on with these") from None
         begin = time.perf_counter()
-        self._kind, self._stamp = kind, stamp
+        self._described, self._stamp = features.select(slice(0)), stamp
         view = view_of(features, self._camera, self.settings.pixel_sigma)
         if self._map is not None:
             found, how = self._locate(view, stamp)

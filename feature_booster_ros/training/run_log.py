@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..errors import install_extra
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,6 +64,6 @@ def _summary_writer(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        logger.info("no TensorBoard curves: pip install feature_booster_ros[train] for them")
+        logger.info("no TensorBoard curves: %s for them", install_extra("train"))
         return None
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

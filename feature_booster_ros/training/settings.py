@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ..errors import read_text
 from .configuration import read_fields
 from .datasets.opening import KINDS
 from .datasets.specification import PairSourceSpecification, specification_from
@@ -211,7 +212,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file at {path}")
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):

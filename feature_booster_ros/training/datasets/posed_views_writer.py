@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import install_extra
 from ...features.extractor import extractor_class
 from .descriptor_storage import storage_type, store_descriptors
 from .posed_view import PosedView
@@ -45,9 +46,7 @@ def import_h5py() -> ModuleType:
     try:
         import h5py
     except ImportError as error:
-        raise ValueError(
-            "HDF5 files need h5py: pip install 'feature_booster_ros[train]' (or h5py)"
-        ) from error
+        raise ValueError(f"HDF5 files need h5py: {install_extra('train')}") from error
     return h5py
 
 

@@ -35,6 +35,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ....colmap.conventions import COLMAP_CENTRE
+from ....errors import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def read_scene_list(path: str | PathLike) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no list of scenes at {path}")
-    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.split("#")[0].strip() for line in read_text(path).splitlines()]
     names = list(dict.fromkeys(line for line in lines if line))
     if not names:
         raise ValueError(f"{path} names no scene: write one a line, as 0015")

@@ -1,0 +1,89 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What of all exceptions a user can mend, and the one line that says so."""
+
+from __future__ import annotations
+
+import dis
+import errno
+from pathlib import Path
+from types import TracebackType
+
+_PACKAGE = __name__.partition(".")[0]
+_RAISE = dis.opmap["RAISE_VARARGS"]
+
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.EISDIR: "give a file, not a folder",
+    errno.ENOTDIR: "a part of the path is a file: give a folder",
+    errno.EEXIST: "give another path",
+    errno.EACCES: "check the permissions, or give another path",
+    errno.EPERM: "check the permissions, or give another path",
+    errno.EROFS: "give a path that can be written to",
+    errno.ENOSPC: "free some space, or give another path",
+    errno.EDQUOT: "free some space, or give another path",
+}
+
+
+def install_extra(name: str) -> str:
+    """Return the command that installs the packages of an extra of this one."""
+    return f"pip install '{_PACKAGE}[{name}]', or '.[{name}]' in a checkout"
+
+
+def read_text(path: Path) -> str:
+    """Return what a text file of the user holds.
+
+    Raises:
+        ValueError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file in UTF-8: give another file") from error
+
+
+def user_message(error: BaseException) -> str | None:
+    """Return one line on an error that the user can mend, or None for a fault of the program.
+
+    A user can mend what a ``raise`` statement of this package says by ValueError, OSError or
+    ImportError, what the operating system refuses, and a package that is not installed. The same
+    types raised by NumPy or by Python itself inside our code are faults, as is all else: their
+    traceback is what helps.
+    """
+    text = _os_message(error) or _missing_package(error)
+    if text is None and isinstance(error, (ValueError, OSError, ImportError)):
+        text = str(error) if _is_raised_here(error.__traceback__) else None
+    return None if text is None else " ".join(text.split())
+
+
+def _os_message(error: BaseException) -> str | None:
+    """Return what the operating system refused, or None if it did not."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+    remedy = _REMEDIES.get(error.errno)
+    text = ": ".join([" -> ".join(paths), str(error.strerror)] if paths else [str(error.strerror)])
+    return f"{text}: {remedy}" if remedy else text
+
+
+def _missing_package(error: BaseException) -> str | None:
+    """Return how to install what an import statement did not find, or None if it is ours."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    package = error.name.partition(".")[0]
+    if package == _PACKAGE or _is_raised_here(error.__traceback__):
+        return None
+    return f"the Python package {package} is not installed: pip install {package}"
+
+
+def _is_raised_here(traceback: TracebackType | None) -> bool:
+    """Whether a ``raise`` statement of this package began the traceback."""
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    frame = traceback.tb_frame
+    package = frame.f_globals.get("__package__") or ""
+    return package.partition(".")[0] == _PACKAGE and (
+        frame.f_code.co_code[traceback.tb_lasti] == _RAISE
+    )
