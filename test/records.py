@@ -145,6 +145,8 @@ class BagWriter:
         self._connections = {}
         self.delay_ns = 1_000_000
         """From a message's stamp to its recording."""
+        self.frame_id = "camera"
+        """Of the messages' headers."""
 
     def __enter__(self) -> BagWriter:
         self._writer.open()
@@ -228,7 +230,7 @@ class BagWriter:
         self.declare(topic, msgtype)
         types = self.store.types
         time = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))
-        message = types[msgtype](header=types["std_msgs/msg/Header"](time, "camera"), **fields)
+        message = types[msgtype](header=types["std_msgs/msg/Header"](time, self.frame_id), **fields)
         self._writer.write(
             self._connections[topic],
             stamp_ns + self.delay_ns,

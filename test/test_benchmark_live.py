@@ -121,7 +121,7 @@ def test_images_to_and_fro_and_their_intrinsics(tmp_path):
     matrix = played[0].camera.matrix
     assert matrix[[0, 1], [0, 1]] == pytest.approx([75, 75])
     assert matrix[[0, 1], [2, 2]] == pytest.approx([29.5, 29.5])
-    assert played[0].camera.distortion.tolist() == [0.1, 0, 0, 0]
+    assert played[0].camera.distortion.tolist() == [0.1, 0, 0, 0, 0]
     assert write_camera(Frame(0, frames[0].image), None, tmp_path / "none.yaml") == ""
     (tmp_path / "other").mkdir()
     assert prepare_images(frames, None, tmp_path / "other")[1] == (80, 40)
@@ -194,5 +194,5 @@ def test_node_that_cannot_start_says_why(tmp_path, images):
     arguments = ["--source", str(images), "--parameter", "weights=missing.pth", "--no-matcher"]
     done = run(tmp_path, *arguments)
     assert done.returncode == 1
-    assert "/live/booster_node could not start" in done.stderr
+    assert "/live/booster_node ended with exit status 1" in done.stderr
     assert "missing.pth" in done.stderr and "Traceback" not in done.stderr

@@ -185,7 +185,7 @@ def test_node_that_cannot_start_is_told_with_its_words(tmp_path):
     weights.write_bytes(b"not weights")
     result = run(tmp_path / "out", "--models", f"SIFT+Boost-F={weights}", "--frames", "3")
     assert result.returncode == 1
-    assert "/sift_boost_f/booster_node could not start" in result.stderr
+    assert "/sift_boost_f/booster_node ended with exit status 1" in result.stderr
     assert "broken.safetensors" in result.stderr
     assert "Traceback" not in result.stderr
     assert not nodes_of(tmp_path)

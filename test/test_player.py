@@ -328,6 +328,7 @@ def test_camera_info_of_a_bag_is_played_as_recorded(tmp_path, play, topic, size,
         "binning_x": 0, "binning_y": 0, **fields,
     }  # fmt: skip
     with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.frame_id = "left_optical"
         for stamp_ns in (10, 20):
             bag.camera_info("/camera_info", stamp_ns, roi=roi, **recorded)
             bag.image(topic, stamp_ns, np.zeros(size[::-1], np.uint8))
@@ -335,6 +336,7 @@ def test_camera_info_of_a_bag_is_played_as_recorded(tmp_path, play, topic, size,
     assert player.process.wait() == 0
     wait_for(lambda: len(player.infos) == 2, "2 camera_infos")
     for info in player.infos:
+        assert info.header.frame_id == "left_optical"
         for name, value in recorded.items():
             assert np.array_equal(getattr(info, name), value), name
         found = info.roi

@@ -290,18 +290,10 @@ def _follow(
                 bar.set_postfix_str(f"{pace.rate:.1f} Hz", refresh=False)
             if not recorder.arrivals and time.monotonic() - started > _IMAGE_PATIENCE:
                 raise player.error("published no image")
-            if not recorder.arrivals and player.status is None:
-                _check_player(player, recorder)
             if player.status is not None and _is_worked_off(recorder):
                 break
     # The nodes' last counts and times come with the next message on /diagnostics.
     recorder.listen(2.5 * _DIAGNOSTICS_PERIOD)
-
-
-def _check_player(player: NodeProcess, recorder: PipelineRecorder) -> None:
-    """Raise NodeError if the player has given up on its source, which does not end it."""
-    if recorder.lifecycle_state(player.name, timeout=0.5) in ("unconfigured", "inactive"):
-        raise player.error("could not start")
 
 
 def _is_worked_off(recorder: PipelineRecorder) -> bool:

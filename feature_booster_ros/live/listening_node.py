@@ -59,16 +59,13 @@ class ListeningNode(Node):
             patience: seconds at most.
 
         Raises:
-            NodeError: it could not start, or not in time, or another of the group ended badly.
+            NodeError: it or another of the group ended badly, or it did not start in time.
         """
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             group.check()
-            state = self.lifecycle_state(node.name, timeout=1.0)
-            if state == "active":
+            if self.lifecycle_state(node.name, timeout=1.0) == "active":
                 return
-            if state is not None:
-                raise node.error("could not start")
         raise node.error(f"did not start within {patience:.0f} s")
 
     def close(self) -> None:

@@ -75,7 +75,9 @@ class ImagePlayerNodeParameters:
     stamp: str = parameter(
         "recorded", "Stamp of the messages: recorded, or now", choices=("recorded", "now")
     )
-    frame_id: str = parameter("camera", "Coordinate frame of the images")
+    frame_id: str = parameter(
+        "", "Coordinate frame of the images; empty for the recorded one, or camera without one"
+    )
     image_transport: str = parameter(
         "raw",
         "Publish image (raw), image/compressed (compressed) or both",
@@ -321,7 +323,7 @@ class ImagePlayerNode(ManagedNode):
                 "which end in 2038: play with stamp: now, or mend the times of the recording"
             )
         header = Header(
-            stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=self.parameters.frame_id
+            stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=self._frame_id(frame)
         )
         # camera_info is small and goes first: who pairs the two has it when the image comes in.
         height, width = frame.image.shape[:2]
@@ -332,6 +334,9 @@ class ImagePlayerNode(ManagedNode):
             self._compressed_publisher.publish(
                 compressed_image_message(frame, header, self.parameters.jpeg_quality)
             )
+
+    def _frame_id(self, frame: Frame) -> str:
+        return self.parameters.frame_id or frame.frame_id or "camera"
 
     def _topic_publishers(self) -> list:
         publishers = (

@@ -24,6 +24,7 @@ class Frame:
         name: File name, topic or device, to tell the user about.
         pose: Ground truth, (4, 4) float64 camera to world in metres; None where it is not known.
             The camera looks along +z with x to the right and y down (REP 103, optical frame).
+        frame_id: Coordinate frame as recorded; empty where the record has none.
     """
 
     stamp_ns: int
@@ -31,6 +32,7 @@ class Frame:
     camera: Camera | None = None
     name: str = ""
     pose: np.ndarray | None = None
+    frame_id: str = ""
 
     @property
     def stamp(self) -> float:

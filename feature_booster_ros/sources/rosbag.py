@@ -145,7 +145,7 @@ class RosbagSource(Source):
             except ValueError as error:
                 self._skip(name, str(error))
                 continue
-            frame = self._frame(stamp_ns, image, name)
+            frame = self._frame(stamp_ns, image, name, frame_id=message.header.frame_id)
             if frame is not None:
                 yield frame
 

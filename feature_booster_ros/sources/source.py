@@ -105,7 +105,12 @@ class Source(ABC):
         logger.warning("%s skipped: %s", name, reason)
 
     def _frame(
-        self, stamp_ns: int, image: np.ndarray, name: str, pose: np.ndarray | None = None
+        self,
+        stamp_ns: int,
+        image: np.ndarray,
+        name: str,
+        pose: np.ndarray | None = None,
+        frame_id: str = "",
     ) -> Frame | None:
         """The frame, or None after `_skip` where the image cannot be used with the camera."""
         try:
@@ -124,4 +129,4 @@ class Source(ABC):
                     f"{self.camera.width}x{self.camera.height}",
                 )
                 return None
-        return Frame(stamp_ns, image, self.camera, name, pose)
+        return Frame(stamp_ns, image, self.camera, name, pose, frame_id)
