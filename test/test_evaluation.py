@@ -121,6 +121,10 @@ def test_evaluate_photos(photos, capsys):
     assert float(ours[4]) > 20  # correct matches
     ratio = 100 * (float(ours[4]) / float(raw[4]) - 1)
     assert raw[5] == "" and float(ours[5].split()[0]) == pytest.approx(ratio, abs=0.3)
+    header = [cell.strip() for cell in printed[1].split("|")]
+    correct, gain, accuracy = (header.index(f"± {of}") for of in ("correct", "vs first", "MMA@3"))
+    assert raw[gain] == "" and 0 < float(ours[gain]) and 0 < float(ours[accuracy])
+    assert 0 < float(ours[correct]) < float(ours[4])
     assert "MMA % within pixels" in printed
 
 

@@ -18,7 +18,12 @@ from feature_booster_ros.evaluation.homography import (
     estimate_homography,
     transfer_errors,
 )
-from feature_booster_ros.evaluation.metrics import error_auc, score_estimates, score_matches
+from feature_booster_ros.evaluation.metrics import (
+    bootstrap_error,
+    error_auc,
+    score_estimates,
+    score_matches,
+)
 from feature_booster_ros.evaluation.relative_pose import estimate_pose, pose_error
 from feature_booster_ros.photos import warp_points
 
@@ -39,8 +44,23 @@ def test_matching_accuracy_by_hand():
     assert (score.features, score.matches, score.correct, score.accuracy) == (150, 2, 1, 0.25)
     # The first pair's share, halved as the second has no match: 1 of 4 to 2 px, 2 at 3, then 3.
     assert score.curve == (0.125, 0.125, 0.25, *[0.375] * 7)
+    assert score.pair_correct == (2, 0) and score.pair_accuracy == (0.5, 0)
     with pytest.raises(ValueError, match="no image pair"):
         score_matches([], [])
+
+
+def test_bootstrap_errors_are_those_of_statistics():
+    rng = np.random.default_rng(3)
+    raw = rng.uniform(100, 900, 400)
+    # Of a mean, the standard deviation over the root of the count.
+    assert bootstrap_error(raw) == pytest.approx(raw.std() / 20, rel=0.1)
+    # What differs between photographs is the same above and below the line of a ratio.
+    boosted = 1.06 * raw + rng.normal(0, 10, 400)
+    assert bootstrap_error(boosted, raw) == pytest.approx(10 / raw.mean() / 20, rel=0.1)
+    assert bootstrap_error(raw, raw) == 0 == bootstrap_error([5])
+    assert math.isnan(bootstrap_error([1, 2], [0, 3]))
+    with pytest.raises(ValueError, match="as many"):
+        bootstrap_error([1, 2], [1])
 
 
 def test_auc_by_hand():

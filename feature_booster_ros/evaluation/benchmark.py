@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .metrics import EstimationScore, MatchingScore
+from .metrics import EstimationScore, MatchingScore, bootstrap_error
 
 OVERALL = "overall"
 """The subset that is everything."""
@@ -62,16 +62,26 @@ class Benchmark:
     notes: tuple[str, ...] = ()
 
 
-def correct_against_first(benchmark: Benchmark) -> list[float | None]:
+@dataclass(frozen=True)
+class Ratio:
+    """Correct matches over those of another method, and the standard error of that."""
+
+    value: float
+    error: float
+
+
+def correct_against_first(benchmark: Benchmark) -> list[Ratio | None]:
     """Of each score, its correct matches over those of the first method with the same features;
     None for that one itself, and where that has none.
     """
     first: dict[str, MethodScore] = {}
-    ratios: list[float | None] = []
+    ratios: list[Ratio | None] = []
     for score in benchmark.scores:
         base = first.setdefault(score.detector, score)
         if score is base or OVERALL not in score.matching or not base.matching[OVERALL].correct:
             ratios.append(None)
-        else:
-            ratios.append(score.matching[OVERALL].correct / base.matching[OVERALL].correct)
+            continue
+        ours, theirs = score.matching[OVERALL], base.matching[OVERALL]
+        error = bootstrap_error(ours.pair_correct, theirs.pair_correct)
+        ratios.append(Ratio(ours.correct / theirs.correct, error))
     return ratios

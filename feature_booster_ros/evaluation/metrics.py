@@ -24,6 +24,8 @@ class MatchingScore:
         accuracy: mean matching accuracy (MMA, Mikolajczyk and Schmid, PAMI 2005): the share of a
             pair's matches within 3 pixels, in [0, 1]; a pair without matches counts as 0.
         curve: the same at each of ``MMA_THRESHOLDS`` pixels.
+        pair_correct: ``correct`` of each pair.
+        pair_accuracy: ``accuracy`` of each pair.
     """
 
     features: float
@@ -31,6 +33,8 @@ class MatchingScore:
     correct: float
     accuracy: float
     curve: tuple[float, ...]
+    pair_correct: tuple[float, ...]
+    pair_accuracy: tuple[float, ...]
 
 
 def score_matches(
@@ -54,16 +58,40 @@ def score_matches(
     def correct(limit: float) -> np.ndarray:
         return np.array([(error <= limit).sum() for error in errors], float)
 
-    def accuracy(limit: float) -> float:
-        return float((correct(limit) / np.maximum(matches, 1)).mean())
+    def accuracy(limit: float) -> np.ndarray:
+        return correct(limit) / np.maximum(matches, 1)
 
     return MatchingScore(
         features=float(np.mean(features)),
         matches=float(matches.mean()),
         correct=float(correct(threshold).mean()),
-        accuracy=accuracy(threshold),
-        curve=tuple(accuracy(limit) for limit in MMA_THRESHOLDS),
+        accuracy=float(accuracy(threshold).mean()),
+        curve=tuple(float(accuracy(limit).mean()) for limit in MMA_THRESHOLDS),
+        pair_correct=tuple(correct(threshold).tolist()),
+        pair_accuracy=tuple(accuracy(threshold).tolist()),
     )
+
+
+def bootstrap_error(values: Sequence[float], over: Sequence[float] | None = None) -> float:
+    """Standard error of a mean over image pairs, or of the ratio of two means over the same pairs,
+    by the bootstrap (Efron, Annals of Statistics 1979): 1000 draws of as many pairs, with
+    replacement, the same draws every time. NaN where a draw of ``over`` has a mean of 0.
+
+    Args:
+        values: (P,) of each pair.
+        over: (P,) of each pair, in the same order: the ratio's denominator.
+
+    Raises:
+        ValueError: there is no pair, or the two differ in length.
+    """
+    if not len(values) or (over is not None and len(over) != len(values)):
+        raise ValueError("the bootstrap takes one value or more, and as many to divide by")
+    draws = np.random.default_rng(0).integers(len(values), size=(1000, len(values)))
+    means = np.asarray(values, float)[draws].mean(1)
+    if over is not None:
+        below = np.asarray(over, float)[draws].mean(1)
+        means = means / np.where(below > 0, below, np.nan)
+    return float(means.std())
 
 
 def error_auc(errors: Sequence[float], threshold: float) -> float:

@@ -7,9 +7,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .benchmark import OVERALL, Benchmark, MethodScore, correct_against_first
+from .benchmark import OVERALL, Benchmark, MethodScore, Ratio, correct_against_first
 from .homography import CORNER_THRESHOLDS
-from .metrics import MMA_THRESHOLDS, EstimationScore
+from .metrics import MMA_THRESHOLDS, EstimationScore, bootstrap_error
 from .relative_pose import POSE_THRESHOLDS
 from .sequence import STAGES
 from .table import format_table
@@ -65,6 +65,8 @@ def _main_rows(benchmark: Benchmark) -> list[Columns]:
         }
         if benchmark.kind in ("photos", "homography"):
             columns |= _matching_columns(score, ratio)
+        if benchmark.kind == "photos":
+            columns |= _matching_errors(score, ratio)
         if benchmark.kind == "homography":
             columns |= _homography_columns(score.homography[OVERALL])
         if benchmark.kind in ("sequence", "pose"):
@@ -75,12 +77,22 @@ def _main_rows(benchmark: Benchmark) -> list[Columns]:
     return rows
 
 
-def _matching_columns(score: MethodScore, ratio: float | None) -> Columns:
+def _matching_columns(score: MethodScore, ratio: Ratio | None) -> Columns:
     matching = score.matching[OVERALL]
     return {
         "correct": decimal(matching.correct),
-        "vs first": "" if ratio is None else f"{100 * (ratio - 1):+.1f} %",
+        "vs first": "" if ratio is None else f"{100 * (ratio.value - 1):+.1f} %",
         "MMA@3 %": percent(matching.accuracy),
+    }
+
+
+def _matching_errors(score: MethodScore, ratio: Ratio | None) -> Columns:
+    """Standard errors over the photographs, each of which is in one pair."""
+    matching = score.matching[OVERALL]
+    return {
+        "± correct": decimal(bootstrap_error(matching.pair_correct)),
+        "± vs first": "" if ratio is None else percent(ratio.error),
+        "± MMA@3": percent(bootstrap_error(matching.pair_accuracy)),
     }
 
 
