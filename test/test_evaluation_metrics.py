@@ -40,13 +40,16 @@ def motion(degrees, axis=(0, 1, 0), translation=(1.0, 0, 0)):
 
 def test_matching_accuracy_by_hand():
     first, second = np.array([0.5, 2.9, 3.1, np.nan]), np.array([])
-    score = score_matches([100, 200], [first, second])
+    # The two right matches are of one corner; those that are wrong do not count.
+    points = np.array([[9.5, 3.1], [11.0, 5.9], [50, 50], [70, 70]])
+    score = score_matches([100, 200], [first, second], [points, np.zeros((0, 2))])
+    assert score.distinct == 0.5
     assert (score.features, score.matches, score.correct, score.accuracy) == (150, 2, 1, 0.25)
     # The first pair's share, halved as the second has no match: 1 of 4 to 2 px, 2 at 3, then 3.
     assert score.curve == (0.125, 0.125, 0.25, *[0.375] * 7)
     assert score.pair_correct == (2, 0) and score.pair_accuracy == (0.5, 0)
     with pytest.raises(ValueError, match="no image pair"):
-        score_matches([], [])
+        score_matches([], [], [])
 
 
 def test_bootstrap_errors_are_those_of_statistics():

@@ -22,10 +22,13 @@ from .metrics import score_estimates, score_matches
 
 @dataclass
 class _Tally:
-    """Of every pair: mean features of its images, errors of its matches, error of its corners."""
+    """Of every pair: mean features of its images, errors of its matches and their pixels in
+    the first image, error of its corners.
+    """
 
     features: list[float] = field(default_factory=list)
     errors: list[np.ndarray] = field(default_factory=list)
+    points: list[np.ndarray] = field(default_factory=list)
     corners: list[float] = field(default_factory=list)
     subsets: list[str | None] = field(default_factory=list)
 
@@ -71,6 +74,7 @@ def _score_pair(
     estimate = estimate_homography(points_a, points_b)
     tally.features.append((len(reference) + len(target)) / 2)
     tally.errors.append(transfer_errors(points_a, points_b, homography))
+    tally.points.append(points_a)
     tally.corners.append(corner_error(estimate, homography, image_shape))
 
 
@@ -79,7 +83,9 @@ def _score(method: Method, tally: _Tally) -> MethodScore:
     for subset in (OVERALL, *sorted({subset for subset in tally.subsets if subset})):
         chosen = [index for index, name in enumerate(tally.subsets) if subset in (OVERALL, name)]
         matching[subset] = score_matches(
-            [tally.features[index] for index in chosen], [tally.errors[index] for index in chosen]
+            [tally.features[index] for index in chosen],
+            [tally.errors[index] for index in chosen],
+            [tally.points[index] for index in chosen],
         )
         homography[subset] = score_estimates(
             [tally.corners[index] for index in chosen], CORNER_THRESHOLDS

@@ -21,6 +21,8 @@ class MatchingScore:
         features: features an image.
         matches: matches a pair.
         correct: matches a pair within 3 pixels of the truth.
+        distinct: of those, matches in different squares of 3 pixels of the first image; a detector
+            that finds a corner on several levels has it once.
         accuracy: mean matching accuracy (MMA, Mikolajczyk and Schmid, PAMI 2005): the share of a
             pair's matches within 3 pixels, in [0, 1]; a pair without matches counts as 0.
         curve: the same at each of ``MMA_THRESHOLDS`` pixels.
@@ -31,6 +33,7 @@ class MatchingScore:
     features: float
     matches: float
     correct: float
+    distinct: float
     accuracy: float
     curve: tuple[float, ...]
     pair_correct: tuple[float, ...]
@@ -38,7 +41,10 @@ class MatchingScore:
 
 
 def score_matches(
-    features: Sequence[float], errors: Sequence[np.ndarray], threshold: float = 3.0
+    features: Sequence[float],
+    errors: Sequence[np.ndarray],
+    points: Sequence[np.ndarray],
+    threshold: float = 3.0,
 ) -> MatchingScore:
     """The mean score of pairs.
 
@@ -46,6 +52,7 @@ def score_matches(
         features: of each pair, the mean number of features of its images.
         errors: of each pair, the (M,) distances in pixels of its matches from the truth; NaN is
             wrong.
+        points: of each pair, the (M, 2) matched pixels of its first image.
         threshold: largest distance of a correct match.
 
     Raises:
@@ -61,10 +68,15 @@ def score_matches(
     def accuracy(limit: float) -> np.ndarray:
         return correct(limit) / np.maximum(matches, 1)
 
+    squares = [
+        np.unique(np.floor_divide(points_a[error <= threshold], threshold), axis=0)
+        for points_a, error in zip(points, errors, strict=True)
+    ]
     return MatchingScore(
         features=float(np.mean(features)),
         matches=float(matches.mean()),
         correct=float(correct(threshold).mean()),
+        distinct=float(np.mean([len(square) for square in squares])),
         accuracy=float(accuracy(threshold).mean()),
         curve=tuple(float(accuracy(limit).mean()) for limit in MMA_THRESHOLDS),
         pair_correct=tuple(correct(threshold).tolist()),

@@ -65,6 +65,7 @@ def _main_rows(benchmark: Benchmark) -> list[Columns]:
         }
         if benchmark.kind in ("photos", "homography"):
             columns |= _matching_columns(score, ratio)
+            columns["distinct"] = decimal(score.matching[OVERALL].distinct)
         if benchmark.kind == "photos":
             columns |= _matching_errors(score, ratio)
         if benchmark.kind == "homography":

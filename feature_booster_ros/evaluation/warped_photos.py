@@ -71,18 +71,19 @@ def evaluate_warped_pairs(
         boost: features and image shape in, features out, as a Booster; None for the features as
             they are.
     """
-    errors, counts = [], []
+    errors, counts, points = [], [], []
     for pair in pairs:
         photo, view = pair.photo, pair.view
         if boost is not None:
             photo, view = boost(photo, pair.image_shape), boost(view, pair.image_shape)
         matches = match(photo, view)
+        points.append(photo.keypoints[matches.indices[:, 0]])
         errors.append(
             transfer_errors(
-                photo.keypoints[matches.indices[:, 0]],
+                points[-1],
                 view.keypoints[matches.indices[:, 1]],
                 pair.homography,
             )
         )
         counts.append((len(photo) + len(view)) / 2)
-    return score_matches(counts, errors)
+    return score_matches(counts, errors, points)

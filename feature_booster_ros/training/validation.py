@@ -95,7 +95,7 @@ def score_pairs(
             they are.
         device: where matching is done.
     """
-    errors, counts = [], []
+    errors, counts, points = [], [], []
     for pair in pairs:
         first, second = (
             features if boost is None else boost(features, shape)
@@ -106,5 +106,6 @@ def score_pairs(
         known = ~np.isnan(truth).any(axis=1)
         found = second.keypoints[matches[:, 1]]
         errors.append(np.linalg.norm(truth[known] - found[known], axis=1))
+        points.append(first.keypoints[matches[known, 0]])
         counts.append((len(first) + len(second)) / 2)
-    return score_matches(counts, errors)
+    return score_matches(counts, errors, points)
