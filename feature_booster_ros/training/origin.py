@@ -9,6 +9,7 @@ import json
 from datetime import datetime, timezone
 
 from ..booster import read_metadata
+from ..evaluation.metrics import MatchingScore
 from .datasets.mixture import PairMixture
 from .settings import TrainingSettings
 from .validation import Validation
@@ -30,7 +31,7 @@ def origin(
         before = {key: metadata[key] for key in ("training", "pairs", "before") if key in metadata}
     sources = zip(mixture.names, mixture.sources, strict=True)
     scores = {
-        part: {name: dataclasses.asdict(score) for name, score in of_source.items()}
+        part: {name: _means(score) for name, score in of_source.items()}
         for part, of_source in (("raw", validation.raw), ("boosted", validation.boosted))
     }
     return {
@@ -42,3 +43,9 @@ def origin(
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "validation": json.dumps(scores),
     }
+
+
+def _means(score: MatchingScore) -> dict[str, object]:
+    """The score without what is of single pairs, which would fill a header."""
+    fields = dataclasses.asdict(score)
+    return {key: value for key, value in fields.items() if not key.startswith("pair_")}
