@@ -64,6 +64,6 @@ def _summary_writer(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        logger.info("no TensorBoard curves: %s for them", install_extra("train"))
+        logger.info("no TensorBoard curves without tensorboard: %s", install_extra("train"))
         return None
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
