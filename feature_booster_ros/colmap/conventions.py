@@ -18,14 +18,19 @@ COLMAP_CENTRE = 0.5
 """Where COLMAP has the centre of the top-left pixel; here it is at 0."""
 
 
-def import_pycolmap() -> ModuleType:
-    """pycolmap, quiet but for its warnings; ValueError that says how to install it where it is
-    missing.
+def import_pycolmap(extra: str = "train") -> ModuleType:
+    """Return pycolmap, quiet except for its warnings.
+
+    Args:
+        extra: What a user who lacks it is told to install.
+
+    Raises:
+        ValueError: It is not installed.
     """
     try:
         import pycolmap
     except ImportError as error:
-        raise ValueError(f"a reconstruction needs pycolmap: {install_extra('odometry')}") from error
+        raise ValueError(f"a reconstruction needs pycolmap: {install_extra(extra)}") from error
     pycolmap.logging.minloglevel = int(pycolmap.logging.WARNING)
     return pycolmap
 

@@ -55,7 +55,7 @@ def run_colmap(
     Raises:
         ValueError: pycolmap is not installed.
     """
-    import_pycolmap()
+    import_pycolmap("odometry")
     begin = time.perf_counter()
     pinhole, undistorted = _undistorted([features for _, features in frames], camera)
     names = [f"frame {index}" for index in range(len(frames))]

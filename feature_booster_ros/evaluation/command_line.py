@@ -280,7 +280,7 @@ def _odometry(options: argparse.Namespace) -> None:
 
     check_evo()
     if options.colmap:
-        import_pycolmap()
+        import_pycolmap("odometry")
     if options.output is not None:
         check_matplotlib()
         if options.output.exists() and not options.output.is_dir():
