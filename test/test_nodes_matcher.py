@@ -221,20 +221,33 @@ def test_what_cannot_be_matched_starts_anew(start_matcher, frames):
             "descriptors changed from sift none of 128 floats to orb none of 256 bits",
         ),
         (FRAMES[0], 5, {"model": "SIFT+Boost-F"}, "to sift SIFT+Boost-F of 128 floats"),
-        (
-            FRAMES[0],
-            7,
-            {"model": "SIFT+Boost-F", "info": camera_info_message(640, 480)},
-            "320 x 240 pixels to",
-        ),
     ):
         frames.send(features, stamp, **options)
         # The next frame has this one as its reference.
         assert frames.take(features, stamp + 1, **options).reference_stamp.sec == stamp
         if text.startswith("stamps"):  # the other warnings may be throttled
             node.wait_for_output(text)
-    assert len(frames.matches) == 5
+    assert len(frames.matches) == 4
     assert "Traceback" not in node.output()
+
+
+@pytest.mark.parametrize("reference", ["previous", "keyframe"])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_images_of_two_sizes_are_matched(start_matcher, frames, calibrated, reference):
+    """Photographs, and a camera whose resolution is set while it runs."""
+    node = start_matcher(reference=reference)
+    wide = extract(cv2.resize(moved(6), (480, 360)))
+    infos = [camera_info_message(320, 240), camera_info_message(480, 360, focal=450.0)]
+    if not calibrated:
+        infos = [uncalibrated(info, info.width, info.height) for info in infos]
+    frames.send(FRAMES[0], 1, infos[0])
+    message = frames.take(wide, 2, infos[1])
+    matches, inliers, _, _ = from_match_array(message)
+    np.testing.assert_array_equal(matches.indices, match(wide, FRAMES[0]).indices)
+    assert message.reference_stamp.sec == 1 and inliers.sum() > 50
+    message = frames.take(FRAMES[2], 3, infos[0])
+    assert message.reference_stamp.sec == 2 and from_match_array(message)[1].sum() > 50
+    assert "anew" not in node.output()
 
 
 def test_bad_messages_are_told_of_and_passed_over(start_matcher, frames, ros):

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import rclpy
-from builtin_interfaces.msg import Time as TimeMessage
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -36,7 +34,7 @@ from .diagnostics import DiagnosticsPublisher, FrameStatistics, StampMonitor
 from .images import ImageError, compressed_to_gray, to_gray
 from .lifecycle import ManagedNode, run
 from .matcher_node_parameters import MatcherNodeParameters
-from .messages import from_feature_array, to_match_array
+from .messages import from_feature_array, stamp_of, to_match_array
 from .newest_worker import NewestWorker
 from .qos import stream_profile
 from .timers import steady_timer
@@ -62,7 +60,7 @@ class _Frame:
     @property
     def stamp(self) -> int:
         """Nanoseconds."""
-        return _nanoseconds(self.header.stamp)
+        return stamp_of(self)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -194,7 +192,7 @@ class MatcherNode(ManagedNode):
             self._images.clear()
 
     def _keep_image(self, message: Image | CompressedImage) -> None:
-        stamp = _nanoseconds(message.header.stamp)
+        stamp = stamp_of(message)
         with self._images_lock:
             # By time of arrival and not by stamp, which goes back when a bag loops.
             self._images.pop(stamp, None)
@@ -206,7 +204,7 @@ class MatcherNode(ManagedNode):
 
     def _process(self, message: FeatureArray) -> None:
         try:
-            order = self._stamps.add(_nanoseconds(message.header.stamp))
+            order = self._stamps.add(stamp_of(message))
             if order is Order.OUT_OF_ORDER:
                 return
             if order is Order.RESTARTED:
@@ -283,9 +281,9 @@ class MatcherNode(ManagedNode):
         if reference.kind != query.kind:
             before, now = _describe_descriptors(reference), _describe_descriptors(query)
             reason = f"descriptors changed from {before} to {now}"
-        elif query.shape != reference.shape or query.header.frame_id != reference.header.frame_id:
-            before, now = _describe_camera(reference), _describe_camera(query)
-            reason = f"the camera changed from {before} to {now}"
+        elif query.header.frame_id != reference.header.frame_id:
+            before, now = reference.header.frame_id, query.header.frame_id
+            reason = f"the camera changed from {before!r} to {now!r}"
         else:
             return reference
         self.get_logger().warning(
@@ -321,7 +319,8 @@ class MatcherNode(ManagedNode):
         reference: _Frame,
         parameters: MatcherNodeParameters,
     ) -> _Frame:
-        if parameters.reference == "previous":
+        # Of images of two sizes, displacements in pixels say nothing of the view.
+        if parameters.reference == "previous" or query.shape != reference.shape:
             return query
         if inliers.sum() < parameters.keyframe_min_inliers:
             # A frame with next to nothing in it, blurred or dark, would be no better a keyframe.
@@ -385,17 +384,9 @@ class MatcherNode(ManagedNode):
         self.get_logger().error(f"{error}. Going on without it", throttle_duration_sec=5.0)
 
 
-def _nanoseconds(stamp: TimeMessage) -> int:
-    return Time.from_msg(stamp).nanoseconds
-
-
 def _describe_descriptors(frame: _Frame) -> str:
     detector, model, _, length = frame.kind
     return f"{detector} {model} of {length} {'bits' if frame.features.is_binary else 'floats'}"
-
-
-def _describe_camera(frame: _Frame) -> str:
-    return f"{frame.header.frame_id!r} with {frame.width} x {frame.height} pixels"
 
 
 def main(args: Sequence[str] | None = None) -> int:
