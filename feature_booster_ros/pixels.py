@@ -93,6 +93,7 @@ _OPENCV_TYPE = re.compile(r"(?:cv_)?(8u|8s|16u|16s|16f|32u|32s|32f|64f)c([1-4]?)
 _MOSAIC = re.compile(
     r"\s*bayer_(rggb|bggr|gbrg|grbg)\d*\s*(?:;(?!.*compressed mono)|$)", re.IGNORECASE
 )
+_VIDEO = re.compile(r"h\.?26[45]|hevc|av1|vp[89]|theora", re.IGNORECASE)
 _KINDS = {"u": "u", "s": "i", "f": "f"}
 _KINDS_OF_NUMPY = {"u": "U", "i": "S", "f": "F"}
 
@@ -129,7 +130,8 @@ def decode_raw(
             four channels such as 16SC1 or CV_8UC3. Of two channels the first is the image, three
             are BGR, four BGRA.
         width, height: Size in pixels.
-        step: Bytes from one row to the next.
+        step: Bytes from one row to the next. Of rows without padding, 0 and ``width`` are taken
+            for that, too.
         is_bigendian: Byte order of channels of more than one byte.
         color: False: of YUV only the luma, which is faster.
 
@@ -190,6 +192,11 @@ def decode_compressed(
         raise ValueError(
             f"format {format!r} is depth in the transport's own packing, which is not supported: "
             "subscribe to the raw topic (image_transport: raw)"
+        )
+    if codec := _VIDEO.search(format):
+        raise ValueError(
+            f"format {format!r} is a packet of {codec[0]} video, which is not supported: have the "
+            "transport decode it (ros2 run image_transport republish), and subscribe to its output"
         )
     encoded = bytes(encoded)
     if not encoded:
@@ -309,6 +316,9 @@ def _check_size(
     row_bytes = width * layout.channels * np.dtype(layout.dtype).itemsize
     # Drivers disagree on the step of planar images; where nothing is padded, the length tells it.
     if layout.planar and length == _needed_bytes(layout, width, height, row_bytes, row_bytes):
+        return row_bytes
+    # Left out, or counted in pixels: rows without padding are the only reading.
+    if step in (0, width) and step < row_bytes and length == row_bytes * height:
         return row_bytes
     if step < row_bytes:
         raise ValueError(

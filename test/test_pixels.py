@@ -241,7 +241,27 @@ def test_fields_that_do_not_fit_are_named(encoding, fields, reason):
         decode_raw(bytes(48), **{"encoding": encoding, "width": 8, "height": 6, "step": 8} | fields)
 
 
+@pytest.mark.parametrize("encoding", ["rgb8", "mono16", "yuv422"])
+@pytest.mark.parametrize("step", [0, 8])
+def test_step_that_is_left_out_or_counts_pixels(encoding, step):
+    """Only where the data are rows without padding."""
+    row_bytes = 8 * (3 if encoding == "rgb8" else 2)
+    data = np.random.default_rng(0).integers(0, 256, 6 * row_bytes, np.uint8).tobytes()
+    np.testing.assert_array_equal(
+        decode_raw(data, encoding, 8, 6, step), decode_raw(data, encoding, 8, 6, row_bytes)
+    )
+    for wrong in (data + b"0", data[:-1]):
+        with pytest.raises(ValueError, match=f"^step is {step} bytes"):
+            decode_raw(wrong, encoding, 8, 6, step)
+
+
 # Compressed images
+
+
+@pytest.mark.parametrize("format", ["h264", "hevc", "H.265", "bgr8; av1", "theora"])
+def test_video_packets_are_named(format):
+    with pytest.raises(ValueError, match=f"^format '{format}' is a packet of .* republish"):
+        decode_compressed(b"\0\0\0\1", format)
 
 
 def encoded(image, extension=".png"):
@@ -335,8 +355,8 @@ def test_jpeg_with_blocks_appended_and_a_thumbnail_before():
 def test_what_is_no_image():
     with pytest.raises(ValueError, match="^data is empty"):
         decode_compressed(b"")
-    with pytest.raises(ValueError, match=r"^data of format 'h264' \(4 bytes\) is.* JPEG, PNG"):
-        decode_compressed(b"\0\0\0\1", "h264")
+    with pytest.raises(ValueError, match=r"^data of format 'gif' \(4 bytes\) is.* JPEG, PNG"):
+        decode_compressed(b"\0\0\0\1", "gif")
 
 
 def turned(image):
