@@ -19,13 +19,14 @@ from .lens import Lens, determinants, lens_of
 
 # The models of sensor_msgs/distortion_models.hpp, with the number of coefficients that ROS expects.
 DISTORTION_MODELS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
-# Names that drivers and Kalibr give to the same models.
+# Names that drivers and Kalibr give to the same models, in any case.
 _ALIASES = {
     "": "plumb_bob",
     "none": "plumb_bob",
     "pinhole": "plumb_bob",
     "radtan": "plumb_bob",
     "radial-tangential": "plumb_bob",
+    "brown_conrady": "plumb_bob",
     "equi": "equidistant",
     "fisheye": "equidistant",
     "kannala_brandt4": "equidistant",
@@ -157,7 +158,8 @@ class Camera:
             raise ValueError(f"camera size {self.width}x{self.height} is negative")
         given = () if self.distortion is None else self.distortion
         distortion = np.array(given, np.float64).reshape(-1)
-        model = _ALIASES.get(self.model, self.model)
+        model = self.model.strip().lower()
+        model = _ALIASES.get(model, model)
         _check_distortion(distortion, model)
         for array in (matrix, distortion):
             array.flags.writeable = False

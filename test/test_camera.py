@@ -168,6 +168,7 @@ def test_zeros_at_the_end_may_be_there_or_not(model):
 @pytest.mark.parametrize(
     ("name", "model"),
     [("", "plumb_bob"), ("radtan", "plumb_bob"), ("fisheye", "equidistant"),
+     ("Brown_Conrady", "plumb_bob"), ("PLUMB_BOB", "plumb_bob"), ("Equidistant", "equidistant"),
      ("kannala_brandt4", "equidistant")],
 )  # fmt: skip
 def test_other_names_of_the_models(name, model):
