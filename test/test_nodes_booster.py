@@ -11,12 +11,13 @@ import pytest
 from camera_messages import camera_info_message, gray_photograph, image_message, photograph
 from conftest import wait_for
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from feature_booster_ros.booster import Booster
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.nodes.messages import from_feature_array
+from feature_booster_ros.nodes.qos import stream_profile
 
 GRAY = gray_photograph()
 # Reliable, so that the one image a test publishes arrives; not lazy, as the node may not have seen
@@ -77,6 +78,17 @@ class Camera:
             lambda level, message, _: level == DiagnosticStatus.ERROR and text in message,
             f"the error {text!r}",
         )
+
+    def warning(self, text):
+        """Waits for a warning with ``text`` on /diagnostics."""
+        return self.status(
+            lambda level, message, _: level == DiagnosticStatus.WARN and text in message,
+            f"the warning {text!r}",
+        )
+
+    def messages(self):
+        """The texts of all on /diagnostics."""
+        return [status.message for array in list(self._diagnostics) for status in array.status]
 
 
 @pytest.fixture
@@ -246,6 +258,9 @@ def test_camera_info_that_makes_no_sense_is_told_of_and_done_without(start_node,
     message = camera.take(image, camera_info_message(k=[0.0] * 9, p=[0.0] * 12))
     assert not np.any(message.camera_info.k)
     node.wait_for_output("uncalibrated camera (k is zero)")
+    time.sleep(2 * BASE["diagnostics_period"])  # past the errors of before
+    camera.take(image, camera_info_message(k=[0.0] * 9, p=[0.0] * 12))
+    camera.warning("/camera_info is of an uncalibrated camera")
     assert np.any(camera.take(image, camera_info_message()).camera_info.k)
     assert "Traceback" not in node.output()
 
@@ -265,6 +280,7 @@ def test_camera_info_that_does_not_come(start_node, camera):
     output = node.wait_for_output("Until it comes, features have no intrinsics")
     assert f"nothing on {camera._ros.namespace}/elsewhere" in output
     assert "use_camera_info:=false" in output
+    camera.warning("images wait for camera_info: images come on")
     camera.send(image_message(GRAY, "mono8"))
     camera.status(
         lambda level, message, values: (
@@ -274,6 +290,30 @@ def test_camera_info_that_does_not_come(start_node, camera):
         ),
         "a warning on /diagnostics",
     )
+    assert not any("overloaded" in text for text in camera.messages())
+
+
+@pytest.mark.parametrize("topic", ["image", "camera_info"])
+def test_best_effort_publisher_for_a_reliable_subscription(start_node, ros, topic):
+    """The node says what keeps the messages from it, instead of asking for another topic."""
+    reliability = {"image": "reliable", "camera_info": "reliable", topic: "best_effort"}
+    publishers = {
+        name: ros.node.create_publisher(
+            kind, f"{ros.namespace}/{name}", stream_profile(reliability[name], 5)
+        )
+        for name, kind in (("image", Image), ("camera_info", CameraInfo))
+    }
+    node = start_node(
+        "booster_node",
+        parameters={**BASE, "model": "none", "qos_input_reliability": "reliable"},
+    )
+
+    def told():
+        publishers["image"].publish(image_message(GRAY, "mono8"))
+        return "set the parameter qos_input_reliability to best_effort" in node.output()
+
+    wait_for(told, "the remedy")
+    assert f"{ros.namespace}/{topic} is published as best effort" in node.output()
 
 
 def test_stamps_that_are_only_near(start_node, camera, ros):

@@ -173,6 +173,28 @@ def test_camera_info_of_another_frame_is_none(camera):
     camera.expect((2, None), (3, None))
 
 
+def test_equal_stamps_of_two_frames_are_paired_and_told_once(camera, monkeypatch):
+    told = []
+    logger = camera.ros.node.get_logger()
+    monkeypatch.setattr(type(logger), "warning", lambda self, text, **kwargs: told.append(text))
+    for stamp in (1, 2):
+        camera.info(stamp, frame_id="other")
+        camera.image(stamp)
+    camera.info(3, frame_id="")
+    camera.image(3)
+    camera.expect((1, 1), (2, 2), (3, 3))
+    assert len(told) == 1 and "is of frame 'other'" in told[0] and "'camera'" in told[0]
+
+
+def test_stamps_before_1970_go_with_the_newest(camera):
+    camera.info(-5)
+    camera.image(-5, -4)
+    camera.expect((-5, -5), (-4, -5))
+    camera.info(1)
+    camera.image(1)
+    camera.expect((-5, -5), (-4, -5), (1, 1))
+
+
 def test_stamps_that_go_back_start_anew(camera):
     """A bag that loops: what was left over of its end must not push out its beginning."""
     camera.image(*range(101, 121))

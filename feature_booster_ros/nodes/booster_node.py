@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.time import Time
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from feature_booster_ros.camera import is_rectified_topic
@@ -30,7 +30,7 @@ from .diagnostics import DiagnosticsPublisher, FrameStatistics, StampMonitor
 from .feature_pipeline import FeaturePipeline
 from .images import ImageError, compressed_to_gray, to_gray
 from .lifecycle import ManagedNode, run
-from .messages import to_feature_array
+from .messages import stamp_of, to_feature_array
 from .overlapped_worker import OverlappedWorker
 from .qos import stream_profile
 from .synchronisation import ImageWithCameraInfo
@@ -86,7 +86,7 @@ class BoosterNode(ManagedNode):
         self._diagnostics: DiagnosticsPublisher | None = None
         self._input_check = None
         self._statistics = FrameStatistics()
-        self._uncalibrated_told = False
+        self._uncalibrated = self._uncalibrated_told = False
 
     # Lifecycle
 
@@ -104,7 +104,7 @@ class BoosterNode(ManagedNode):
     def activate(self) -> None:
         parameters = self.parameters
         self._statistics = FrameStatistics()
-        self._uncalibrated_told = False
+        self._uncalibrated = self._uncalibrated_told = False
         self._worker = OverlappedWorker(
             self._extract, self._boost, "booster", self._pipeline.overlaps
         )
@@ -184,7 +184,7 @@ class BoosterNode(ManagedNode):
     def _receive(
         self, image: Image | CompressedImage, camera_info: CameraInfo | None = None
     ) -> None:
-        self._stamps.add(Time.from_msg(image.header.stamp).nanoseconds)
+        self._stamps.add(stamp_of(image))
         if isinstance(self._input, ImageWithCameraInfo):
             self._diagnostics.settings["camera_info"] = self._input.choice
             self._diagnostics.settings["camera_infos"] = str(self._input.camera_infos)
@@ -200,14 +200,19 @@ class BoosterNode(ManagedNode):
 
     def _condition(self) -> tuple[bytes, str]:
         """For /diagnostics."""
-        if isinstance(self._input, ImageWithCameraInfo) and self._input.choice == "none":
-            return DiagnosticStatus.WARN, f"no intrinsics: {self._without_camera_info()}"
+        if isinstance(self._input, ImageWithCameraInfo) and self._input.choice in ("", "none"):
+            what = "no intrinsics" if self._input.choice else "images wait for camera_info"
+            return DiagnosticStatus.WARN, f"{what}: {self._without_camera_info()}"
+        if self._uncalibrated:
+            return DiagnosticStatus.WARN, f"no intrinsics: {self._of_uncalibrated_camera()}"
         return DiagnosticStatus.OK, "running"
 
     def _without_camera_info(self) -> str:
         """Why images have no camera_info, and what to do."""
         frames = ", ".join(map(repr, self._input.frames))
         topic = self._camera_info_topic
+        if not frames and (reason := self._incompatible(topic)):
+            return reason
         return (
             (f"{topic} is of frame {frames}, the images are of another: " if frames else "")
             or f"images come on {self._image_topic}, but nothing on {topic}: "
@@ -215,6 +220,18 @@ class BoosterNode(ManagedNode):
             "remap it (-r camera_info:=/camera/camera_info), or work without intrinsics (-p "
             "use_camera_info:=false)"
         )
+
+    def _incompatible(self, topic: str) -> str:
+        """Why nothing comes from a topic's publishers, and what to do; empty if it could come."""
+        if self.parameters.qos_input_reliability == "reliable" and any(
+            publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+            for publisher in self.get_publishers_info_by_topic(topic)
+        ):
+            return (
+                f"{topic} is published as best effort, which a reliable subscription does not "
+                "receive: set the parameter qos_input_reliability to best_effort"
+            )
+        return ""
 
     def _check_input(self) -> None:
         """Says what has not come since the last check, and what to do."""
@@ -227,8 +244,9 @@ class BoosterNode(ManagedNode):
             )
         elif not images:
             self.get_logger().info(
-                f"no images on {self._image_topic}: is the camera running, and the topic remapped "
-                "(-r image:=/camera/image_raw)?",
+                self._incompatible(self._image_topic)
+                or f"no images on {self._image_topic}: is the camera running, and the topic "
+                "remapped (-r image:=/camera/image_raw)?",
                 throttle_duration_sec=60.0,
             )
         elif isinstance(self._input, ImageWithCameraInfo):
@@ -338,13 +356,19 @@ class BoosterNode(ManagedNode):
                 f"{error}. Going on without intrinsics", throttle_duration_sec=5.0
             )
             return uncalibrated(camera_info, width, height)
-        if described.k[0] == 0 and not self._uncalibrated_told:
+        self._uncalibrated = described.k[0] == 0
+        if self._uncalibrated and not self._uncalibrated_told:
             self._uncalibrated_told = True
             self.get_logger().warning(
-                f"{self._camera_info_topic} is of an uncalibrated camera (k is zero): going on "
-                "without intrinsics"
+                f"{self._of_uncalibrated_camera()}: going on without intrinsics"
             )
         return described
+
+    def _of_uncalibrated_camera(self) -> str:
+        return (
+            f"{self._camera_info_topic} is of an uncalibrated camera (k is zero): calibrate it, or "
+            "work without intrinsics (-p use_camera_info:=false)"
+        )
 
     def _camera_matrix(self, described: CameraInfo) -> np.ndarray | None:
         camera = camera_of(described)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.time import Time
 from std_msgs.msg import Header
 
 from feature_booster_ros.camera import Camera
@@ -23,7 +22,7 @@ from feature_booster_ros.stamps import UNUSABLE, Order
 
 from .camera_info import CameraInfoError, camera_of
 from .diagnostics import StampMonitor
-from .messages import from_feature_array
+from .messages import from_feature_array, stamp_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +38,7 @@ class FeatureFrame:
     @property
     def stamp(self) -> int:
         """Nanoseconds."""
-        return Time.from_msg(self.header.stamp).nanoseconds
+        return stamp_of(self)
 
     @property
     def descriptors(self) -> str:

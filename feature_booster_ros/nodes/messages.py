@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import array
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 
 from feature_booster_ros.features import Features, descriptor_model
 from feature_booster_ros.msg import FeatureArray, MatchArray
+from feature_booster_ros.stamps import NANOSECONDS
 
 if TYPE_CHECKING:
     from feature_booster_ros.matching import Matches
@@ -30,6 +31,12 @@ RAW = "none"
 # NumPy's type of each array.array type code that the messages use, in the machine's byte order.
 _DTYPES = {"f": np.float32, "I": np.uint32, "B": np.uint8}
 _CONVERTS_HALF = hasattr(cv2, "convertFp16") and sys.byteorder == "little"
+
+
+def stamp_of(message: Any) -> int:
+    """The time in a message's header in nanoseconds; 0, unset, where that is before 1970."""
+    stamp = message.header.stamp
+    return max(stamp.sec * NANOSECONDS + stamp.nanosec, 0)
 
 
 def to_feature_array(

@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from feature_booster_ros.stamps import Order, StampWatch
 
+from .messages import stamp_of
 from .qos import LATCHED
 from .timers import steady_timer
 
@@ -223,9 +224,11 @@ class ImageWithCameraInfo:
         """Pass a message to the synchronizer, a new one where stamps begin anew.
 
         message_filters drops the oldest stamp, so leftovers of the future would push out all that
-        comes.
+        comes. It takes no stamp before 1970.
         """
-        if self._watches[topic].add(_stamp(message)) is Order.RESTARTED:
+        if message.header.stamp.sec < 0:
+            return
+        if self._watches[topic].add(stamp_of(message)) is Order.RESTARTED:
             self._connect()
             self._watches[1 - topic].reset()
         self._filters[topic].signalMessage(message)
@@ -241,7 +244,21 @@ class ImageWithCameraInfo:
         while self._waiting[0][0] is not image:
             self._hand_on_first()
         self._waiting.popleft()
+        self._check_frame(image.header.frame_id, camera_info.header.frame_id)
         self._hand_on(image, camera_info, "exact")
+
+    def _check_frame(self, image_frame: str, camera_info_frame: str) -> None:
+        """Tell of a pair of equal stamps and two frames: cameras with a common trigger, mixed up?
+
+        The pair is taken, as drivers also have two names for the frame of one camera.
+        """
+        if image_frame and camera_info_frame not in (image_frame, "") and "frame" not in self._told:
+            self._told.add("frame")
+            self._node.get_logger().warning(
+                f"{self._topics[1]} is of frame {camera_info_frame!r}, {self._topics[0]} of "
+                f"{image_frame!r}; their stamps are equal, so its intrinsics are taken. If it is "
+                "another camera's, remap it (-r camera_info:=/camera/camera_info)"
+            )
 
     def _hand_on_overdue(self) -> None:
         """Hand on the images that have waited long enough; look again soon while others wait."""
@@ -306,10 +323,6 @@ class ImageWithCameraInfo:
             fitting = [info for info in candidates if _size(info) == (image.width, image.height)]
             candidates = fitting or candidates
         return candidates[-1] if candidates else None
-
-
-def _stamp(message: Any) -> int:
-    return Time.from_msg(message.header.stamp).nanoseconds
 
 
 def _size(camera_info: CameraInfo) -> tuple[int, int]:
