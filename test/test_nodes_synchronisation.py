@@ -159,6 +159,7 @@ def test_without_camera_info_the_newest_images_wait_and_the_others_count_as_drop
     assert not camera.pairs and camera.counts == {"received": 50, "dropped": 40}
     camera.info(0.5)
     camera.expect(*((stamp, 0.5) for stamp in range(41, 51)))
+    assert not camera.input.is_waiting
 
 
 def test_camera_info_of_another_frame_is_none(camera):
@@ -166,6 +167,7 @@ def test_camera_info_of_another_frame_is_none(camera):
     camera.image(2)
     time.sleep(0.3)
     assert not camera.pairs and camera.input.frames == ["other"]
+    assert camera.input.is_waiting
     camera.ros.node.executor.create_task(camera.input.stop_waiting)
     camera.expect((2, None))
     assert camera.input.choice == "none"

@@ -200,9 +200,11 @@ class BoosterNode(ManagedNode):
 
     def _condition(self) -> tuple[bytes, str]:
         """For /diagnostics."""
-        if isinstance(self._input, ImageWithCameraInfo) and self._input.choice in ("", "none"):
-            what = "no intrinsics" if self._input.choice else "images wait for camera_info"
-            return DiagnosticStatus.WARN, f"{what}: {self._without_camera_info()}"
+        if isinstance(self._input, ImageWithCameraInfo):
+            reason = "images wait for camera_info" if self._input.is_waiting else ""
+            reason = "no intrinsics" if self._input.choice == "none" else reason
+            if reason:
+                return DiagnosticStatus.WARN, f"{reason}: {self._without_camera_info()}"
         if self._uncalibrated:
             return DiagnosticStatus.WARN, f"no intrinsics: {self._of_uncalibrated_camera()}"
         return DiagnosticStatus.OK, "running"

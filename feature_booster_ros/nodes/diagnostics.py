@@ -178,7 +178,7 @@ class DiagnosticsPublisher:
                 for fault in _STAMP_FAULTS
                 if counts[fault]
             )
-            text += f" of {counts['received']} frames; have the driver stamp each with its own time"
+            text += "; have the driver stamp each frame with its own time"
         else:
             level, text = self._condition()
             if level == DiagnosticStatus.OK and counts["dropped"]:

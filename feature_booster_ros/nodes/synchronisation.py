@@ -167,6 +167,11 @@ class ImageWithCameraInfo:
         """The frame_id of the camera_infos that have come."""
         return sorted({frame for frame, _, _ in self._known})
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an image waits, and no camera_info has come that it could go with."""
+        return bool(self._waiting) and self._newest_for(self._waiting[0][0]) is None
+
     def stop_waiting(self) -> None:
         """Hand on images without camera_info as long as there is none for them."""
         self._patient = False
