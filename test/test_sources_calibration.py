@@ -186,3 +186,24 @@ def test_a_camera_is_written_and_read_again(tmp_path):
         again = read_camera(path)
         assert again.calibration == recorded.of_image(rectified)
         assert (again.width, again.matrix[0, 0]) == (320, 200 if rectified else 250)
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "xml"])
+def test_opencv_coefficients_as_a_plain_list(tmp_path, suffix):
+    """FileStorage writes a vector of numbers so; losing it would leave the lens undistorted."""
+    path = tmp_path / f"camera.{suffix}"
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    storage.write("camera_matrix", np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]))
+    storage.startWriteStruct("distortion_coefficients", cv2.FileNode_SEQ)
+    for value in (0.1, -0.2, 0.001, 0.002):
+        storage.write("", value)
+    storage.endWriteStruct()
+    storage.release()
+    assert read_camera(path).distortion.tolist() == [0.1, -0.2, 0.001, 0.002]
+
+
+def test_ros_yaml_with_opencv_s_first_line(tmp_path):
+    path = write_camera_yaml(tmp_path / "camera.yaml")
+    plain = read_camera(path)
+    path.write_text("%YAML:1.0\n---\n" + path.read_text())
+    assert read_camera(path).calibration == plain.calibration

@@ -504,3 +504,22 @@ def test_kitti_names_that_all_end_alike_take_the_lines_in_order(tmp_path, caplog
     frames = list(open_source(tmp_path))
     assert [frame.stamp_ns for frame in frames] == [0, 100_000_000, 200_000_000]
     assert "the names have no numbers" in caplog.text
+
+
+def test_euroc_sensor_with_opencv_s_first_line(tmp_path):
+    """OpenCV's parser wants it, so converters write it."""
+    write_euroc(tmp_path)
+    sensor = tmp_path / "mav0" / "cam0" / "sensor.yaml"
+    sensor.write_text("%YAML:1.0\n---\n" + sensor.read_text())
+    frame = next(iter(open_source(tmp_path)))
+    assert frame.camera.matrix[0, 0] == 45.8
+    assert frame.pose[1, 3] == 0.1
+
+
+@pytest.mark.parametrize("quaternion", ["0 0 0 0", "1305 0.2 1.1 2.0"])
+def test_quaternion_that_is_none_is_refused(tmp_path, quaternion):
+    write_tum(tmp_path)
+    with (tmp_path / "groundtruth.txt").open("a") as file:
+        file.write(f"1305031102.5 1 2 3 {quaternion}\n")
+    with pytest.raises(ValueError, match=r"groundtruth.txt: pose 4 has a quaternion of length"):
+        open_source(tmp_path, kind="tum")

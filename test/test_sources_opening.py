@@ -102,7 +102,7 @@ def test_file_in_the_place_of_a_folder_says_what_to_do(tmp_path, name, reason):
 
 def test_images_one_folder_further_down_are_pointed_at(tmp_path):
     write_pictures(tmp_path / "photos", ["a.png"])
-    with pytest.raises(ValueError, match="images only in folders below: give one of them.*photos"):
+    with pytest.raises(ValueError, match="holds some: give one of them.*photos"):
         open_source(tmp_path)
 
 

@@ -473,3 +473,32 @@ def test_file_that_is_no_bag_gets_no_advice_for_recordings(tmp_path, suffix):
     with pytest.raises(ValueError, match=f"is no {suffix} file") as caught:
         open_source(tmp_path / f"drive{suffix}")
     assert "mended" not in str(caught.value)
+
+
+def test_a_camera_is_chosen_by_its_base_topic(tmp_path, storage):
+    """As image_transport's users know it, whatever was recorded of it."""
+    with BagWriter(tmp_path / "drive", storage) as bag:
+        for side in ("left", "right"):
+            bag.compressed_image(f"/{side}/image_raw/compressed", SECOND, picture(0))
+    with open_source(tmp_path / "drive", topic="left/image_raw") as source:
+        assert source.topic == "/left/image_raw/compressed"
+        assert len(list(source)) == 1
+
+
+def test_messages_that_the_index_announces_and_does_not_give_are_told(tmp_path, caplog):
+    write_drive(tmp_path / "drive")
+    with open_source(tmp_path / "drive") as source:
+        source._length += 2
+        assert len(list(source)) == 4
+    assert "announces 6 messages on /front/image_raw and delivers 4" in caplog.text
+
+
+@pytest.mark.parametrize("below", ["drive", "drive/old.bag"])
+def test_folder_of_bags_names_one(tmp_path, below):
+    if below == "drive":
+        write_drive(tmp_path / "drive")
+    else:
+        (tmp_path / "drive").mkdir()
+        (tmp_path / below).write_bytes(b"#ROSBAG V2.0\n")
+    with pytest.raises(ValueError, match=f"give one of them, such as .*{below}$"):
+        open_source((tmp_path / below).parent)

@@ -84,7 +84,7 @@ def read_camera(address: str | PathLike) -> Camera:
     """
     path, name = _find(str(address))
     try:
-        entries = _read_entries(path)
+        entries = read_entries(path)
         if any(re.fullmatch(r"cam\d+", key) for key in entries):
             return sensor_camera(_of_camchain(entries, name))
         if name:
@@ -182,13 +182,16 @@ def _local(address: str) -> Path:
     return Path(share, address.removeprefix(f"package://{parts.netloc}").lstrip("/"))
 
 
-def _read_entries(path: Path) -> Mapping[str, Any]:
-    """The top level of a calibration file."""
+def read_entries(path: Path) -> Mapping[str, Any]:
+    """Return the top level of a calibration file.
+
+    Raises:
+        ValueError, yaml.YAMLError, cv2.error: It is none.
+    """
     text = path.read_text(encoding="utf-8-sig")
     if text.startswith(("%YAML:1", "<?xml")) or "opencv-matrix" in text:
         storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-        root = storage.root()
-        return {key: _node_value(root.getNode(key)) for key in root.keys()}  # noqa: SIM118
+        return _node_value(storage.root()) or {}
     # ros2 topic echo ends each message with ---; the first one will do.
     entries = next(iter(yaml.safe_load_all(text)), None)
     if not isinstance(entries, dict):
@@ -201,10 +204,13 @@ def _node_value(node: cv2.FileNode) -> Any:
         return node.real()
     if node.isString():
         return node.string()
-    try:
+    if node.isSeq():
+        return [_node_value(node.at(index)) for index in range(node.size())]
+    if not node.isMap():
+        return None
+    if {"rows", "cols", "dt", "data"} <= set(node.keys()):
         return node.mat()
-    except cv2.error:
-        return None  # a list or a map of something else
+    return {key: _node_value(node.getNode(key)) for key in node.keys()}  # noqa: SIM118
 
 
 def _of_camera_info(entries: Mapping[str, Any]) -> Camera:

@@ -12,12 +12,13 @@ import re
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+import cv2
 import numpy as np
 import yaml
 
 from ..camera import Camera
 from ..stamps import frame_rate
-from .calibration import sensor_camera
+from .calibration import read_entries, sensor_camera
 from .image_sequence import ImageFile, ImageSequence, existing
 from .source import logger
 from .text_files import SEPARATOR, parse_lines, parse_numbers
@@ -145,14 +146,14 @@ def _read_sensor(folder: Path) -> tuple[Camera | None, np.ndarray | None]:
         )
         return None, None
     try:
-        sensor = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        sensor = read_entries(path)
         if path.name == "camchain.yaml":
             sensor = sensor[folder.name]
         camera = sensor_camera(sensor)
         in_body = _pose_on_body(path, sensor)
     except KeyError as error:
         raise ValueError(f"EuRoC calibration {path} has no {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, cv2.error) as error:
         raise ValueError(f"EuRoC calibration {path}: {error}") from None
     return camera, in_body
 

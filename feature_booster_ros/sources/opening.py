@@ -15,7 +15,7 @@ from ..camera import Camera
 from .calibration import resolve_camera
 from .euroc import EurocSource
 from .folder import FolderSource
-from .image_sequence import IMAGE_SUFFIXES, has_images
+from .image_sequence import IMAGE_SUFFIXES
 from .kitti import KittiSource
 from .rosbag import RosbagSource
 from .source import Source
@@ -181,9 +181,9 @@ def _why_unreadable(path: Path) -> str | None:
     if not path.is_dir():
         return None
     entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-    inner = [entry for entry in sorted(entries) if has_images(entry)]
-    if inner:
-        return f"has images only in folders below: give one of them, such as {inner[0]}"
+    for entry in sorted(entries):
+        if any(source.recognises(str(entry)) for source in _RECOGNISED):
+            return f"is no source itself, but holds some: give one of them, such as {entry}"
     return None
 
 

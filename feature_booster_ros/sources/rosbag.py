@@ -32,7 +32,7 @@ _MCAP_MAGIC = b"\x89MCAP0\r\n"
 # What files begin with, and the command that mends those that were cut off.
 _RECORDERS = {
     ".mcap": (_MCAP_MAGIC, "mcap recover"),
-    ".db3": (b"SQLite format 3\0", "ros2 bag reindex"),
+    ".db3": (b"SQLite format 3\0", "sqlite3 CUT.db3 .recover | sqlite3 WHOLE.db3"),
     ".bag": (b"#ROSBAG V2.0\n", "rosbag reindex"),
 }
 # Video packets of image_transport plugins and of Foxglove, which need the frames before them.
@@ -157,6 +157,7 @@ class RosbagSource(Source):
             restart="going on",
         )
         camera = self._recorded_camera
+        delivered = 0
         topics = [self.topic, *([self._camera_info_topic] if self._camera_info_topic else [])]
         for topic, time_ns, message in self._messages(topics):
             if topic == self._camera_info_topic:
@@ -164,7 +165,17 @@ class RosbagSource(Source):
                 continue
             stamp_ns = _stamp_ns(message, time_ns)
             watch.add(stamp_ns)
+            delivered += 1
             yield stamp_ns, camera, message
+        if delivered < self._length:
+            logger.warning(
+                "bag %s announces %d messages on %s and delivers %d: write its index anew with "
+                "`mcap recover`, or with `ros2 bag reindex` for sqlite3",
+                self.name,
+                self._length,
+                self.topic,
+                delivered,
+            )
 
     def _messages(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:
         """(topic, time of recording in ns, message) in the order of recording."""
@@ -355,9 +366,12 @@ def _choose_topic(
         for name in (wanted, f"/{wanted}"):
             if name in images:
                 return name
-        raise ValueError(
-            f"bag {path} has no image topic {wanted!r}; it has {_list_images(topics, counts)}"
-        )
+        # The base topic of a camera that was recorded through another transport.
+        images = [name for name in images if _stream(name) in (wanted, f"/{wanted}")]
+        if not images:
+            raise ValueError(
+                f"bag {path} has no image topic {wanted!r}; it has {_list_images(topics, counts)}"
+            )
     if not images:
         listing = ", ".join(f"{name} ({topics[name]})" for name in sorted(topics))
         raise ValueError(

@@ -17,11 +17,11 @@ class Trajectory:
     Args:
         stamps_ns: Times (N,) in nanoseconds, in any order.
         translations: (N, 3) in metres.
-        quaternions: (N, 4) in the order x, y, z, w, of any length but zero.
+        quaternions: (N, 4) in the order x, y, z, w, of length 1 but for rounding.
         longest_gap_ns: A time between two poses further apart than this has no pose.
 
     Raises:
-        ValueError: The lengths differ, a value is not finite, or a quaternion is zero.
+        ValueError: The lengths differ, a value is not finite, or a quaternion is not of length 1.
     """
 
     def __init__(
@@ -40,9 +40,15 @@ class Trajectory:
                 f"{len(quaternions)} quaternions"
             )
         norms = np.linalg.norm(quaternions, axis=1, keepdims=True)
-        finite = np.isfinite(translations).all() and np.isfinite(norms).all()
-        if not finite or (norms == 0).any():
-            raise ValueError("a pose is not finite, or its quaternion is zero")
+        if not (np.isfinite(translations).all() and np.isfinite(norms).all()):
+            raise ValueError("a pose is not finite")
+        # Rounding to two digits stays within; columns of something else seldom do.
+        wrong = np.flatnonzero(np.abs(norms - 1) > 0.05)
+        if len(wrong):
+            raise ValueError(
+                f"pose {wrong[0] + 1} has a quaternion of length {norms[wrong[0], 0]:.3g}, not 1: "
+                "are the columns in the order that is expected?"
+            )
         order = np.argsort(stamps, kind="stable")
         self._stamps = stamps[order]
         self._translations = translations[order]
