@@ -502,3 +502,17 @@ def test_folder_of_bags_names_one(tmp_path, below):
         (tmp_path / below).write_bytes(b"#ROSBAG V2.0\n")
     with pytest.raises(ValueError, match=f"give one of them, such as .*{below}$"):
         open_source((tmp_path / below).parent)
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+def test_each_image_has_the_camera_info_of_its_stamp(tmp_path, storage, is_after):
+    """Of a camera that zooms, also where camera_info is recorded after the image."""
+    with BagWriter(tmp_path / "drive", storage) as bag:
+        for index in range(12):
+            stamp_ns = 100 * SECOND + index * SECOND // 20
+            bag.delay_ns = 5_000_000
+            bag.image("/front/image_raw", stamp_ns, picture(index))
+            bag.delay_ns += 1_000_000 if is_after else -1_000_000
+            bag.camera_info("/front/camera_info", stamp_ns, focal=50 + index)
+    with open_source(tmp_path / "drive") as source:
+        assert [frame.camera.matrix[0, 0] for frame in source] == list(range(50, 62))

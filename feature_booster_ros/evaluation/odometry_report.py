@@ -34,13 +34,13 @@ def odometry_text(comparison: OdometryComparison) -> str:
 
 
 def _reasons(comparison: OdometryComparison) -> list[str]:
-    """A line for each method that was not compared with the ground truth."""
-    if comparison.reference_name != TRUTH:
-        return []
+    """Return a line for each method that was not compared, or one where there is no reference."""
+    if not comparison.reference:
+        return ["no ATE and RPE: the source has no ground-truth poses to compare with"]
     reasons = {
         run.method: why_no_error(run.trajectory, comparison.reference)
         for run in comparison.runs
-        if run.error is None
+        if run.error is None and run.method != comparison.reference_name
     }
     return [f"{method}: no error, since {reason}" for method, reason in reasons.items()]
 

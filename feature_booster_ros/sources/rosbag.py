@@ -40,6 +40,8 @@ _VIDEO = re.compile(r"theora_image_transport/|ffmpeg_image_transport_msgs/|/Comp
 _PROFILES = {"ros1": "ROS 1", "": "no ROS profile"}
 # So many messages are looked at for the frame rate.
 _RATE_SAMPLE = 32
+# So many camera_info messages are kept to find the one of an image's stamp.
+_KEPT_CAMERAS = 100
 
 
 class RosbagSource(Source):
@@ -47,7 +49,8 @@ class RosbagSource(Source):
 
     Frames are stamped with their header, or with the time of recording where the header has none,
     and put in the order of their stamps where a few were recorded in another.
-    Intrinsics are those that the camera_info topic of the same namespace had at the time.
+    Intrinsics are those of the camera_info of the same namespace and stamp, recorded before or
+    after the image; where there is none, of the one recorded last.
 
     Args:
         target: A rosbag2 folder, a single .mcap or .db3 file, or a .bag file.
@@ -135,10 +138,11 @@ class RosbagSource(Source):
         self._reader.close()
 
     def _read(self, start: int, step: int) -> Iterator[Frame]:
-        images = in_order(self._images(), stamp_of=itemgetter(0))
+        cameras: dict[int, Camera | None] = {}
+        images = in_order(self._images(cameras), stamp_of=itemgetter(0))
         for index, (stamp_ns, camera, message) in islice(enumerate(images), start, None, step):
             if self._camera_info_topic:
-                self.camera = camera
+                self.camera = cameras.get(stamp_ns, camera)
             name = f"{self.topic}[{index}]"
             try:
                 image = _image(message)
@@ -149,8 +153,12 @@ class RosbagSource(Source):
             if frame is not None:
                 yield frame
 
-    def _images(self) -> Iterator[tuple[int, Camera | None, Any]]:
-        """(stamp, camera at that time, message) of the images in the order of recording."""
+    def _images(
+        self, cameras: dict[int, Camera | None]
+    ) -> Iterator[tuple[int, Camera | None, Any]]:
+        """(stamp, camera at that time, message) of the images in the order of recording; fills in
+        the latest cameras by stamp.
+        """
         watch = StampWatch(
             lambda text: logger.warning("%s: %s", self.name, text),
             unusable="frames are played in the order of their stamps",
@@ -161,7 +169,9 @@ class RosbagSource(Source):
         topics = [self.topic, *([self._camera_info_topic] if self._camera_info_topic else [])]
         for topic, time_ns, message in self._messages(topics):
             if topic == self._camera_info_topic:
-                camera = self._camera(message)
+                camera = cameras[_stamp_ns(message, time_ns)] = self._camera(message)
+                if len(cameras) > _KEPT_CAMERAS:
+                    del cameras[next(iter(cameras))]
                 continue
             stamp_ns = _stamp_ns(message, time_ns)
             watch.add(stamp_ns)
