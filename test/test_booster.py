@@ -260,6 +260,11 @@ def test_cuda_gives_what_the_cpu_gives(name):
         assert (a * b).sum(1).min() > 0.9999
 
 
+def test_a_name_in_the_place_of_a_network_is_told():
+    with pytest.raises(TypeError, match="not str: use Booster.from_pretrained"):
+        Booster("SIFT+Boost-B")
+
+
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="precision must be one of auto, fp32, fp16, bf16"):
         Booster.from_pretrained("SIFT+Boost-F", "cpu", "int8")

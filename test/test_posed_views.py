@@ -282,6 +282,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(photo_views, tm
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_in_the_place_of_the_file_is_refused_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"), PosedViewsWriter(tmp_path, "sift"):
+        pytest.fail("the work began")
+    assert not tmp_path.with_name(tmp_path.name + ".partial").exists()
+
+
 def test_mistakes_are_named(photo_views, tmp_path):
     path = tmp_path / "views.h5"
     with PosedViewsWriter(path, "sift") as writer:

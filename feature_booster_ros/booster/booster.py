@@ -34,6 +34,7 @@ class Booster:
             that the device and the network allow; see :mod:`.engines`. All give the same features.
 
     Raises:
+        TypeError: `network` is the name of one.
         ValueError: no such device on this machine, no such precision, or no such engine for these.
     """
 
@@ -44,6 +45,11 @@ class Booster:
         precision: str = "auto",
         engine: str = "auto",
     ) -> None:
+        if isinstance(network, (str, Path)):
+            raise TypeError(
+                f"network must be a FeatureBooster, not {type(network).__name__}: use "
+                "Booster.from_pretrained for the name of a model or a file"
+            )
         self.device = resolve_device(device)
         self.network = network.eval().requires_grad_(False)
         self._engine = create_engine(network, self.device, precision, engine)

@@ -71,6 +71,8 @@ class PosedViewsWriter:
         self._scenes: dict[str, _SceneWriter] = {}
 
     def __enter__(self) -> PosedViewsWriter:
+        if self.path.is_dir():  # before the long work, not when the file is put in its place
+            raise ValueError(f"{self.path} is a folder: give a file to write, such as views.h5")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._h5py.File(self._partial, "w")
         self._file.attrs.update(format=FORMAT, version=VERSION, detector=self.detector)
