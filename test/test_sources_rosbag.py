@@ -516,3 +516,15 @@ def test_each_image_has_the_camera_info_of_its_stamp(tmp_path, storage, is_after
             bag.camera_info("/front/camera_info", stamp_ns, focal=50 + index)
     with open_source(tmp_path / "drive") as source:
         assert [frame.camera.matrix[0, 0] for frame in source] == list(range(50, 62))
+
+
+@pytest.mark.parametrize("mode, reason", [
+    ("FILE", "its files are compressed: unpack them with `unzstd`"),
+    ("MESSAGE", "each message is compressed"),
+])  # fmt: skip
+def test_a_compressed_bag_without_metadata_is_told(tmp_path, mode, reason):
+    with BagWriter(tmp_path / "drive", "sqlite3", mode) as bag:
+        bag.image("/front/image_raw", SECOND, picture(0))
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    with pytest.raises(ValueError, match=reason):
+        open_source(tmp_path / "drive")

@@ -28,6 +28,7 @@ _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 _FILE_SUFFIXES = (*_STORAGE_SUFFIXES, ".bag")
 _COMPRESSED_SUFFIXES = (".mcap.zstd", ".db3.zstd")
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MCAP_MAGIC = b"\x89MCAP0\r\n"
 # What files begin with, and the command that mends those that were cut off.
 _RECORDERS = {
@@ -196,6 +197,11 @@ class RosbagSource(Source):
         ]
         try:
             for connection, time_ns, raw in self._reader.messages(connections):
+                if bytes(raw[:4]) == _ZSTD_MAGIC:
+                    raise ValueError(
+                        "each message is compressed, which only its metadata.yaml says: bring that "
+                        "file back, with compression_format and compression_mode"
+                    )
                 message = self._reader.deserialize(raw, connection.msgtype)
                 yield connection.topic, time_ns, message
         except GeneratorExit:
@@ -260,6 +266,11 @@ def _ways_to_read(path: Path) -> list[list[Path]]:
     metadata = path / "metadata.yaml"
     files = [file for file in _storage_files(path) if not _is_compressed(file)]
     if not metadata.is_file():
+        if not files:
+            raise ValueError(
+                f"bag {path} has no metadata.yaml, and its files are compressed: unpack them with "
+                "`unzstd`"
+            )
         # ROS numbers the files that it splits a recording into.
         recordings = {re.sub(r"_\d+$", "", file.stem) for file in files}
         if len(recordings) != 1:
