@@ -7,6 +7,7 @@ import json
 import cv2
 import pytest
 
+import feature_booster_ros
 from feature_booster_ros.cli import main
 
 skimage = pytest.importorskip(
@@ -70,3 +71,9 @@ def test_bad_input_is_named_in_one_line(arguments, said, tmp_path, monkeypatch, 
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("feature-booster: ") and said in error[-1]
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_version_is_the_package_s(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"feature-booster {feature_booster_ros.__version__}\n"
