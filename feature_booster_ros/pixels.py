@@ -103,6 +103,7 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND"
 # Start of frame, which has the size: all of C0 to CF but the tables C4 and CC and the reserved C8.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _JPEG_SCAN = 0xDA
 
 
@@ -203,13 +204,17 @@ def decode_compressed(
         raise ValueError("data is empty: the publisher sends, or the file has, no image")
     size = f"{len(encoded)} bytes"
     what = f"data of format {format!r} ({size})" if format else f"data of {size}"
-    _check_header(encoded, what)
+    has_end = _check_header(encoded, what)
+    if not has_end:
+        encoded += _JPEG_END  # which OpenCV insists on
     demosaicing = _demosaicing(format)
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     if color or demosaicing is not None:
         flags |= cv2.IMREAD_ANYCOLOR
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+        if image is not None and not has_end and _is_flat_at_end(image):
+            raise _truncated(what)
         if image is not None and image.ndim == 2 and demosaicing is not None:
             return cv2.cvtColor(image, demosaicing)
     except cv2.error as error:  # such as a header that declares more pixels than OpenCV allows
@@ -384,37 +389,59 @@ def _demosaicing(format: str) -> int | None:
     return _LAYOUTS[f"bayer_{found[1].lower()}8"].to_bgr if found else None
 
 
-def _check_header(encoded: bytes, what: str) -> None:
+def _check_header(encoded: bytes, what: str) -> bool:
     """Refuse a JPEG or PNG that is truncated or too large for the memory.
 
     libjpeg only warns about a missing end and fills the lost rows with gray, which would be taken
     for a scene.
+
+    Returns:
+        False for a JPEG without its end marker, which some cameras leave out: whether it is
+        truncated, its last block tells (`_is_flat_at_end`). Of a progressive one no block tells.
     """
+    has_end = True
     if encoded.startswith(_JPEG_START):
-        width, height, scan = _jpeg_size(encoded)
+        width, height, scan, is_progressive = _jpeg_size(encoded)
         # The end counts from the start of the pixels on: a thumbnail before has its own, and phones
         # append blocks after it.
-        complete = scan > 0 and encoded.rfind(_JPEG_END, scan) > 0
+        has_end = scan > 0 and encoded.rfind(_JPEG_END, scan) > 0
+        complete = has_end or (scan > 0 and not is_progressive)
     elif encoded.startswith(_PNG_START):
         width, height = (int.from_bytes(encoded[at : at + 4], "big") for at in (16, 20))
         complete = encoded.rfind(_PNG_END) > 0
     else:
-        return
+        return True
     if not complete:
-        raise ValueError(f"{what} is truncated: the end of the image is lost, send it again")
+        raise _truncated(what)
     check_memory(
         width * height * _DECODING_BYTES,
         f"data declares an image of {width} x {height} pixels, whose decoding",
         "resize the image",
     )
+    return has_end
 
 
-def _jpeg_size(encoded: bytes) -> tuple[int, int, int]:
-    """Return width, height and the offset of the first scan, -1 where the file ends before it.
+def _truncated(what: str) -> ValueError:
+    return ValueError(f"{what} is truncated: the end of the image is lost, send it again")
+
+
+def _is_flat_at_end(image: np.ndarray) -> bool:
+    """Return whether the last block of 8 x 8 pixels is of one value, as libjpeg fills lost ones.
+
+    Two pixels at its edges are left out: chroma is interpolated across them.
+    """
+    top, left = (8 * ((size - 1) // 8) + 2 for size in image.shape[:2])
+    block = image[top:, left:].reshape(-1, *image.shape[2:])
+    return len(block) == 0 or bool((block == block[0]).all())
+
+
+def _jpeg_size(encoded: bytes) -> tuple[int, int, int, bool]:
+    """Return width, height, the offset of the first scan, -1 where the file ends before it, and
+    whether the scans are progressive.
 
     Walks the segments (ITU-T T.81, annex B): a marker, and a length that counts its own two bytes.
     """
-    width = height = 0
+    width = height = frame = 0
     offset = 2
     while offset + 4 <= len(encoded) and encoded[offset] == 0xFF:
         marker = encoded[offset + 1]
@@ -422,12 +449,13 @@ def _jpeg_size(encoded: bytes) -> tuple[int, int, int]:
             offset += 1
             continue
         if marker == _JPEG_SCAN:
-            return width, height, offset
+            return width, height, offset, frame in _JPEG_PROGRESSIVE
         if marker in _JPEG_FRAMES:
+            frame = marker
             height = int.from_bytes(encoded[offset + 5 : offset + 7], "big")
             width = int.from_bytes(encoded[offset + 7 : offset + 9], "big")
         offset += 2 + int.from_bytes(encoded[offset + 2 : offset + 4], "big")
-    return width, height, -1
+    return width, height, -1, False
 
 
 def _gray_of_channels(image: np.ndarray) -> np.ndarray:

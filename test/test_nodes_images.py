@@ -212,7 +212,7 @@ def test_compressed_mosaic_is_the_raw_one():
         ({"data": array.array("B")}, r"CompressedImage\.data is empty"),
         ({"data": array.array("B", b"no image at all")}, r"CompressedImage\.data.*truncated"),
         (
-            {"data": array.array("B", cv2.imencode(".jpg", GRAY)[1].tobytes()[:-40])},
+            {"data": array.array("B", cv2.imencode(".jpg", GRAY)[1].tobytes()[:-400])},
             r"CompressedImage\.data.*truncated",
         ),
         ({"format": "16UC1; compressedDepth png"}, r"CompressedImage\.format.*raw"),

@@ -343,13 +343,29 @@ def test_truncated(extension, kept, color):
         decode_compressed(whole[: int(kept * len(whole))], "x", color=color)
 
 
+@pytest.mark.parametrize("size", [(640, 480), (637, 485)])
+@pytest.mark.parametrize("color", [False, True])
+def test_jpeg_without_its_end_marker(size, color):
+    whole = encoded(picture(0, *size), ".jpg")
+    assert whole.endswith(b"\xff\xd9")
+    np.testing.assert_array_equal(
+        decode_compressed(whole[:-2], color=color), decode_compressed(whole, color=color)
+    )
+    for lost in (200, 2000, len(whole) // 2):
+        with pytest.raises(ValueError, match="truncated"):
+            decode_compressed(whole[:-lost], color=color)
+    _, progressive = cv2.imencode(".jpg", picture(0), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    with pytest.raises(ValueError, match="truncated"):
+        decode_compressed(progressive.tobytes()[:-2])
+
+
 def test_jpeg_with_blocks_appended_and_a_thumbnail_before():
     whole, thumbnail = encoded(picture(0), ".jpg"), encoded(picture(1, 16, 16), ".jpg")
     segment = b"\xff\xe5" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     photo = whole[:2] + segment + whole[2:]
     np.testing.assert_array_equal(decode_compressed(photo + b"appended"), decode_compressed(whole))
     with pytest.raises(ValueError, match="truncated"):
-        decode_compressed(photo[:-40])
+        decode_compressed(photo[:-500])
 
 
 def test_what_is_no_image():
@@ -489,7 +505,7 @@ def test_file_that_cannot_be_read_is_named(tmp_path):
         read_image(tmp_path / "absent.png")
     with pytest.raises(ValueError, match=r"image .* cannot be read: Is a directory"):
         read_image(tmp_path)
-    (tmp_path / "cut.jpg").write_bytes(encoded(picture(0), ".jpg")[:-10])
+    (tmp_path / "cut.jpg").write_bytes(encoded(picture(0), ".jpg")[:-500])
     with pytest.raises(ValueError, match=r"image .*cut\.jpg cannot be read: .*truncated"):
         read_gray(tmp_path / "cut.jpg")
 
