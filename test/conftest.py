@@ -159,6 +159,7 @@ class Peer:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -183,13 +184,32 @@ class Peer:
         self.node.create_subscription(message_type, topic, messages.append, _profile(reliability))
         return messages
 
-    def call(self, service_type: type, name: str, request: Any) -> Any:
-        """The response of a service."""
-        client = self.node.create_client(service_type, name)
-        wait_for(client.service_is_ready, f"service {name}")
-        future = client.call_async(request)
-        wait_for(future.done, f"a response of {name}")
-        return future.result()
+    def call(self, service_type: type, name: str, request: Any, repeat: float = TIMEOUT) -> Any:
+        """The response of a service.
+
+        A service may know a client's request before it knows where to answer; the response is then
+        lost (rmw_fastrtps warns of it). On a busy machine that happens with a new client.
+
+        Args:
+            repeat: seconds after which a request that may come twice is sent again.
+        """
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(service_type, name)
+        client = self._clients[name]
+        if not client.service_is_ready():
+            wait_for(client.service_is_ready, f"service {name}")
+            time.sleep(0.2)
+        futures = [client.call_async(request)]
+        again = time.monotonic() + repeat
+
+        def answered() -> Any:
+            nonlocal again
+            if time.monotonic() > again:
+                futures.append(client.call_async(request))
+                again += repeat
+            return next((future for future in futures if future.done()), None)
+
+        return wait_for(answered, f"a response of {name}").result()
 
     def set_parameters(self, node: str, **values: Any) -> list:
         """Results, one per value, of setting parameters of a node one by one."""
@@ -200,7 +220,7 @@ class Peer:
         request.parameters = [
             Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
         ]
-        return self.call(SetParameters, f"{node}/set_parameters", request).results
+        return self.call(SetParameters, f"{node}/set_parameters", request, repeat=10.0).results
 
     def transition(self, node: str, label: str) -> bool:
         """Whether a lifecycle transition of a node succeeded."""
@@ -214,7 +234,8 @@ class Peer:
         """The lifecycle state of a node."""
         from lifecycle_msgs.srv import GetState
 
-        return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label
+        request = GetState.Request()
+        return self.call(GetState, f"{node}/get_state", request, repeat=10.0).current_state.label
 
     def destroy(self) -> None:
         """Leaves the graph."""
