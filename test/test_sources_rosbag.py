@@ -250,9 +250,11 @@ def test_camera_info_that_makes_no_sense_is_told_once(tmp_path, caplog):
     assert caplog.text.count("/front/camera_info is of no use") == 1
 
 
-def test_message_without_stamp_takes_the_time_of_recording(tmp_path):
+@pytest.mark.parametrize("stamp_ns", [0, -5_000_000_000])
+def test_message_without_stamp_takes_the_time_of_recording(tmp_path, stamp_ns):
     with BagWriter(tmp_path / "drive", "mcap") as bag:
-        bag.image("/image", 0, picture(0))
+        bag.delay_ns -= stamp_ns
+        bag.image("/image", stamp_ns, picture(0))
     with open_source(tmp_path / "drive") as source:
         assert [frame.stamp_ns for frame in source] == [1_000_000]
 

@@ -10,7 +10,8 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from ..sources.frame import Camera, Frame
+from ..camera import Camera
+from ..sources.frame import Frame
 from ..sources.source import Source
 from .camera_paths import CameraPath, random_path, walk_through
 from .renderer import Scene, cast, draw, draw_depth

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..camera import Camera
 from ..stamps import NANOSECONDS
-from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 
 

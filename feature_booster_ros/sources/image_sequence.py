@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..camera import Camera
 from ..pixels import read_image
 from ..stamps import StampWatch, frame_rate
-from .frame import Camera, Frame
+from .frame import Frame
 from .source import Source, logger
 
 IMAGE_SUFFIXES = frozenset(

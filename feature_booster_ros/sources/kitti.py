@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from ..camera import Camera
 from ..stamps import parse_date, parse_seconds
-from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
 from .text_files import parse_lines, parse_numbers

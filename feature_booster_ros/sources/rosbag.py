@@ -465,8 +465,10 @@ def _stream(image_topic: str) -> str:
 
 
 def _stamp_ns(message: Any, time_ns: int) -> int:
+    """Return the header's stamp, or the time of recording where that is unset or before 1970."""
     stamp = message.header.stamp
-    return stamp.sec * NANOSECONDS + stamp.nanosec or time_ns
+    stamp_ns = stamp.sec * NANOSECONDS + stamp.nanosec
+    return stamp_ns if stamp_ns > 0 else time_ns
 
 
 def _image(message: Any) -> np.ndarray:

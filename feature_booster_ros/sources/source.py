@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..camera import Camera
 from ..pixels import image_encoding
-from .frame import Camera, Frame
+from .frame import Frame
 
 logger = logging.getLogger("feature_booster_ros.sources")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..camera import Camera
 from ..stamps import parse_seconds
 from .calibration import resolve_camera
-from .frame import Camera
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
 from .text_files import SEPARATOR, parse_lines, parse_numbers

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import cv2
 
+from ..camera import Camera
 from ..stamps import NANOSECONDS
-from .frame import Camera, Frame
+from .frame import Frame
 from .image_sequence import existing
 from .source import Source, logger
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import cv2
 
-from .frame import Camera, Frame
+from ..camera import Camera
+from .frame import Frame
 from .source import Source
 
 _DEVICE = re.compile(r"/dev/video(\d+)")
