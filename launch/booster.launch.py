@@ -92,7 +92,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "camera_height",
                 default_value="",
-                description="Metres from the camera down to flat ground, for the odometry's scale. "
+                description="Meters from the camera down to flat ground, for the odometry's scale. "
                 "Empty: as in the parameters file",
             ),
             DeclareLaunchArgument(

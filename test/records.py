@@ -39,7 +39,7 @@ def write_pictures(
 
 
 def write_kitti(folder: Path, count: int = 4) -> list[np.ndarray]:
-    """An odometry sequence with cameras 0 and 1, half a metre apart, driving along z at 10 m/s."""
+    """An odometry sequence with cameras 0 and 1, half a meter apart, driving along z at 10 m/s."""
     names = [f"{index:06d}.png" for index in range(count)]
     pictures = write_pictures(folder / "image_0", names)
     write_pictures(folder / "image_1", names)

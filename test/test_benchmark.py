@@ -155,7 +155,7 @@ def test_matching_finds_what_opencv_finds(binary):
     found = compare_matching(pools, 50, "cpu", ONE_ROUND)
     assert found.subject == ("binary 256" if binary else "float 128")
     assert found.baseline == OPENCV_MATCHER and found.way(OPENCV_MATCHER).ratio.median == 1
-    # Random bits have neighbours at equal distances, of which either may be taken.
+    # Random bits have neighbors at equal distances, of which either may be taken.
     assert found.way(MATCH).notes["shared"] > (0.7 if binary else 0.99)
 
 

@@ -57,9 +57,9 @@ def test_boosting_is_the_network_on_the_documented_inputs(name):
         descriptors = np.array(bits, np.float32) * 2 - 1
     if network.config.descriptor_transform == "rootsift":
         descriptors = np.sqrt(descriptors / descriptors.sum(1, keepdims=True))
-    centre, focal = np.array(PHOTO.shape[::-1]) / 2, 0.7 * max(PHOTO.shape)
+    center, focal = np.array(PHOTO.shape[::-1]) / 2, 0.7 * max(PHOTO.shape)
     geometry = np.column_stack(
-        [(features.keypoints - centre) / focal, features.scales, features.angles]
+        [(features.keypoints - center) / focal, features.scales, features.angles]
     )
     with torch.no_grad():
         expected = network(

@@ -21,8 +21,8 @@ def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for name in ("astronaut", "chelsea", "coffee", "camera"):
         image = getattr(skimage, name)()
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        cv2.imwrite(str(folder / f"{name}.png"), cv2.resize(grey, (240, 180)))
+        gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        cv2.imwrite(str(folder / f"{name}.png"), cv2.resize(gray, (240, 180)))
     return folder
 
 

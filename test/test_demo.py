@@ -33,7 +33,7 @@ from feature_booster_ros.live.node_process import (  # noqa: E402
     find_executable,
 )
 from feature_booster_ros.live.pipeline_recorder import PipelineRecord  # noqa: E402
-from feature_booster_ros.matching.drawing import INLIER_COLOUR, OUTLIER_COLOUR  # noqa: E402
+from feature_booster_ros.matching.drawing import INLIER_COLOR, OUTLIER_COLOR  # noqa: E402
 from feature_booster_ros.rendering.sequence import RenderedSequence  # noqa: E402
 
 PATIENCE = 400  # seconds for a run: it imports torch in five processes, maybe on busy cores
@@ -125,9 +125,9 @@ def test_pictures_show_both_with_right_and_wrong_matches(rendered_run):
         picture = cv2.imread(str(folder / f"matches_{name}.png"))
         assert picture.shape[0] > 2 * 240 and picture.shape[1] >= 2 * 320
         for half in (picture[:240], picture[-240:]):
-            assert (half == INLIER_COLOUR).all(axis=2).sum() > 500
+            assert (half == INLIER_COLOR).all(axis=2).sum() > 500
     hardest = cv2.imread(str(folder / "matches_hardest.png"))
-    assert (hardest == OUTLIER_COLOUR).all(axis=2).any()
+    assert (hardest == OUTLIER_COLOR).all(axis=2).any()
     assert cv2.imread(str(folder / "sequence.png")).std() > 20
     assert cv2.imread(str(folder / "pairs.png")).shape[0] > 400
 

@@ -103,8 +103,8 @@ def test_an_image_shape_that_does_not_hold_the_keypoints_is_told(sift):
         normalize_keypoints(sift, (120, 320))
     with pytest.raises(ValueError, match="not an image: pass image.shape"):
         normalize_keypoints(sift, IMAGE)
-    colour = normalize_keypoints(sift, (240, 640, 3))
-    np.testing.assert_array_equal(colour, normalize_keypoints(sift, (240, 640)))
+    color = normalize_keypoints(sift, (240, 640, 3))
+    np.testing.assert_array_equal(color, normalize_keypoints(sift, (240, 640)))
 
 
 def test_a_transposed_camera_matrix_is_told(sift):

@@ -165,7 +165,7 @@ def test_a_turned_camera_sees_the_turned_image(turns):
 
 
 def test_a_shrunk_camera_keeps_the_image_corner():
-    corner = [-0.5, -0.5, 1]  # of the first pixel, whose centre is at (0, 0)
+    corner = [-0.5, -0.5, 1]  # of the first pixel, whose center is at (0, 0)
     ray = np.linalg.inv(MATRIX) @ corner
     np.testing.assert_allclose(resized_matrix(MATRIX, 0.25) @ ray, corner, atol=1e-12)
     assert resized_matrix(MATRIX, 0.25)[0, 0] == 75

@@ -114,10 +114,10 @@ def test_a_wrong_homography_is_seen(hpatches, tmp_path):
 
 
 def test_no_matches_are_said_to_give_no_homography(hpatches, tmp_path):
-    cv2.imwrite(str(tmp_path / "grey.png"), np.full((60, 80), 128, np.uint8))
+    cv2.imwrite(str(tmp_path / "gray.png"), np.full((60, 80), 128, np.uint8))
     folder = hpatches / "v_astronaut"
     benchmark = run_homography(
-        folder / "1.ppm", tmp_path / "grey.png", folder / "H_1_2", create_methods(["sift"], 50)
+        folder / "1.ppm", tmp_path / "gray.png", folder / "H_1_2", create_methods(["sift"], 50)
     )
     (row,) = table(benchmark_text(benchmark), benchmark.title)
     assert (row["matches"], row["H error px"], row["no H"]) == ("0.0", "n/a", "1")

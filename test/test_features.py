@@ -98,12 +98,12 @@ def test_the_mask_is_obeyed(name):
 
 @pytest.mark.parametrize("first_octave", [-1, 0])
 @pytest.mark.parametrize("sigma", [3.0, 6.0])
-def test_sift_is_centred_on_a_blob_and_knows_its_size(first_octave, sigma):
-    centre = np.array([103.3, 96.8])
+def test_sift_is_centered_on_a_blob_and_knows_its_size(first_octave, sigma):
+    center = np.array([103.3, 96.8])
     y, x = np.mgrid[:201, :211]
-    blob = 100 + 120 * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * sigma**2))
+    blob = 100 + 120 * np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (2 * sigma**2))
     features = create_extractor("sift", 1, first_octave=first_octave)(blob.round().astype(np.uint8))
-    np.testing.assert_allclose(features.keypoints[0], centre, atol=0.1)
+    np.testing.assert_allclose(features.keypoints[0], center, atol=0.1)
     assert 0.75 < features.scales[0] / sigma < 1.1
 
 
@@ -143,7 +143,7 @@ def test_orb_scale_factor_sets_the_scales():
 
 @pytest.mark.parametrize("name", ["sift", "orb"])
 @pytest.mark.parametrize("shape", [(480, 640), (40, 40), (5, 7), (1, 1)])
-def test_an_image_of_one_colour_has_no_features(name, shape):
+def test_an_image_of_one_color_has_no_features(name, shape):
     for first_octave in (-1, 0) if name == "sift" else (None,):
         options = {} if first_octave is None else {"first_octave": first_octave}
         features = create_extractor(name, 100, **options)(np.full(shape, 128, np.uint8))
@@ -154,7 +154,7 @@ def test_an_image_of_one_colour_has_no_features(name, shape):
 @pytest.mark.parametrize(
     ("image", "text"),
     [
-        (np.zeros((4, 4, 3), np.uint8), "grey"),
+        (np.zeros((4, 4, 3), np.uint8), "gray"),
         (np.zeros((4, 4), np.float32), "uint8, not float32"),
         (np.zeros((0, 4), np.uint8), "empty"),
         (None, "cv2.imread returns None"),
@@ -192,7 +192,7 @@ def test_the_names_are_known():
     assert create_extractor("SIFT").name == "sift"
 
 
-def test_normalisation_by_size_and_by_intrinsics():
+def test_normalization_by_size_and_by_intrinsics():
     features = create_extractor("sift", 50)(PHOTO)
     by_size = normalize_keypoints(features, (600, 512))
     np.testing.assert_allclose(
@@ -258,7 +258,7 @@ def test_sift_gpu_gives_the_features_of_sift(first_octave):
     assert np.median(cosines) > 0.98
 
 
-def test_sift_gpu_obeys_mask_cap_and_one_colour():
+def test_sift_gpu_obeys_mask_cap_and_one_color():
     pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[train]")
     extractor = create_extractor("sift_gpu", 100, device="cpu", first_octave=0)
     mask = np.zeros(PHOTO.shape, bool)

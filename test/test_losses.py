@@ -67,7 +67,7 @@ def test_distances_are_squared_l2_and_hamming():
     assert largest == 16
 
 
-def test_binarisation_passes_the_gradient_straight_through():
+def test_binarization_passes_the_gradient_straight_through():
     x = torch.tensor([-0.3, 0.0, 0.7], requires_grad=True)
     signs = straight_through_signs(x)
     assert signs.tolist() == [-1, 1, 1]

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nearest neighbours against OpenCV's brute force, and two-view geometry against a known motion."""
+"""Nearest neighbors against OpenCV's brute force, and two-view geometry against a known motion."""
 
 import cv2
 import numpy as np

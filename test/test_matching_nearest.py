@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every way of finding nearest neighbours against all distances, by brute force in float64."""
+"""Every way of finding nearest neighbors against all distances, by brute force in float64."""
 
 from __future__ import annotations
 

@@ -82,10 +82,10 @@ def write_megadepth(base: Path, sequence: RenderedSequence) -> None:
     pixels, tracks, positions = exact_tracks(sequence)
     matrix = sequence.camera.matrix
     model = pycolmap.Reconstruction()
-    focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2] + 0.5  # COLMAP's pixels
+    focal, center = matrix[[0, 1], [0, 1]], matrix[:2, 2] + 0.5  # COLMAP's pixels
     model.add_camera_with_trivial_rig(
         pycolmap.Camera(
-            camera_id=1, model="PINHOLE", width=WIDTH, height=HEIGHT, params=[*focal, *centre]
+            camera_id=1, model="PINHOLE", width=WIDTH, height=HEIGHT, params=[*focal, *center]
         )
     )
     for frame in range(FRAMES):
@@ -347,7 +347,7 @@ def test_depth_files_that_are_none_say_so(tmp_path):
         read_depth(path, (2, 2))
 
 
-def test_a_smaller_depth_map_has_the_depths_at_its_pixels_centres():
+def test_a_smaller_depth_map_has_the_depths_at_its_pixels_centers():
     x = np.tile(np.arange(12.0), (8, 1))
     np.testing.assert_array_equal(shrink_depth(x, (4, 4)), np.tile([1, 4, 7, 10], (4, 1)))
 

@@ -193,12 +193,12 @@ def test_bad_images_are_told_of_and_passed_over(start_node, camera):
 
 def test_usual_encodings(start_node, camera):
     start_node("booster_node", parameters={**RAW, "wide_pixels": "full_range"})
-    colour = photograph()
+    color = photograph()
     expected = create_extractor("sift")(GRAY)
     for pixels, encoding in (
-        (colour, "bgr8"),
-        (cv2.cvtColor(colour, cv2.COLOR_BGR2RGB), "rgb8"),
-        (cv2.cvtColor(colour, cv2.COLOR_BGR2BGRA), "bgra8"),
+        (color, "bgr8"),
+        (cv2.cvtColor(color, cv2.COLOR_BGR2RGB), "rgb8"),
+        (cv2.cvtColor(color, cv2.COLOR_BGR2BGRA), "bgra8"),
         (GRAY.astype(np.uint16) * 257, "mono16"),
         (GRAY.astype(np.uint16) * 257, "16UC1"),
         (np.stack([GRAY, GRAY], axis=2), "yuyv"),
@@ -213,7 +213,7 @@ def test_usual_encodings(start_node, camera):
 
 
 @pytest.mark.parametrize("model", ["none", "SIFT+Boost-F"])
-def test_one_colour_gives_an_empty_array(start_node, camera, model):
+def test_one_color_gives_an_empty_array(start_node, camera, model):
     start_node("booster_node", parameters={**ALONE, "model": model})
     message = camera.take(image_message(np.full((240, 320), 128, np.uint8), "mono8"))
     assert len(message.x) == len(message.descriptors) == 0

@@ -64,7 +64,7 @@ def test_pose_as_in_urdf():
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "0 0 0 0 0 nan", "0 0 0 0 0 zero", "0 0 0 0 0 0 1"])
 def test_bad_camera_pose_is_refused(text):
-    with pytest.raises(ValueError, match="'camera_pose' must be six numbers.*metres and radians"):
+    with pytest.raises(ValueError, match="'camera_pose' must be six numbers.*meters and radians"):
         OdometryNodeParameters(camera_pose=text)
 
 
@@ -93,7 +93,7 @@ def test_the_base_is_the_origin_at_first_and_turns_about_itself():
 
 
 def test_points():
-    point = np.array([[0.0, 0.0, 2.0]])  # two metres ahead of the camera
+    point = np.array([[0.0, 0.0, 2.0]])  # two meters ahead of the camera
     assert np.allclose(points_to_odom(base_from_optical(np.eye(4)), point), [[2, 0, 0]])
     ahead = parse_pose("0.3 -0.1 0.5 0.05 0.2 -0.4") @ [2, 0, 0, 1]
     assert np.allclose(points_to_odom(CAMERA, point), [ahead[:3]])

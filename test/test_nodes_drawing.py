@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from feature_booster_ros.matching.drawing import INLIER_COLOUR, OUTLIER_COLOUR, draw_matches
+from feature_booster_ros.matching.drawing import INLIER_COLOR, OUTLIER_COLOR, draw_matches
 
 QUERY = np.full((100, 160), 90, np.uint8)
 REFERENCE = np.full((120, 140, 3), 60, np.uint8)
@@ -32,10 +32,10 @@ def test_layouts(layout, shape, query_offset):
     picture = draw(layout)
     assert picture.shape == shape and picture.dtype == np.uint8
     for (x, y), inlier in zip((QUERY_POINTS + query_offset).astype(int), INLIERS, strict=True):
-        assert tuple(picture[y, x]) == (INLIER_COLOUR if inlier else OUTLIER_COLOUR)
+        assert tuple(picture[y, x]) == (INLIER_COLOR if inlier else OUTLIER_COLOR)
     if layout != "overlay":
         for (x, y), inlier in zip(REFERENCE_POINTS.astype(int), INLIERS, strict=True):
-            assert tuple(picture[y, x]) == (INLIER_COLOUR if inlier else OUTLIER_COLOUR)
+            assert tuple(picture[y, x]) == (INLIER_COLOR if inlier else OUTLIER_COLOR)
 
 
 def test_counts_are_written_in():

@@ -395,7 +395,7 @@ def test_lost_and_found(start_odometry, stream):
     stream.wait_for_status(DiagnosticStatus.WARN, "lost")
     assert len(stream.odometry) == count
     again = stream.take(FRAMES - 1, 1.8)
-    node.wait_for_output("tracking: relocalised")
+    node.wait_for_output("tracking: relocalized")
     assert node.output().count("[WARN]") == 1
     # Where it was before, and with no idea how fast.
     before, after = (pose_of(m.pose.pose)[:3, 3] for m in (stream.odometry[count - 1], again))

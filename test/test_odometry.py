@@ -143,7 +143,7 @@ def test_initial_scale_is_the_depth_of_the_first_landmarks(flight):
     assert ways[1] == pytest.approx(2 * ways[0], rel=0.02)
 
 
-def test_the_cameras_height_brings_the_drive_to_metres(drive):
+def test_the_cameras_height_brings_the_drive_to_meters(drive):
     """KITTI's camera is 1.65 m above the road. Twice the height is twice the map, and twice its
     standard deviation.
     """

@@ -64,8 +64,8 @@ def resident_megabytes() -> float:
 
 def median_depth(odometry, estimate) -> float:
     """Of the landmarks ahead of the camera."""
-    centred = odometry.landmarks().positions - estimate.pose[:3, 3]
-    depths = centred @ estimate.pose[:3, 2]
+    centered = odometry.landmarks().positions - estimate.pose[:3, 3]
+    depths = centered @ estimate.pose[:3, 2]
     return float(np.median(depths[depths > 0]))
 
 
@@ -193,7 +193,7 @@ def test_black_images_in_the_middle_of_a_drive(drive):
     assert all(estimate.state is State.LOST and estimate.pose is None for estimate in black)
     assert all(estimate.reason for estimate in black)
     after = [odometry.track(features, frame.stamp + 3.1) for frame, features in drive[12:]]
-    assert after[0].reason == "relocalised"
+    assert after[0].reason == "relocalized"
     assert all(estimate.state is State.TRACKING for estimate in after)
     assert after[-1].map_number == 0
     truth = [(frame.stamp + 3.1 * (number >= 12), frame.pose)

@@ -129,9 +129,9 @@ def test_spread_is_that_of_triangulation():
         ).points
         for _ in range(400)
     ])  # fmt: skip
-    centres = np.repeat([inverse(poses[k])[:3, 3] for k in (0, 3)], len(points), axis=0)
+    centers = np.repeat([inverse(poses[k])[:3, 3] for k in (0, 3)], len(points), axis=0)
     said = spreads_of(
-        points, centres, np.full(2 * len(points), SIGMA), np.tile(np.arange(len(points)), 2)
+        points, centers, np.full(2 * len(points), SIGMA), np.tile(np.arange(len(points)), 2)
     )
     length = np.linalg.norm(said, axis=1)
     along = np.einsum("tij,ij->ti", found - found.mean(axis=0), said / length[:, None])

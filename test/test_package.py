@@ -48,11 +48,11 @@ def test_changelog_tells_of_this_version():
     assert newest.group(1) == feature_booster_ros.__version__
 
 
-def test_licence_is_stated_alike():
+def test_license_is_stated_alike():
     manifest = ElementTree.parse(ROOT / "package.xml").getroot()
-    licence = manifest.find("license")
-    assert licence.text == "Apache-2.0"
-    assert "Apache License" in (ROOT / licence.get("file")).read_text(encoding="utf-8")
+    license = manifest.find("license")
+    assert license.text == "Apache-2.0"
+    assert "Apache License" in (ROOT / license.get("file")).read_text(encoding="utf-8")
     unmarked = [
         str(path.relative_to(ROOT))
         for folder in (PACKAGE, "launch", "scripts", "test")

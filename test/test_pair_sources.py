@@ -66,8 +66,8 @@ def test_points_are_warped_as_the_image_is():
                 if window.max() < 60:
                     continue
                 dy, dx = np.mgrid[-10:11, -10:11]
-                centre = np.array([(dx * window).sum(), (dy * window).sum()]) / window.sum()
-                np.testing.assert_allclose(centre + [int(x), int(y)], [x, y], atol=0.8)
+                center = np.array([(dx * window).sum(), (dy * window).sum()]) / window.sum()
+                np.testing.assert_allclose(center + [int(x), int(y)], [x, y], atol=0.8)
 
 
 def test_a_point_behind_the_camera_has_no_image():

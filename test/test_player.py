@@ -291,7 +291,7 @@ def test_interrupt_while_playing_ends_quietly(tmp_path, play):
 # The messages, without a process
 
 
-def test_colour_is_bgr8():
+def test_color_is_bgr8():
     image = picture(0, color=True)
     message = image_message(Frame(0, image), Header())
     assert (message.encoding, message.step) == ("bgr8", 3 * 64)

@@ -114,7 +114,7 @@ def test_depth_maps_of_another_size_lie_over_the_whole_image():
 
 def test_a_slanted_wall_does_not_hide_itself():
     # 1 / z is linear in the pixel: from 1.25 m on the left to 10 m on the right. The depth map has
-    # a column for every fourth pixel, at the centre of the four.
+    # a column for every fourth pixel, at the center of the four.
     inverse = 0.8 - 0.7 * (4 * np.arange(80) + 1.5) / 319
     depth = (np.ones((60, 1)) / inverse).astype(np.float32)
     points = np.random.default_rng(0).uniform((2, 2), (316, 236), (500, 2))

@@ -98,12 +98,12 @@ def test_depth_of_a_plane_is_exact():
 
 
 def test_the_nearer_surface_hides_the_other_whatever_their_order():
-    def wall(z, half, grey):
+    def wall(z, half, gray):
         return Surface(
             np.array([-half, -half, z]),
             np.array([2 * half, 0, 0]),
             np.array([0, 2 * half, 0]),
-            Texture.from_image(np.full((8, 8), grey, np.uint8)),
+            Texture.from_image(np.full((8, 8), gray, np.uint8)),
         )
 
     near, far = wall(2.0, 0.3, 200), wall(4.0, 10.0, 50)
@@ -275,7 +275,7 @@ def test_open_source_gives_frames_with_everything_known():
             source.index_at(stamp_ns)
     assert frames[0].image.shape == (120, 160, 3) and frames[0].encoding == "bgr8"
     assert frames[0].camera.width == 160
-    # 70 degrees across: the image's outer edges, half a pixel beyond the outer pixels' centres.
+    # 70 degrees across: the image's outer edges, half a pixel beyond the outer pixels' centers.
     angle = 2 * np.rad2deg(np.arctan(80 / frames[0].camera.matrix[0, 0]))
     assert angle == pytest.approx(70)
     np.testing.assert_array_equal(frames[2].pose, source.poses[2])

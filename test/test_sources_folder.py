@@ -48,7 +48,7 @@ def test_impossible_choice_of_frames_is_refused(tmp_path, selection):
         open_source(tmp_path).frames(**selection)
 
 
-def test_colour_is_bgr_and_16_bits_stay(tmp_path):
+def test_color_is_bgr_and_16_bits_stay(tmp_path):
     color = picture(0, color=True)
     deep = picture(1).astype(np.uint16) * 257
     cv2.imwrite(str(tmp_path / "a.png"), color)

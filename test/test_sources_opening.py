@@ -40,7 +40,7 @@ def _write_bag(path: Path) -> None:
         ("rosbag", _write_bag, "drive"),
     ],
 )
-def test_kind_is_recognised_by_its_layout(tmp_path, kind, write, name):
+def test_kind_is_recognized_by_its_layout(tmp_path, kind, write, name):
     write(tmp_path / name)
     with open_source(tmp_path / name) as source:
         assert source.kind == kind

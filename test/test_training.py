@@ -39,7 +39,7 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["SIFT+Boost-F", "ORB+Boost-B"])
-def test_near_identity_keeps_the_neighbours(name):
+def test_near_identity_keeps_the_neighbors(name):
     torch.manual_seed(0)
     network = FeatureBooster(load_models()[name])
     start_near_identity(network)

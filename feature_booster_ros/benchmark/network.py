@@ -47,7 +47,7 @@ def compare_engines(
         boosters: of one model, ``EAGER`` among them.
         label: the model's name.
         pool: real features to draw from.
-        image_shape: (height, width) that keypoints are normalised by.
+        image_shape: (height, width) that keypoints are normalized by.
         count: features of an image.
         limits: of the rounds.
 

@@ -23,7 +23,7 @@ _HEADLINES = {
     "extraction": "Extraction, over SIFT's time (in brackets: features found)",
     "network": "Network, arrays in and arrays out, over eager's time; products: its bare matrix "
     "products, live: without those of parts that add nothing",
-    "matching": "Matching N x N, mutual nearest neighbours, over OpenCV's time",
+    "matching": "Matching N x N, mutual nearest neighbors, over OpenCV's time",
     "frame": "Frame: extract, boost, match with the frame before, verify; over the whole by eager",
 }
 

@@ -51,7 +51,7 @@ def compare_extraction(
 def compare_matching(
     pools: tuple[Features, Features], count: int, device: str, limits: Limits
 ) -> Comparison:
-    """Times our mutual nearest neighbours against OpenCV's brute force with cross-check.
+    """Times our mutual nearest neighbors against OpenCV's brute force with cross-check.
 
     Args:
         pools: real features to draw the query's and the reference's from.

@@ -115,7 +115,7 @@ class Booster:
         Args:
             features: from the extractor that the network was made for.
             image_shape: (height, width, ...) of their image in pixels.
-            camera_matrix: (3, 3) intrinsics to normalise the keypoints by, or None for the image's
+            camera_matrix: (3, 3) intrinsics to normalize the keypoints by, or None for the image's
                 size, as in training.
 
         Raises:

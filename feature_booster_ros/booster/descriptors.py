@@ -29,7 +29,7 @@ def network_input(descriptors: Tensor, config: ModelConfig) -> Tensor:
 
 
 def root_sift(descriptors: Tensor) -> Tensor:
-    """RootSIFT (Arandjelovic and Zisserman, CVPR 2012): the square root of the L1-normalised rows
+    """RootSIFT (Arandjelovic and Zisserman, CVPR 2012): the square root of the L1-normalized rows
     (..., D).
 
     The rows have unit length again, and their L2 distance is the Hellinger distance of the rows

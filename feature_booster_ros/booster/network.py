@@ -60,13 +60,13 @@ class FeatureBooster(nn.Module):
 
         Args:
             descriptors: (..., N, D): rows of unit length, or bits as +1 and -1. N may be 0.
-            keypoints: (..., N, K): normalised geometry, K as in the configuration.
+            keypoints: (..., N, K): normalized geometry, K as in the configuration.
             padding_mask: (..., N) bool, True where there is no feature but padding, or None.
                 Padding leaves the other rows as they would be without it; its own rows mean
                 nothing.
 
         Returns:
-            (..., N, output_dim), before any binarisation.
+            (..., N, output_dim), before any binarization.
         """
         if self.denc is not None:
             descriptors = self.denc(descriptors)

@@ -51,7 +51,7 @@ def export_onnx(network: FeatureBooster, path: str | Path) -> None:
     """Writes a network as ONNX, whole or not at all.
 
     The file has inputs ``descriptors`` (N, D) float32, rows of unit length or bits as +1 and -1 as
-    the extractor gives them, and ``keypoints`` (N, K) float32, normalised
+    the extractor gives them, and ``keypoints`` (N, K) float32, normalized
     (:func:`~feature_booster_ros.features.normalize_keypoints`); output ``boosted``, (N, output_dim)
     float32, or uint8 of 0 and 1 when binary. N is free, from 1. Its metadata has the model's name
     and configuration.

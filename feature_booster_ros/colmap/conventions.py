@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pycolmap
 
 COLMAP_CENTRE = 0.5
-"""Where COLMAP has the centre of the top-left pixel; here it is at 0."""
+"""Where COLMAP has the center of the top-left pixel; here it is at 0."""
 
 
 def import_pycolmap(extra: str = "train") -> ModuleType:

@@ -100,7 +100,7 @@ def add_frames(database: Path, names: Sequence[str], camera: Camera) -> dict[str
 
 
 def write_keypoints(database: Path, keypoints: Mapping[int, np.ndarray]) -> None:
-    """Adds keypoints by image id: (N, 2) pixels of the file's own size, ours (centre at 0)."""
+    """Adds keypoints by image id: (N, 2) pixels of the file's own size, ours (center at 0)."""
     rows = []
     for image_id, points in keypoints.items():
         colmap = np.ascontiguousarray(points + COLMAP_CENTRE, np.float32)
@@ -167,9 +167,9 @@ def colmap_camera(camera: Camera) -> tuple[str, np.ndarray]:
         count = min(count for count in _MODELS if count >= len(coefficients))
         model = _MODELS[count]
     matrix = camera.matrix
-    focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2] + COLMAP_CENTRE
+    focal, center = matrix[[0, 1], [0, 1]], matrix[:2, 2] + COLMAP_CENTRE
     distortion = np.pad(coefficients, (0, count - len(coefficients)))
-    return model, np.concatenate([focal, centre, distortion])
+    return model, np.concatenate([focal, center, distortion])
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def map_incrementally(
 
     Args:
         database: with verified matches.
-        images: folder of the images, for the points' colours; None for no colours.
+        images: folder of the images, for the points' colors; None for no colors.
         output: folder to be made: gets the models in folders 0, 1 and on.
         is_calibrated: whether the database's intrinsics are right, and are to stay.
         threads: of the bundle adjustment; -1 for all processors.

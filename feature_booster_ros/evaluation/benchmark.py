@@ -22,7 +22,7 @@ class MethodScore:
         detector: whose features it describes.
         pairs: image pairs that were matched.
         features: mean of an image.
-        matches: mean of a pair, mutual nearest neighbours.
+        matches: mean of a pair, mutual nearest neighbors.
         inliers: mean of a pair, to the estimated two-view geometry.
         matching: against known homographies, by subset.
         homography: mean corner error in pixels of estimated homographies, by subset.

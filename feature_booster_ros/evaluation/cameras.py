@@ -8,7 +8,7 @@ import numpy as np
 
 
 def resized_matrix(matrix: np.ndarray, ratio: float) -> np.ndarray:
-    """Intrinsics (3, 3) of an image resized by a ratio, pixel centres at whole numbers."""
+    """Intrinsics (3, 3) of an image resized by a ratio, pixel centers at whole numbers."""
     resize = np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2], [0, 0, 1]])
     return resize @ matrix
 

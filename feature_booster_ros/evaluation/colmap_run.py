@@ -4,7 +4,7 @@
 time that it wants.
 
 COLMAP's incremental mapper (Schoenberger and Frahm, "Structure-from-Motion Revisited", CVPR 2016)
-gets the features that the odometry has, matched with the neighbouring frames, and intrinsics that
+gets the features that the odometry has, matched with the neighboring frames, and intrinsics that
 are known and stay. It is no limit where the camera turns on the spot or things repeat themselves,
 as in the rendered flight: there its models break, or are joined wrongly.
 """
@@ -94,13 +94,13 @@ def _undistorted(features: Sequence[Features], camera: Camera) -> tuple[Camera, 
     """A pinhole camera, and the features where it sees them; those that it cannot see are left
     out.
     """
-    focal, centre = camera.focal_length, camera.matrix[:2, 2]
-    pinhole = Camera.pinhole(focal, focal, *centre, camera.width, camera.height)
+    focal, center = camera.focal_length, camera.matrix[:2, 2]
+    pinhole = Camera.pinhole(focal, focal, *center, camera.width, camera.height)
     moved = []
     for each in features:
         rays = camera.rays(each.keypoints)
         seen = np.isfinite(rays).all(axis=1)
-        keypoints = np.where(seen[:, None], rays, 0) * focal + centre
+        keypoints = np.where(seen[:, None], rays, 0) * focal + center
         moved.append(
             Features(
                 keypoints.astype(np.float32), each.scales, each.angles, each.scores,

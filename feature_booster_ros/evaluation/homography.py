@@ -65,7 +65,7 @@ def corner_error(
         [[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], np.float64
     )
     # The sign of an estimate is arbitrary; that of depth, which warp_points asks for, is not.
-    centre_depth = estimate[2] @ [(width - 1) / 2, (height - 1) / 2, 1]
-    there = warp_points(corners, estimate * np.sign(centre_depth))
+    center_depth = estimate[2] @ [(width - 1) / 2, (height - 1) / 2, 1]
+    there = warp_points(corners, estimate * np.sign(center_depth))
     error = np.linalg.norm(there - warp_points(corners, truth), axis=1).mean()
     return float(error) if np.isfinite(error) else float("inf")

@@ -36,7 +36,7 @@ class _Tally:
 def evaluate_homography_sets(
     sets: Sequence[HomographySet], methods: Sequence[Method]
 ) -> list[MethodScore]:
-    """Mutual nearest neighbours of every reference with its targets, against the homographies; and
+    """Mutual nearest neighbors of every reference with its targets, against the homographies; and
     the homographies estimated from them.
 
     Args:

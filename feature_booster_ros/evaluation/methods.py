@@ -44,7 +44,7 @@ class Method:
         return features
 
     def __call__(self, image: np.ndarray) -> Features:
-        """Features of a grey image (H, W) uint8."""
+        """Features of a gray image (H, W) uint8."""
         return self.describe(self.extractor(image), image.shape)
 
 
@@ -96,7 +96,7 @@ def create_methods(
 
 
 def describe_all(methods: Sequence[Method], image: np.ndarray) -> list[Features]:
-    """Every method's features of a grey image (H, W) uint8, extracted once for each extractor."""
+    """Every method's features of a gray image (H, W) uint8, extracted once for each extractor."""
     extracted: dict[Extractor, Features] = {}
     for method in methods:
         if method.extractor not in extracted:

@@ -43,7 +43,7 @@ def plot_trajectories(path: Path, comparison: OdometryComparison, title: str) ->
             start = run.stamps[0]
             values = _at(run.stamps, run.error.stamps, run.error.errors)
             panels[1].plot(run.stamps - start, values, **style)
-    unit = "metres" if name == TRUTH else f"units of {name}"
+    unit = "meters" if name == TRUTH else f"units of {name}"
     above.set_aspect("equal", adjustable="datalim")
     above.set_xlabel(f"x in {unit}")
     above.set_ylabel(f"z in {unit}")

@@ -28,7 +28,7 @@ _IMAGES_KEPT = 16
 def evaluate_pose_pairs(
     pairs: Sequence[PosePair], methods: Sequence[Method], longest_side: int | None = None
 ) -> list[MethodScore]:
-    """The relative pose of every pair, from the essential matrix of its mutual nearest neighbours.
+    """The relative pose of every pair, from the essential matrix of its mutual nearest neighbors.
 
     Args:
         pairs: at least one.

@@ -64,7 +64,7 @@ def evaluate_warped_pairs(
     pairs: Iterable[WarpedPair],
     boost: Callable[[Features, tuple[int, int]], Features] | None = None,
 ) -> MatchingScore:
-    """Mutual nearest neighbours, raw or boosted, against the homographies.
+    """Mutual nearest neighbors, raw or boosted, against the homographies.
 
     Args:
         pairs: from :func:`warped_pairs`.

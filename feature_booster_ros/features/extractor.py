@@ -22,7 +22,7 @@ quick.
 
 
 class Extractor(ABC):
-    """Turns a grey image into :class:`Features`; a subclass says how.
+    """Turns a gray image into :class:`Features`; a subclass says how.
 
     A feature of one's own joins as a subclass with ``name``, ``descriptor_length``, ``is_binary``,
     ``_extract``. :func:`create_extractor` knows it as ``package.module:ClassName`` wherever Python
@@ -79,7 +79,7 @@ class Extractor(ABC):
         self.grid = None if grid is None else (int(grid[0]), int(grid[1]))
 
     def __call__(self, image: np.ndarray, mask: np.ndarray | None = None) -> Features:
-        """Features of a grey image.
+        """Features of a gray image.
 
         Args:
             image: (H, W) uint8.
@@ -254,7 +254,7 @@ def check_image(image: np.ndarray) -> np.ndarray:
             remedy = (
                 f"pass cv2.cvtColor(image, cv2.COLOR_{code})" if code else "pass image[:, :, 0]"
             )
-        raise ValueError(f"image must be grey, of shape (H, W), not {image.shape}: {remedy}")
+        raise ValueError(f"image must be gray, of shape (H, W), not {image.shape}: {remedy}")
     if image.dtype != np.uint8:
         remedy = "scale it to 0..255 first"
         if image.dtype.kind == "f":
@@ -271,7 +271,7 @@ def _instead_of_image(image: object) -> str:
         return f"not the path {os.fspath(image)}: pass cv2.imread(path, cv2.IMREAD_GRAYSCALE)"
     if type(image).__module__.startswith("PIL."):
         return f"not {describe(image)}: pass numpy.asarray(image.convert('L'))"
-    return f"not {describe(image)}: {to_array(image, 'image')}, grey and scaled to 0..255"
+    return f"not {describe(image)}: {to_array(image, 'image')}, gray and scaled to 0..255"
 
 
 def check_mask(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from .types import Features
 def normalize_keypoints(
     features: Features, image_shape: tuple[int, ...], camera_matrix: np.ndarray | None = None
 ) -> np.ndarray:
-    """Normalised keypoint geometry, the network's second input (section 3.1 of arXiv 2211.15069).
+    """Normalized keypoint geometry, the network's second input (section 3.1 of arXiv 2211.15069).
 
     Without intrinsics the position is ``((x - w/2) / s, (y - h/2) / s)`` with
     ``s = 0.7 max(w, h)``, a guess of the focal length; with them it is the ray,
@@ -37,9 +37,9 @@ def normalize_keypoints(
     else:
         matrix = np.asarray(camera_matrix, np.float64)
         check_camera_matrix(matrix)
-    centre, focal = matrix[:2, 2], matrix[[0, 1], [0, 1]]
+    center, focal = matrix[:2, 2], matrix[[0, 1], [0, 1]]
     geometry = np.empty((len(features), 4), np.float32)
-    geometry[:, :2] = (features.keypoints - centre) / focal
+    geometry[:, :2] = (features.keypoints - center) / focal
     geometry[:, 2] = features.scales
     geometry[:, 3] = features.angles
     return geometry

@@ -18,9 +18,9 @@ class OrbExtractor(Extractor):
     Args:
         max_features: the largest number of features to return.
         grid: (rows, columns) to spread the features over, or None.
-        scale_factor: ratio of the sizes of neighbouring pyramid levels.
+        scale_factor: ratio of the sizes of neighboring pyramid levels.
         levels: number of pyramid levels.
-        fast_threshold: lowest difference of grey values that makes a corner; less finds more.
+        fast_threshold: lowest difference of gray values that makes a corner; less finds more.
         edge_threshold: width of the image's border without features, in pixels.
         patch_size: size of the patch described, in pixels of its pyramid level.
 

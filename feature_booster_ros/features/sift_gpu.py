@@ -15,7 +15,7 @@ from .types import Features
 if TYPE_CHECKING:
     import pycolmap
 
-# Where COLMAP has the centre of the top-left pixel; here it is at 0.
+# Where COLMAP has the center of the top-left pixel; here it is at 0.
 _COLMAP_CENTRE = 0.5
 
 

@@ -15,7 +15,7 @@ class Features:
     """Local features of one image, row i of every array describing the same feature.
 
     Attributes:
-        keypoints: (N, 2) float32, x and y in pixels; the centre of the top-left pixel is (0, 0).
+        keypoints: (N, 2) float32, x and y in pixels; the center of the top-left pixel is (0, 0).
         scales: (N,) float32. SIFT: sigma of the Gaussian in pixels (OpenCV's size / 2);
             ORB: scale of the pyramid level, 1 for the finest (OpenCV's size / 31).
         angles: (N,) float32, orientation in radians, in [0, 2 pi), clockwise as the y axis points

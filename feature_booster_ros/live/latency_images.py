@@ -71,7 +71,7 @@ def _fit(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, i
 
 def _scaled(camera: Camera, pixels: np.ndarray, scale: float, left: int, top: int) -> Camera:
     (fx, skew, cx), (_, fy, cy), _ = camera.matrix
-    # The centre of the first pixel is at 0, half a pixel from the image's edge.
+    # The center of the first pixel is at 0, half a pixel from the image's edge.
     cx, cy = ((value - cut + 0.5) * scale - 0.5 for value, cut in ((cx, left), (cy, top)))
     matrix = np.array([[fx * scale, skew * scale, cx], [0, fy * scale, cy], [0, 0, 1]])
     height, width = pixels.shape[:2]

@@ -23,7 +23,7 @@ _QOS = stream_profile("reliable", 100)
 class LiveRecorder(ListeningNode):
     """Listens to a pipeline in a namespace.
 
-    Of a message only the stamp is read, out of its serialised bytes, with which the header begins.
+    Of a message only the stamp is read, out of its serialized bytes, with which the header begins.
     Frames sent are told by their camera_info, which image_player_node publishes with each image.
 
     Args:
@@ -92,7 +92,7 @@ def _note(message: bytes, arrivals: dict[int, int]) -> None:
 
 
 def stamp_of(message: bytes) -> int:
-    """The stamp in nanoseconds of a serialised message that begins with a header.
+    """The stamp in nanoseconds of a serialized message that begins with a header.
 
     The bytes are CDR: an encapsulation of four, whose second has the byte order in its lowest bit,
     then the stamp as int32 seconds and uint32 nanoseconds.

@@ -123,7 +123,7 @@ def _processor_table(results: Sequence[RateResult]) -> str:
 def _plot(path: Path, results: Sequence[RateResult], title: str) -> None:
     figure = new_figure(6.5, 4.2)
     axes = figure.subplots()
-    for colour, topic in enumerate(_TOPICS):
+    for color, topic in enumerate(_TOPICS):
         points = [
             (result.sent_rate, stream.median, stream.high)
             for result in results
@@ -131,8 +131,8 @@ def _plot(path: Path, results: Sequence[RateResult], title: str) -> None:
         ]
         if points:
             rates, medians, highs = zip(*points, strict=True)
-            axes.plot(rates, medians, "o-", color=f"C{colour}", label=f"{topic}, median")
-            axes.plot(rates, highs, "^--", color=f"C{colour}", label=f"{topic}, 95th percentile")
+            axes.plot(rates, medians, "o-", color=f"C{color}", label=f"{topic}, median")
+            axes.plot(rates, highs, "^--", color=f"C{color}", label=f"{topic}, 95th percentile")
     axes.set_xlabel("frames sent per second")
     axes.set_ylabel("latency from the image's stamp in ms")
     axes.set_ylim(bottom=0)

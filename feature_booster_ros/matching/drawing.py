@@ -9,9 +9,9 @@ import numpy as np
 
 LAYOUTS = ("side_by_side", "stacked", "overlay")
 
-INLIER_COLOUR = (60, 210, 60)
+INLIER_COLOR = (60, 210, 60)
 """Green, as OpenCV's BGR."""
-OUTLIER_COLOUR = (60, 60, 230)
+OUTLIER_COLOR = (60, 60, 230)
 """Red, as OpenCV's BGR."""
 
 _SHIFT = 4  # fractional bits of the coordinates given to OpenCV
@@ -68,11 +68,11 @@ def draw_matches(
         shown = np.linspace(0, count - 1, max_lines).astype(int)
     else:
         shown = np.arange(count)
-    for colour, drawn in (
-        (OUTLIER_COLOUR, shown[~inliers[shown]]),
-        (INLIER_COLOUR, shown[inliers[shown]]),
+    for color, drawn in (
+        (OUTLIER_COLOR, shown[~inliers[shown]]),
+        (INLIER_COLOR, shown[inliers[shown]]),
     ):
-        _draw_lines(canvas, starts[drawn], ends[drawn], colour, dots_at_start=layout != "overlay")
+        _draw_lines(canvas, starts[drawn], ends[drawn], color, dots_at_start=layout != "overlay")
     matched = int(inliers.sum())
     share = f" ({100 * matched / count:.0f} %)" if count else ""
     _write(
@@ -120,18 +120,18 @@ def _draw_lines(
     canvas: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     dots_at_start: bool,
 ) -> None:
     if len(starts) == 0:
         return
     # One call for all: a call per match would take longer than matching them.
     fixed = np.round(np.stack([starts, ends], axis=1) * (1 << _SHIFT)).astype(np.int32)
-    cv2.polylines(canvas, list(fixed), False, colour, 1, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(canvas, list(fixed), False, color, 1, cv2.LINE_AA, _SHIFT)
     # A line of no length and some thickness is a dot.
     at = np.concatenate([fixed[:, 1], fixed[:, 0]]) if dots_at_start else fixed[:, 1]
     cv2.polylines(
-        canvas, list(np.repeat(at[:, None], 2, axis=1)), False, colour, 4, cv2.LINE_AA, _SHIFT
+        canvas, list(np.repeat(at[:, None], 2, axis=1)), False, color, 4, cv2.LINE_AA, _SHIFT
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nearest-neighbour matching of descriptors, on the CPU or a GPU, in bounded memory."""
+"""Nearest-neighbor matching of descriptors, on the CPU or a GPU, in bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def match(
     top_k: int | None = None,
     device: str = "cpu",
 ) -> Matches:
-    """The nearest neighbours in ``b`` of the features in ``a``, nearest pair first.
+    """The nearest neighbors in ``b`` of the features in ``a``, nearest pair first.
 
     Float descriptors are compared by L2 distance and binary ones by Hamming distance.
 

@@ -21,7 +21,7 @@ class TwoViewGeometry:
 
     Attributes:
         model: "essential", "fundamental", or "none" where too few matches agree.
-        matrix: (3, 3) float64 with x_b^T matrix x_a = 0, in normalised coordinates for an essential
+        matrix: (3, 3) float64 with x_b^T matrix x_a = 0, in normalized coordinates for an essential
             and in pixels for a fundamental matrix; None for "none".
         inliers: (M,) bool, the matches that agree.
     """

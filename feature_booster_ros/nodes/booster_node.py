@@ -33,7 +33,7 @@ from .lifecycle import ManagedNode, run
 from .messages import stamp_of, to_feature_array
 from .overlapped_worker import OverlappedWorker
 from .qos import stream_profile
-from .synchronisation import ImageWithCameraInfo
+from .synchronization import ImageWithCameraInfo
 from .threads import limit_threads, sleep_at_barriers
 from .timers import steady_timer
 
@@ -376,7 +376,7 @@ class BoosterNode(ManagedNode):
         camera = camera_of(described)
         if camera is None:
             self.get_logger().warning(
-                "normalization is by intrinsics, but they are unknown: normalising by the "
+                "normalization is by intrinsics, but they are unknown: normalizing by the "
                 "image's size",
                 throttle_duration_sec=30.0,
             )

@@ -64,7 +64,7 @@ class BoosterNodeParameters:
     )
     normalization: str = parameter(
         "image_size",
-        "What keypoints are normalised by for the network: the image's size, as in training, or "
+        "What keypoints are normalized by for the network: the image's size, as in training, or "
         "the intrinsics.",
         choices=("image_size", "intrinsics"),
     )
@@ -88,7 +88,7 @@ class BoosterNodeParameters:
     )
     mask: str = parameter(
         "",
-        "Grey image of the camera's size, nonzero where features are wanted; empty for everywhere.",
+        "Gray image of the camera's size, nonzero where features are wanted; empty for everywhere.",
     )
     sift_contrast_threshold: float = parameter(
         0.04, "SIFT: lowest contrast of a keypoint; less finds more.", minimum=0.0, maximum=1.0
@@ -112,12 +112,12 @@ class BoosterNodeParameters:
         maximum=0,
     )
     orb_scale_factor: float = parameter(
-        1.2, "ORB: ratio of the sizes of neighbouring pyramid levels.", minimum=1.01, maximum=4.0
+        1.2, "ORB: ratio of the sizes of neighboring pyramid levels.", minimum=1.01, maximum=4.0
     )
     orb_levels: int = parameter(8, "ORB: number of pyramid levels.", minimum=1, maximum=32)
     orb_fast_threshold: int = parameter(
         20,
-        "ORB: lowest difference of grey values that makes a corner; less finds more.",
+        "ORB: lowest difference of gray values that makes a corner; less finds more.",
         minimum=1,
         maximum=255,
     )

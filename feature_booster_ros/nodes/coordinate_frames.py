@@ -20,7 +20,7 @@ BODY_FROM_OPTICAL = np.array(
 
 
 def parse_pose(text: str) -> np.ndarray:
-    """The pose (4, 4) in "x y z roll pitch yaw": metres, and radians about the fixed axes x, then
+    """The pose (4, 4) in "x y z roll pitch yaw": meters, and radians about the fixed axes x, then
     y, then z, as URDF has them.
 
     Raises:
@@ -32,7 +32,7 @@ def parse_pose(text: str) -> np.ndarray:
         values = np.zeros(0)
     if values.shape != (6,) or not np.isfinite(values).all():
         raise ValueError(
-            "must be six numbers, 'x y z roll pitch yaw' in metres and radians, such as "
+            "must be six numbers, 'x y z roll pitch yaw' in meters and radians, such as "
             f"'0.2 0 0.5 0 0.1 0', not {text!r}"
         )
     roll, pitch, yaw = (cv2.Rodrigues(vector)[0] for vector in np.diag(values[3:]))

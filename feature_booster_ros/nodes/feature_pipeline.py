@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What booster_node does with a grey image: extract, then boost."""
+"""What booster_node does with a gray image: extract, then boost."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class FeaturePipeline:
         Args:
             features: of an image.
             shape: (height, width) of the image.
-            camera_matrix: (3, 3) to normalise keypoints by, or None for the image's size.
+            camera_matrix: (3, 3) to normalize keypoints by, or None for the image's size.
         """
         return features if self.booster is None else self.booster(features, shape, camera_matrix)
 

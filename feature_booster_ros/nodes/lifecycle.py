@@ -182,7 +182,7 @@ def run(node_type: Callable[[], ManagedNode], args: Sequence[str] | None = None)
     """Runs a node until Ctrl-C, SIGTERM or the shutdown of its context.
 
     Args:
-        node_type: makes the node, once rclpy is initialised.
+        node_type: makes the node, once rclpy is initialized.
         args: command line, sys.argv by default.
 
     Returns:

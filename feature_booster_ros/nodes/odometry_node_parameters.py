@@ -41,7 +41,7 @@ class OdometryNodeParameters:
     )
     camera_pose: str = parameter(
         "0 0 0 0 0 0",
-        "Pose of the camera in base_frame, 'x y z roll pitch yaw' in metres and radians as in "
+        "Pose of the camera in base_frame, 'x y z roll pitch yaw' in meters and radians as in "
         "URDF; zeros for one at its origin that looks along x.",
         change=Change.UNCONFIGURED,
     )
@@ -70,7 +70,7 @@ class OdometryNodeParameters:
     )
     initial_scale: float = parameter(
         1.0,
-        "Median depth of the first landmarks: with the true one in metres, poses are in metres, "
+        "Median depth of the first landmarks: with the true one in meters, poses are in meters, "
         "and else in units of that depth, as one camera cannot tell scale.",
         minimum=1e-6,
         maximum=1e6,
@@ -78,8 +78,8 @@ class OdometryNodeParameters:
     )
     camera_height: float = parameter(
         0.0,
-        "Metres from a camera that looks ahead down to flat ground, which draws the scale to "
-        "metres where the ground is seen; 0 for unknown.",
+        "Meters from a camera that looks ahead down to flat ground, which draws the scale to "
+        "meters where the ground is seen; 0 for unknown.",
         minimum=0.0,
         maximum=1000.0,
         change=Change.UNCONFIGURED,
@@ -136,7 +136,7 @@ class OdometryNodeParameters:
     )
     maximum_keyframes: int = parameter(
         40,
-        "Keyframes kept for relocalisation; older ones leave, with their landmarks.",
+        "Keyframes kept for relocalization; older ones leave, with their landmarks.",
         minimum=4,
         maximum=100_000,
         change=Change.UNCONFIGURED,

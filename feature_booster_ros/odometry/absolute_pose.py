@@ -96,7 +96,7 @@ def refine_pose(
     slide = np.zeros(len(points))
     least, most = _slides(pose, points, spreads)
     for _ in range(_ITERATIONS):
-        residuals, jacobian, smear, valid = _linearised(
+        residuals, jacobian, smear, valid = _linearized(
             pose, rays, sigmas, points + slide[:, None] * spreads, spreads
         )
         # As if seen from where the point was thought to be.
@@ -117,7 +117,7 @@ def refine_pose(
         slide = np.clip(-along, least, most)
         if step @ hessian @ step < _CONVERGED**2:
             break
-    residuals, jacobian, smear, valid = _linearised(
+    residuals, jacobian, smear, valid = _linearized(
         pose, rays, sigmas, points + slide[:, None] * spreads, spreads
     )
     residuals -= smear * slide[:, None]
@@ -140,13 +140,13 @@ def _slides(
     pose: np.ndarray, points: np.ndarray, spreads: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """How many of its spreads each point may slide, (M,) and (M,), without coming too near."""
-    centre = -pose[:3, :3].T @ pose[:3, 3]
+    center = -pose[:3, :3].T @ pose[:3, 3]
     length = np.maximum(np.linalg.norm(spreads, axis=1), 1e-12)
-    distance = np.linalg.norm(points - centre, axis=1)
+    distance = np.linalg.norm(points - center, axis=1)
     return -np.minimum(_FARTHEST, _NEAREST * distance / length), np.full(len(points), _FARTHEST)
 
 
-def _linearised(
+def _linearized(
     pose: np.ndarray,
     rays: np.ndarray,
     sigmas: np.ndarray,

@@ -197,13 +197,13 @@ def _scene(
     order = np.argsort(point_indices, kind="stable")
     ends = np.searchsorted(point_indices[order], np.arange(len(points) + 1)).tolist()
     images, places = (camera_indices[order] + 1).tolist(), place[order].tolist()
-    rows, colour, element = {}, np.zeros(3, np.uint8), pycolmap.TrackElement
+    rows, color, element = {}, np.zeros(3, np.uint8), pycolmap.TrackElement
     for row in range(len(points)):
         begin, end = ends[row], ends[row + 1]
         if begin < end:
             track = pycolmap.Track()
             track.elements = [element(images[i], places[i]) for i in range(begin, end)]
-            rows[scene.add_point3D(points[row], track, colour)] = row
+            rows[scene.add_point3D(points[row], track, color)] = row
     return scene, rows
 
 

@@ -47,7 +47,7 @@ def camera_height(points: np.ndarray, seed: int = 0) -> float | None:
     if support[best] < _MINIMUM_POINTS:
         return None
     on_plane = below[away[:, best] < _THICKNESS * heights[best]]
-    centre = on_plane.mean(axis=0)
-    normal = np.linalg.svd(on_plane - centre, full_matrices=False)[2][-1]
+    center = on_plane.mean(axis=0)
+    normal = np.linalg.svd(on_plane - center, full_matrices=False)[2][-1]
     normal *= 1 if normal[1] > 0 else -1
-    return float(normal @ centre) if normal[1] > _STEEPEST else None
+    return float(normal @ center) if normal[1] > _STEEPEST else None

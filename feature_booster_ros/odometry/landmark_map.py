@@ -31,7 +31,7 @@ class Keyframe:
     covariance: np.ndarray
 
     @property
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         """The camera's position (3,) in the world."""
         return -self.pose[:3, :3].T @ self.pose[:3, 3]
 

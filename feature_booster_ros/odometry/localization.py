@@ -28,7 +28,7 @@ _NEAR_SHARE = 0.2
 """The last search's."""
 _RANSAC_PIXELS = 4.0
 _EPIPOLAR_PIXELS = 1.5
-_RELOCALISATION_KEYFRAMES = 8
+_RELOCALIZATION_KEYFRAMES = 8
 """Keyframes that one lost frame is compared with."""
 _AGREEING = 0.3
 """Of what was matched within a few pixels, less than this share is in agreement by chance."""
@@ -123,7 +123,7 @@ class Localizer:
     def relocate(self, view: View, median_depth: float, attempt: int) -> Location | None:
         """Against the keyframes, without any idea of the pose; each ``attempt`` other ones."""
         keyframes = self._map.keyframes
-        step = max(1, len(keyframes) // _RELOCALISATION_KEYFRAMES)
+        step = max(1, len(keyframes) // _RELOCALIZATION_KEYFRAMES)
         best, place = None, 0
         for index in range(len(keyframes) - 1 - attempt % step, -1, -step):
             found = self._by_descriptors(view, self._map.seen_by([keyframes[index]]))
@@ -196,8 +196,8 @@ class Localizer:
         pose = predicted.copy()
         pose[:3, :3] = motion[:3, :3] @ keyframe.pose[:3, :3]
         # The camera stays where it was predicted.
-        centre = -predicted[:3, :3].T @ predicted[:3, 3]
-        pose[:3, 3] = -pose[:3, :3] @ centre
+        center = -predicted[:3, :3].T @ predicted[:3, 3]
+        pose[:3, 3] = -pose[:3, :3] @ center
         return AbsolutePose(pose, nothing, np.zeros((6, 6)))
 
     def _narrowed(
@@ -213,7 +213,7 @@ class Localizer:
             unmapped = self._matched_unmapped(view, features, keyframe, start, median_depth)
             rays = keyframe.view.rays[unmapped[:, 0]]
             sight = np.hstack([rays, np.ones((len(rays), 1))]) @ keyframe.pose[:3, :3]
-            positions = np.concatenate([positions, keyframe.centre + median_depth * sight])
+            positions = np.concatenate([positions, keyframe.center + median_depth * sight])
             spreads = np.concatenate([spreads, _DEPTH_SPREAD * median_depth * sight])
             seen_by = np.concatenate([features, unmapped[:, 1]])
         if len(seen_by) < self._settings.minimum_inliers:

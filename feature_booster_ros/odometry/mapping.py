@@ -119,7 +119,7 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
         keyframe.pose = pose
     landmarks.spreads[rows] = spreads_of(
         result.points,
-        np.stack([keyframe.centre for keyframe in involved])[np.concatenate(cameras)],
+        np.stack([keyframe.center for keyframe in involved])[np.concatenate(cameras)],
         np.concatenate(
             [keyframe.view.sigmas[sees] for keyframe, sees in zip(involved, features, strict=True)]
         ),
@@ -168,7 +168,7 @@ def _triangulate_with(
         points,
         spreads_of(
             points,
-            np.repeat([keyframe.centre, partner.centre], len(points), axis=0),
+            np.repeat([keyframe.center, partner.center], len(points), axis=0),
             np.r_[keyframe.view.sigmas[a[good]], partner.view.sigmas[b[good]]],
             np.tile(np.arange(len(points)), 2),
         ),

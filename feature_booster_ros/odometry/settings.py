@@ -13,9 +13,9 @@ class OdometrySettings:
 
     Attributes:
         initial_scale: map units that the median depth of the first landmarks is set to. One camera
-            cannot tell how large the world is: with the true median depth in metres, or with
-            ``camera_height``, the map is in metres, and else in units of that depth.
-        camera_height: metres from the camera's centre down to flat ground, which sets the scale
+            cannot tell how large the world is: with the true median depth in meters, or with
+            ``camera_height``, the map is in meters, and else in units of that depth.
+        camera_height: meters from the camera's center down to flat ground, which sets the scale
             where the ground is seen; None where it is not known. Down is the optical frame's +y.
         pixel_sigma: standard deviation of a keypoint of middling scale in pixels.
         search_radius: how far from its prediction a landmark is searched, in pixels at first and
@@ -28,7 +28,7 @@ class OdometrySettings:
             landmarks are found ...
         keyframe_baseline: ... or when the camera has moved by this share of the median depth.
         window: keyframes that bundle adjustment moves.
-        maximum_keyframes: kept for relocalisation; older ones leave, with their landmarks.
+        maximum_keyframes: kept for relocalization; older ones leave, with their landmarks.
         restart_after: frames that are lost before a new map may replace the old one.
         maximum_gap: seconds without a frame after which the motion is no longer extrapolated.
         scale_drift: standard deviation of the relative error of each step's length, for the

@@ -63,8 +63,8 @@ def triangulate(
         depth = np.where(in_front, seen[:, 2], 1.0)
         error = np.linalg.norm(seen[:, :2] / depth[:, None] - rays, axis=1) / sigmas
         good &= in_front & (error < largest_residual)
-        centre = -pose[:3, :3].T @ pose[:3, 3]
-        directions.append(points - centre)
+        center = -pose[:3, :3].T @ pose[:3, 3]
+        directions.append(points - center)
     a, b = directions
     cosine = np.einsum("ij,ij->i", a, b) / np.maximum(
         np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12
@@ -74,18 +74,18 @@ def triangulate(
 
 
 def spreads_of(
-    points: np.ndarray, centres: np.ndarray, sigmas: np.ndarray, point_indices: np.ndarray
+    points: np.ndarray, centers: np.ndarray, sigmas: np.ndarray, point_indices: np.ndarray
 ) -> np.ndarray:
     """(M, 3), one standard deviation of each point along its mean line of sight, from O
     observations.
 
     Args:
         points: (M, 3) in the world.
-        centres: (O, 3) of the cameras that see them.
+        centers: (O, 3) of the cameras that see them.
         sigmas: (O,) of their rays.
         point_indices: (O,) rows of ``points``.
     """
-    sight = points[point_indices] - centres
+    sight = points[point_indices] - centers
     distances = np.maximum(np.linalg.norm(sight, axis=1), 1e-12)
     sight = sight / distances[:, None]
     mean = np.zeros((len(points), 3))

@@ -173,7 +173,7 @@ class VisualOdometry:
         """Where the frame is, and how that was found."""
         localizer = Localizer(self._map, self._camera.focal_length, self.settings)
         if self._lost_frames:
-            return localizer.relocate(view, self._median_depth, self._lost_frames), "relocalised"
+            return localizer.relocate(view, self._median_depth, self._lost_frames), "relocalized"
         predicted = self._predicted(stamp)
         found = localizer.locate(view, predicted, self._uncertainty, self._median_depth)
         if found is not None:
@@ -238,8 +238,8 @@ class VisualOdometry:
 
     def _is_keyframe_due(self, inliers: int, pose: np.ndarray) -> bool:
         newest = self._map.keyframes[-1]
-        centre = -pose[:3, :3].T @ pose[:3, 3]
-        moved = np.linalg.norm(centre - newest.centre) / self._median_depth
+        center = -pose[:3, :3].T @ pose[:3, 3]
+        moved = np.linalg.norm(center - newest.center) / self._median_depth
         if inliers < _TURNED_AWAY * self._reference_inliers:
             return True
         turned = pose[2, :3] @ newest.pose[2, :3]
@@ -263,8 +263,8 @@ class VisualOdometry:
         self, keyframe: Keyframe, pose: np.ndarray, scale_drift: float
     ) -> np.ndarray:
         """The keyframe's covariance carried on to this pose, plus what is uncertain in between."""
-        centre = -pose[:3, :3].T @ pose[:3, 3]
-        step = centre - keyframe.centre
+        center = -pose[:3, :3].T @ pose[:3, 3]
+        step = center - keyframe.center
         carry = np.eye(6)
         carry[:3, 3:] = -cross_matrix(step)
         covariance = carry @ keyframe.covariance @ carry.T + self._frame_covariance
@@ -287,7 +287,7 @@ class VisualOdometry:
         if len(self._heights) >= _FEWEST_HEIGHTS:
             factor = self.settings.camera_height / float(np.median(self._heights))
             self._heights = deque((factor * each for each in self._heights), _HEIGHTS)
-            self._rescale(factor, keyframe.centre)
+            self._rescale(factor, keyframe.center)
 
     def _rescale(self, factor: float, about: np.ndarray) -> None:
         """Make everything ``factor`` times as large about a point (3,) that stays."""
@@ -394,7 +394,7 @@ class VisualOdometry:
         # The adjustment holds the first camera only: set the depth anew.
         depths = transformed(first.pose, landmarks.positions)[:, 2]
         if len(depths):
-            landmarks.rescale(depth / float(np.median(depths)), first.centre)
+            landmarks.rescale(depth / float(np.median(depths)), first.center)
         self._correct_scale(second)
         second.covariance = self._covariance = self._second_covariance(first, second, is_restart)
         self._pose, self._pose_stamp, self._motion = second.pose, stamp, None

@@ -58,19 +58,19 @@ def random_homography(
     tilt, pan = np.clip(rng.normal(0, views.tilt, 2), -60, 60)
     zoom = 2.0 ** np.clip(rng.normal(0, views.log2_scale), -1.5, 1.5)
     rotation = _rotation(2, roll) @ _rotation(0, tilt) @ _rotation(1, pan)
-    # The plane's two axes and its centre, as seen by the camera: the columns of a plane-induced
+    # The plane's two axes and its center, as seen by the camera: the columns of a plane-induced
     # homography.
     plane = np.column_stack([rotation[:, 0], rotation[:, 1], [0, 0, focal / zoom]])
-    centre_photo = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1.0]])
+    center_photo = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1.0]])
     shift = rng.normal(0, views.shift, 2) * (width, height)
     camera = np.array(
         [[focal, 0, (width - 1) / 2 + shift[0]], [0, focal, (height - 1) / 2 + shift[1]], [0, 0, 1]]
     )
-    homography = camera @ plane @ centre_photo
-    # Scaled to depth 1 at the centre, which lies before the camera, so that the sign of depth keeps
+    homography = camera @ plane @ center_photo
+    # Scaled to depth 1 at the center, which lies before the camera, so that the sign of depth keeps
     # its meaning.
-    centre = homography @ [(width - 1) / 2, (height - 1) / 2, 1.0]
-    return homography / centre[2]
+    center = homography @ [(width - 1) / 2, (height - 1) / 2, 1.0]
+    return homography / center[2]
 
 
 def _rotation(axis: int, degrees: float) -> np.ndarray:
@@ -94,8 +94,8 @@ def warp_image(image: np.ndarray, homography: np.ndarray) -> tuple[np.ndarray, n
     Where the view shrinks the photograph, that is blurred first, as a lens would.
     """
     height, width = image.shape
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    corners = warp_points(centre + np.array([[0, 0], [1, 0], [0, 1]]), homography)
+    center = np.array([(width - 1) / 2, (height - 1) / 2])
+    corners = warp_points(center + np.array([[0, 0], [1, 0], [0, 1]]), homography)
     shrink = 1 / np.sqrt(max(abs(np.linalg.det(corners[1:] - corners[0])), 1e-6))
     if shrink > 1:
         image = cv2.GaussianBlur(image, (0, 0), 0.5 * np.sqrt(shrink**2 - 1) + 1e-3)
@@ -140,15 +140,15 @@ def change_light(
 
 
 def _motion_kernel(rng: np.random.Generator) -> np.ndarray:
-    """(K, K) float32 that sums to 1: a straight stroke through the centre, so that nothing moves on
+    """(K, K) float32 that sums to 1: a straight stroke through the center, so that nothing moves on
     the whole.
     """
     half = rng.uniform(1.0, LONGEST_BLUR / 2)
     angle = rng.uniform(0, np.pi)
     reach = np.array([np.cos(angle), np.sin(angle)]) * half
     size = 2 * int(np.ceil(half)) + 1
-    centre = (size - 1) / 2
+    center = (size - 1) / 2
     # Drawn in sixteenths of a pixel, as a stroke in whole pixels would be off its direction.
-    start, end = (np.rint((centre + side * reach) * 16).astype(int).tolist() for side in (-1, 1))
+    start, end = (np.rint((center + side * reach) * 16).astype(int).tolist() for side in (-1, 1))
     kernel = cv2.line(np.zeros((size, size), np.uint8), start, end, 255, 1, cv2.LINE_AA, shift=4)
     return kernel.astype(np.float32) / kernel.sum()

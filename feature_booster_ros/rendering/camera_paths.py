@@ -16,7 +16,7 @@ class Waypoint:
 
     Attributes:
         time: seconds.
-        position: x right, y down, z ahead of the start, metres.
+        position: x right, y down, z ahead of the start, meters.
         yaw: to the right, degrees.
         pitch: upwards, degrees.
         roll: clockwise as the camera sees it turn, degrees.
@@ -33,7 +33,7 @@ class CameraPath:
     """A smooth flight through waypoints, to and fro without end.
 
     Positions and angles are cubic Hermite splines in time whose slopes are those of a parabola
-    through the neighbours (Catmull-Rom with unequal spacing); at both ends the camera rests.
+    through the neighbors (Catmull-Rom with unequal spacing); at both ends the camera rests.
 
     Raises:
         ValueError: there are fewer than two waypoints, or their times do not increase.
@@ -117,8 +117,8 @@ def random_path(
 
     Args:
         seed: the same seed gives the same path.
-        aisle: how far to either side it goes, metres.
-        ahead: how far it gets along z, metres.
+        aisle: how far to either side it goes, meters.
+        ahead: how far it gets along z, meters.
         duration: of one way, seconds.
     """
     rng = np.random.default_rng([seed, 2])

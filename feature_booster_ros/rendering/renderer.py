@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draw textured rectangles as a pinhole camera sees them, with exact depth, in numpy and OpenCV.
 
-A rectangle with corner ``c`` and edges ``u``, ``v`` (camera frame, metres) holds the points
+A rectangle with corner ``c`` and edges ``u``, ``v`` (camera frame, meters) holds the points
 ``a u + b v + c`` with a, b in [0, 1]. Its points and their pixels are related by
 ``z (x, y, 1) = K [u v c] (a, b, 1)``, so the inverse ``G = (K [u v c])^-1`` takes a pixel to
 ``G (x, y, 1) = (a, b, 1) / z``: one 3x3 matrix a rectangle gives the inverse depth (linear in the
 pixel, hence exact), the inside test and the texture coordinate. Everything below is that matrix.
 
-Pixel (0, 0) is the centre of the top-left pixel. The camera looks along +z, x right, y down (the
+Pixel (0, 0) is the center of the top-left pixel. The camera looks along +z, x right, y down (the
 optical frame of REP 103).
 """
 
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 NEAR = 0.05
-"""Surfaces nearer to the camera than this are not drawn, metres."""
+"""Surfaces nearer to the camera than this are not drawn, meters."""
 
 _SUPERSAMPLING = 2
 _CAST_AT_ONCE = 8192  # points, to bound the memory: each meets every surface
@@ -61,8 +61,8 @@ class Surface:
     """A textured rectangle (or parallelogram), seen from both sides.
 
     Attributes:
-        corner: (3,) world position of the texture's top-left corner, metres.
-        right, down: (3,) edges from there along the texture's rows and columns, metres.
+        corner: (3,) world position of the texture's top-left corner, meters.
+        right, down: (3,) edges from there along the texture's rows and columns, meters.
         texture: what is on it.
     """
 
@@ -105,7 +105,7 @@ def cast(
         points: (M, 2) pixels; they may lie outside the image.
 
     Returns:
-        depth (M,) float64, the z coordinate in the camera frame in metres, and the surface's index
+        depth (M,) float64, the z coordinate in the camera frame in meters, and the surface's index
         (M,) int64. Where nothing is hit the depth is inf and the index -1.
     """
     points = np.asarray(points, np.float64).reshape(-1, 2)
@@ -128,14 +128,14 @@ def cast(
 def draw_depth(
     scene: Scene, matrix: np.ndarray, pose: np.ndarray, width: int, height: int
 ) -> np.ndarray:
-    """Give the depth at every pixel's centre: (H, W) float32, metres, inf where nothing is."""
-    inverse_depth, _ = _rasterise(scene, matrix, pose, width, height)
+    """Give the depth at every pixel's center: (H, W) float32, meters, inf where nothing is."""
+    inverse_depth, _ = _rasterize(scene, matrix, pose, width, height)
     with np.errstate(divide="ignore"):
         return 1.0 / inverse_depth
 
 
 def draw(scene: Scene, matrix: np.ndarray, pose: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Draw the scene without aliasing: uint8 (H, W), or (H, W, 3) where the textures have colours.
+    """Draw the scene without aliasing: uint8 (H, W), or (H, W, 3) where the textures have colors.
 
     Every pixel is the mean of 2x2 samples, and a sample reads the level of its texture whose pixels
     are as large as the sample's footprint. Where nothing is, the image is black.
@@ -146,7 +146,7 @@ def draw(scene: Scene, matrix: np.ndarray, pose: np.ndarray, width: int, height:
     refine = np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2], [0, 0, 1.0]])
     matrix = refine @ matrix
     size = (height * factor, width * factor)
-    inverse_depth, owner = _rasterise(scene, matrix, pose, size[1], size[0])
+    inverse_depth, owner = _rasterize(scene, matrix, pose, size[1], size[0])
     inverses, _ = _inverses(scene, matrix, pose)
     channels = scene.surfaces[0].texture.levels[0].shape[2:]
     image = np.zeros((*size, *channels), np.uint8)
@@ -188,7 +188,7 @@ def _inverses(scene: Scene, matrix: np.ndarray, pose: np.ndarray) -> tuple[np.nd
     return np.linalg.inv(forward), seen
 
 
-def _rasterise(
+def _rasterize(
     scene: Scene, matrix: np.ndarray, pose: np.ndarray, width: int, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find every pixel's nearest surface: 1/depth (H, W) float32 and its index, or 0 and -1."""
@@ -248,7 +248,7 @@ def _row_spans(outline: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nd
         # False for a horizontal edge: the other edges at its ends count.
         crossed = (along >= 0) & (along <= 1)
         column = start[:, 0] + along * (end[:, 0] - start[:, 0])
-    slack = 1e-3  # neighbours share this much, lest rounding leave a crack between them
+    slack = 1e-3  # neighbors share this much, lest rounding leave a crack between them
     left = np.where(crossed, column, np.inf).min(axis=1) - slack
     right = np.where(crossed, column, -np.inf).max(axis=1) + slack
     return left.astype(np.float32), right.astype(np.float32)

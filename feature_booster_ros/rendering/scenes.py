@@ -38,7 +38,7 @@ MATERIALS = ("brick.png", "gravel.png", "grass.png")
 
 @dataclass(frozen=True)
 class GalleryOptions:
-    """Shape of a gallery, metres. The camera starts at the origin, eye height, looking along +z.
+    """Shape of a gallery, meters. The camera starts at the origin, eye height, looking along +z.
 
     Attributes:
         length: from the wall behind the start to the end wall.
@@ -99,7 +99,7 @@ def gallery(seed: int = 0, color: bool = False, options: GalleryOptions | None =
 
     Args:
         seed: decides what hangs where, and how; the same seed gives the same scene.
-        color: textures in BGR instead of grey.
+        color: textures in BGR instead of gray.
         options: the hall's shape.
     """
     options = options or GalleryOptions()
@@ -137,14 +137,14 @@ class _Supply:
         return self._queue.pop()
 
     def material(self, name: str, width: float, height: float, tile: float) -> Texture:
-        """Cover `width` x `height` metres with a material whose image is `tile` metres wide.
+        """Cover `width` x `height` meters with a material whose image is `tile` meters wide.
 
         Stains of every size lie over it: without them each copy of the image would look exactly
         like the next, and no matcher could tell them apart.
         """
         image = self._materials[name]
-        per_metre = image.shape[1] / tile
-        size = (round(width * per_metre), round(height * per_metre))
+        per_meter = image.shape[1] / tile
+        size = (round(width * per_meter), round(height * per_meter))
         copies = np.tile(
             image,
             (size[1] // image.shape[0] + 2, size[0] // image.shape[1] + 2)
@@ -345,7 +345,7 @@ def _face(rng: np.random.Generator, supply: _Supply, width: float, height: float
 def _picture(
     center: Sequence[float], forward: Sequence[float], width: float, photograph: np.ndarray
 ) -> Surface:
-    """Hang a photograph, `width` metres wide, in a white mount with a dark frame."""
+    """Hang a photograph, `width` meters wide, in a white mount with a dark frame."""
     rows, columns = photograph.shape[:2]
     mount, frame = max(4, columns // 25), max(2, columns // 60)
     framed = cv2.copyMakeBorder(photograph, *[mount] * 4, cv2.BORDER_CONSTANT, value=[225] * 3)

@@ -32,10 +32,10 @@ class RenderedSequence(Source):
         width, height: of an image, pixels.
         horizontal_fov: horizontal field of view, degrees.
         rate: frames per second of flight, Hz: the higher, the less moves between frames.
-        noise: standard deviation of the sensor's noise, grey levels.
+        noise: standard deviation of the sensor's noise, gray levels.
         blur: sigma of the lens's blur, pixels.
         light: how much exposure wavers from frame to frame, as a share (0.1: by about 10 %).
-        color: give BGR images instead of grey ones.
+        color: give BGR images instead of gray ones.
         scene: what is filmed; None for the gallery of `seed`.
         path: how the camera moves: "walk" for the demo's walk through the gallery, "random" for a
             flight drawn from `seed`, or a path of your own.
@@ -119,7 +119,7 @@ class RenderedSequence(Source):
         return self._expose(image, index)
 
     def depth(self, index: int) -> np.ndarray:
-        """Give the z coordinate seen at every pixel's centre: (H, W) float32, metres."""
+        """Give the z coordinate seen at every pixel's center: (H, W) float32, meters."""
         camera = self.camera
         return draw_depth(self.scene, camera.matrix, self.poses[index], camera.width, camera.height)
 

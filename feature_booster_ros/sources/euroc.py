@@ -78,7 +78,7 @@ class EurocSource(ImageSequence):
         super().__init__(folder, files, camera or calibrated)
 
     @classmethod
-    def recognises(cls, target: str) -> bool:
+    def recognizes(cls, target: str) -> bool:
         """Whether the target looks like a source of this kind."""
         return (_camera_folder(Path(target).expanduser(), None) / "data.csv").is_file()
 

@@ -44,6 +44,6 @@ class FolderSource(ImageSequence):
         super().__init__(folder, files, camera)
 
     @classmethod
-    def recognises(cls, target: str) -> bool:
+    def recognizes(cls, target: str) -> bool:
         """Whether the target looks like a source of this kind."""
         return has_images(Path(target).expanduser())

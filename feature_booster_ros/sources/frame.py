@@ -22,7 +22,7 @@ class Frame:
             sensor_msgs/image_encodings.hpp has; ``pixels.to_gray`` makes them 8 bits.
         camera: The calibrated camera, of the image's size; None where it is not known.
         name: File name, topic or device, to tell the user about.
-        pose: Ground truth, (4, 4) float64 camera to world in metres; None where it is not known.
+        pose: Ground truth, (4, 4) float64 camera to world in meters; None where it is not known.
             The camera looks along +z with x to the right and y down (REP 103, optical frame).
         frame_id: Coordinate frame as recorded; empty where the record has none.
     """

@@ -51,7 +51,7 @@ class KittiSource(ImageSequence):
     Args:
         target: The sequence's folder, or the folder of one of its cameras.
         camera: Intrinsics to use instead of those on record.
-        camera_index: Camera 0 (left, grey) to 3 (right, colour); by default the folder named in
+        camera_index: Camera 0 (left, gray) to 3 (right, color); by default the folder named in
             `target`, or the first there is.
 
     Raises:
@@ -102,7 +102,7 @@ class KittiSource(ImageSequence):
         super().__init__(layout.images, files, camera or calibrated)
 
     @classmethod
-    def recognises(cls, target: str) -> bool:
+    def recognizes(cls, target: str) -> bool:
         """Whether the target looks like a source of this kind."""
         try:
             layout = _find(Path(target).expanduser(), None)

@@ -23,7 +23,7 @@ from .tum import TumSource
 from .video import VideoSource
 from .webcam import WebcamSource
 
-# Sources that are recognised by their path; a layout comes before the plain folder it could be
+# Sources that are recognized by their path; a layout comes before the plain folder it could be
 # mistaken for. The order is that of the questions asked.
 _RECOGNISED = (
     WebcamSource,
@@ -95,7 +95,7 @@ def open_source(
 
     Raises:
         FileNotFoundError: The path does not exist.
-        ValueError: The kind is unknown or cannot be recognised, an option is unknown, or what is
+        ValueError: The kind is unknown or cannot be recognized, an option is unknown, or what is
             there cannot be read.
         ImportError: The kind needs a package that is not installed.
         OSError: A camera cannot be opened.
@@ -103,7 +103,7 @@ def open_source(
     uri_kind, target, texts = _parse(str(uri))
     uri_camera = texts.pop("camera", None)
     camera = resolve_camera(uri_camera if camera in (None, "") else camera)
-    kind = kind or uri_kind or _recognise(target)
+    kind = kind or uri_kind or _recognize(target)
     if rectified is None and "rectified" in texts:
         rectified = _read_text(kind, "rectified", texts.pop("rectified"), (bool,))
     if rectified and camera is not None:
@@ -145,11 +145,11 @@ def _parse(uri: str) -> tuple[str | None, str, dict[str, str]]:
     return kind, target, dict(piece.split("=", 1) for piece in pieces[end:])
 
 
-def _recognise(target: str) -> str:
+def _recognize(target: str) -> str:
     path = Path(target).expanduser()
     try:
         for source in _RECOGNISED:
-            if source.recognises(target):
+            if source.recognizes(target):
                 return source.kind
         reason = _why_unreadable(path)
     except PermissionError as error:
@@ -182,7 +182,7 @@ def _why_unreadable(path: Path) -> str | None:
         return None
     entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
     for entry in sorted(entries):
-        if any(source.recognises(str(entry)) for source in _RECOGNISED):
+        if any(source.recognizes(str(entry)) for source in _RECOGNISED):
             return f"is no source itself, but holds some: give one of them, such as {entry}"
     return None
 

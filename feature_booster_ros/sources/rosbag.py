@@ -118,7 +118,7 @@ class RosbagSource(Source):
             raise
 
     @classmethod
-    def recognises(cls, target: str) -> bool:
+    def recognizes(cls, target: str) -> bool:
         """Whether the target looks like a source of this kind."""
         path = Path(target).expanduser()
         if path.is_dir():

@@ -16,7 +16,7 @@ class Trajectory:
 
     Args:
         stamps_ns: Times (N,) in nanoseconds, in any order.
-        translations: (N, 3) in metres.
+        translations: (N, 3) in meters.
         quaternions: (N, 4) in the order x, y, z, w, of length 1 but for rounding.
         longest_gap_ns: A time between two poses further apart than this has no pose.
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""TUM RGB-D: the colour images of a sequence.
+"""TUM RGB-D: the color images of a sequence.
 
 Sturm, Engelhard, Endres, Burgard, Cremers: A Benchmark for the Evaluation of RGB-D SLAM Systems,
 IROS 2012.
@@ -21,7 +21,7 @@ from .source import logger
 from .text_files import SEPARATOR, parse_lines, parse_numbers
 from .trajectory import Trajectory
 
-# Colour cameras of the three Kinects as the benchmark's page on file formats gives them:
+# Color cameras of the three Kinects as the benchmark's page on file formats gives them:
 # fx, fy, cx, cy in pixels, and plumb_bob distortion. The images of freiburg3 are undistorted.
 _SIZE = (640, 480)
 _CALIBRATIONS = {
@@ -43,7 +43,7 @@ _CALIBRATION_FILES = ("camera.yaml", "camera_info.yaml", "calibration.yaml")
 
 
 class TumSource(ImageSequence):
-    """Colour images of a TUM RGB-D sequence.
+    """Color images of a TUM RGB-D sequence.
 
     Times come from ``rgb.txt`` or ``associations.txt``; where there is neither, from the names of
     the files in ``rgb``, which are the times. Fields are divided by blanks, tabs or commas; of
@@ -90,7 +90,7 @@ class TumSource(ImageSequence):
         super().__init__(sequence, files, camera or _recorded_camera(sequence))
 
     @classmethod
-    def recognises(cls, target: str) -> bool:
+    def recognizes(cls, target: str) -> bool:
         """Whether the target looks like a source of this kind."""
         path = Path(target).expanduser()
         if not path.is_dir():
@@ -167,7 +167,7 @@ def _camera_of_name(sequence: Path) -> Camera | None:
 
 
 def _read_trajectory(path: Path) -> Trajectory | None:
-    """Poses of the colour camera, camera to world, from lines of: time tx ty tz qx qy qz qw."""
+    """Poses of the color camera, camera to world, from lines of: time tx ty tz qx qy qz qw."""
     if not path.is_file():
         return None
     lines = parse_lines(path, _parse_pose_line)

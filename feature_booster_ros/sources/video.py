@@ -55,7 +55,7 @@ class VideoSource(Source):
         capture.release()
 
     @classmethod
-    def recognises(cls, target: str) -> bool:
+    def recognizes(cls, target: str) -> bool:
         """Whether the target looks like a source of this kind."""
         if target.startswith(_STREAM_PREFIXES):
             return True

@@ -67,7 +67,7 @@ class WebcamSource(Source):
         self._rate = reported if reported > 0 else None
 
     @classmethod
-    def recognises(cls, target: str) -> bool:
+    def recognizes(cls, target: str) -> bool:
         """Whether the target looks like a source of this kind."""
         return _DEVICE.fullmatch(target) is not None
 

@@ -3,7 +3,7 @@
 """A start of binary networks whose bits tell how the keypoint lies, too.
 
 What a booster adds to a descriptor of its own kind is the keypoint's geometry (arXiv 2211.15069,
-section 3.1): features that show one point mostly lie alike, and chance neighbours do not. Gradients
+section 3.1): features that show one point mostly lie alike, and chance neighbors do not. Gradients
 through signs hardly find such bits, so they are put there: of an angle, the sides of evenly turned
 diameters on which it lies, whose Hamming distance grows evenly with the difference of two angles;
 of a number, the thresholds that it exceeds. The keypoint encoder, an MLP, is fitted to these by
@@ -35,7 +35,7 @@ CODE_BATCHES = 6
 """Batches of pairs to tell and to fit by."""
 
 CONTESTED_BITS = 20
-"""A right and a wrong neighbour are rivals if their distances differ by less."""
+"""A right and a wrong neighbor are rivals if their distances differ by less."""
 
 ANGLE_SHARE = 0.2
 """Length of an angle beside a float descriptor of length 1, before both become signs."""
@@ -116,7 +116,7 @@ def least_telling_bits(batches: Sequence[PairBatch]) -> Tensor:
     """The descriptors' bits (D,), those first that tell right from wrong matches least.
 
     By the weights of a logistic regression on which bits differ, between a feature's nearest right
-    and nearest wrong neighbour, where the two are rivals.
+    and nearest wrong neighbor, where the two are rivals.
     """
     differences = []
     for batch in batches:
@@ -180,8 +180,8 @@ def project_with_angle(
     keypoints = torch.cat([batch.keypoints[~batch.padding] for batch in batches])
     fit_keypoint_encoder(network.kenc, keypoints, lambda k: CARRIER * _circle(k) @ carriers.T)
     descriptors = nn.functional.normalize(_outputs(source, batches), dim=-1)
-    centred = nn.functional.normalize(descriptors - descriptors.mean(0), dim=-1)
-    wanted = torch.cat([centred, ANGLE_SHARE * _circle(keypoints)], dim=1)
+    centered = nn.functional.normalize(descriptors - descriptors.mean(0), dim=-1)
+    wanted = torch.cat([centered, ANGLE_SHARE * _circle(keypoints)], dim=1)
     wanted = nn.functional.normalize(wanted, dim=-1)
     reaching = _outputs(network, batches, before="final_proj")
     reaching = torch.cat([reaching, torch.ones(len(reaching), 1)], dim=1)
@@ -201,9 +201,9 @@ def quiet_directions(vectors: Tensor, number: int) -> Tensor:
     """(D, number) orthonormal directions in which vectors (M, D) vary least, and that layer norm
     keeps: they sum to 0.
     """
-    centred = vectors - vectors.mean(0)
-    centred = centred - centred.mean(1, keepdim=True)
-    _, directions = torch.linalg.eigh((centred.T @ centred).double())
+    centered = vectors - vectors.mean(0)
+    centered = centered - centered.mean(1, keepdim=True)
+    _, directions = torch.linalg.eigh((centered.T @ centered).double())
     # The first is the mean over the elements, which was taken away.
     return directions[:, 1 : 1 + number].float()
 
@@ -268,7 +268,7 @@ def _outputs(
     network: FeatureBooster, batches: Sequence[PairBatch], before: str | None = None
 ) -> Tensor:
     """What the network gives for the features of some batches, (M, D); or what reaches its
-    cross-boosting ("attn_proj") or its projection ("final_proj"), not yet normalised.
+    cross-boosting ("attn_proj") or its projection ("final_proj"), not yet normalized.
     """
     cut = copy.deepcopy(network).eval()
     if before is not None:

@@ -106,7 +106,7 @@ def start_from_checkpoint(
 def sign_projection(vectors: Tensor, bits: int) -> Tensor:
     """The tight frame (D, bits) whose signs stand for unit vectors (M, D) with least error.
 
-    Iterative quantisation (Gong and Lazebnik, CVPR 2011): the signs for the frame, then the frame
+    Iterative quantization (Gong and Lazebnik, CVPR 2011): the signs for the frame, then the frame
     for the signs by orthogonal Procrustes, in turn; here with more bits than dimensions.
     """
     dimensions = vectors.shape[1]
@@ -123,7 +123,7 @@ def sign_projection(vectors: Tensor, bits: int) -> Tensor:
 
 
 def _projected(network: FeatureBooster, batches: Iterator[PairBatch]) -> Tensor:
-    """The network's output before normalisation, (M, D), for the features of some batches."""
+    """The network's output before normalization, (M, D), for the features of some batches."""
     config = dataclasses.replace(network.config, l2_normalization=False)
     unnormalized = FeatureBooster(config).eval()
     unnormalized.load_state_dict(network.state_dict())

@@ -141,7 +141,7 @@ def matching_reward(
     temperature: float,
     wrong_weight: float,
 ) -> Tensor:
-    """The expected reward of matching mutual nearest neighbours, after DISK (Tyszkiewicz et al.,
+    """The expected reward of matching mutual nearest neighbors, after DISK (Tyszkiewicz et al.,
     NeurIPS 2020).
 
     A feature picks its match in the other image with a probability that falls with the distance; a

@@ -85,7 +85,7 @@ def score_pairs(
     boost: Callable[[Features, tuple[int, int]], Features] | None = None,
     device: str = "cpu",
 ) -> MatchingScore:
-    """Mutual nearest neighbours, raw or boosted, against where the other image shows them.
+    """Mutual nearest neighbors, raw or boosted, against where the other image shows them.
 
     A match of a feature of which that is not known counts neither as right nor as wrong.
 

@@ -31,7 +31,7 @@ class EagerEngine(Engine):
         keypoints = torch.from_numpy(geometry).to(self.device)
         boosted = self._network(inputs.to(self.dtype), keypoints.to(self.dtype)).float()
         if self.config.l2_normalization and self.dtype != torch.float32:
-            # Rows that were normalised in half precision are off unit length by its rounding.
+            # Rows that were normalized in half precision are off unit length by its rounding.
             boosted = torch.nn.functional.normalize(boosted, dim=-1)
         boosted = boosted.cpu().numpy()
         return pack_signs(boosted) if self.config.binary else boosted

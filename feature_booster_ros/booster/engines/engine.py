@@ -47,7 +47,7 @@ class Engine(ABC):
 
         Args:
             descriptors: (N, D) float32 unit rows, or (N, D / 8) uint8 packed bits; N at least 1.
-            geometry: (N, K) float32, normalised keypoints.
+            geometry: (N, K) float32, normalized keypoints.
 
         Returns:
             (N, output_dim) float32, or (N, output_dim / 8) uint8.

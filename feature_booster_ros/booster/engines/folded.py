@@ -4,7 +4,7 @@
 
 What is folded, each of it exact but for rounding:
 
-- parts that do nothing are left out (:mod:`..pruning`), and norms of what is normalised already;
+- parts that do nothing are left out (:mod:`..pruning`), and norms of what is normalized already;
 - no values are computed: the context of a channel is the mean of its value over the features,
   weighted by the keys' softmax, and the mean of a linear map is the map of the means. With E the
   exponentials of the keys (N, D), E^T X (D, D) has all weighted means of the descriptors X, and the

@@ -29,7 +29,7 @@ class PairBatch:
 
     Attributes:
         descriptors: (2, B, N, D) float32: unit rows, or bits as +1 and -1.
-        keypoints: (2, B, N, K) float32, normalised as the network takes them.
+        keypoints: (2, B, N, K) float32, normalized as the network takes them.
         padding: (2, B, N) bool, True where there is no feature.
         positive: (B, N, N) bool: feature i of the first and j of the second view show the same
             point.
@@ -92,7 +92,7 @@ def collate(
 
 
 def keypoint_geometry(features: Features, shape: tuple[int, int], keypoint_dim: int) -> np.ndarray:
-    """(N, K) float32 geometry, normalised by the image's size as the network takes it."""
+    """(N, K) float32 geometry, normalized by the image's size as the network takes it."""
     geometry = normalize_keypoints(features, shape)
     if keypoint_dim == 3:
         return np.column_stack([geometry[:, :2], features.scores])

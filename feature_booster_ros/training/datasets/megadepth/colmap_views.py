@@ -20,7 +20,7 @@ _MODEL_FOLDERS = ("sparse", "sparse-txt", "sparse/0")
 
 @dataclass(frozen=True, eq=False)
 class ColmapView:
-    """An image of a model, in COLMAP's pixels: the centre of the top-left one is at (0.5, 0.5).
+    """An image of a model, in COLMAP's pixels: the center of the top-left one is at (0.5, 0.5).
 
     Attributes:
         name: of the image's file.

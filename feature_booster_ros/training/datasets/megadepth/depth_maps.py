@@ -88,7 +88,7 @@ def depth_at(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def shrink_depth(depth: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A smaller depth map (h, w) of the same outer edges: the depths at its pixels' centres.
+    """A smaller depth map (h, w) of the same outer edges: the depths at its pixels' centers.
 
     Nothing is averaged: between a near and a far surface there is none.
     """

@@ -123,7 +123,7 @@ class MegaDepth(PairSource):
         )
         return None if None in crops else crops
 
-    def _crop(self, view: SceneView, centre: np.ndarray) -> PosedView | None:
+    def _crop(self, view: SceneView, center: np.ndarray) -> PosedView | None:
         """The part of an image around a pixel (2,) x, y, with its features; None if it or its depth
         map cannot be read.
         """
@@ -133,7 +133,7 @@ class MegaDepth(PairSource):
             return None
         try:
             image = read_gray(path)
-            window = _window(image.shape, centre, self.crop_image_size)
+            window = _window(image.shape, center, self.crop_image_size)
             depth = read_depth(self.base_path / view.depth_path, image.shape, window)
         except (FileNotFoundError, ValueError) as error:
             logger.debug("%s", error)
@@ -146,11 +146,11 @@ class MegaDepth(PairSource):
         )
 
 
-def _window(shape: tuple[int, int], centre: np.ndarray, size: int) -> tuple[slice, slice]:
+def _window(shape: tuple[int, int], center: np.ndarray, size: int) -> tuple[slice, slice]:
     """Rows and columns of the square around a pixel x, y, moved into the image."""
     starts = [
         int(np.clip(round(float(at)) - size // 2, 0, max(length - size, 0)))
-        for at, length in zip(centre[::-1], shape, strict=True)
+        for at, length in zip(center[::-1], shape, strict=True)
     ]
     return tuple(
         slice(start, min(start + size, length)) for start, length in zip(starts, shape, strict=True)

@@ -17,7 +17,7 @@ For V images it has these arrays; what is None belongs to an image that is left 
 ``n_points3D``              (V,) points that an image shows
 ==========================  ====================================================================
 
-Pixels are COLMAP's there, with the centre of the top-left one at (0.5, 0.5), and ours here.
+Pixels are COLMAP's there, with the center of the top-left one at (0.5, 0.5), and ours here.
 
 The dicts are pickled: read files of people whom you trust only.
 """

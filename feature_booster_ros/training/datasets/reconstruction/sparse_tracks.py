@@ -54,7 +54,7 @@ class ExtractedImage:
         return np.array(self.shape[::-1]) / self.file_shape[::-1]
 
     def file_keypoints(self) -> np.ndarray:
-        """(N, 2) keypoints in pixels of the file, its top-left pixel's centre at (0, 0)."""
+        """(N, 2) keypoints in pixels of the file, its top-left pixel's center at (0, 0)."""
         return (self.features.keypoints + 0.5) / self.ratio - 0.5
 
 

@@ -16,7 +16,7 @@ from ....rendering.renderer import Surface, Texture
 PIXELS_PER_METRE = 220
 """Of a texture: about what a camera of 500 pixels focal length sees from 2 m away."""
 MOST_PIXELS = 2_000_000
-"""Of a texture; larger surfaces have fewer pixels to the metre."""
+"""Of a texture; larger surfaces have fewer pixels to the meter."""
 
 
 class Wallpaper:
@@ -33,10 +33,10 @@ class Wallpaper:
         self._light = direction / np.linalg.norm(direction)
 
     def collage(self, width: float, height: float, plain: float = 0.15) -> np.ndarray:
-        """Rows of cells of 1 to 3 metres, each a part of a photograph or nearly plain.
+        """Rows of cells of 1 to 3 meters, each a part of a photograph or nearly plain.
 
         Args:
-            width, height: to cover, metres.
+            width, height: to cover, meters.
             plain: share of the cells that are nearly plain, as real walls often are.
 
         Returns:
@@ -72,9 +72,9 @@ class Wallpaper:
         pieces, round.
 
         Args:
-            outline: (P, 2) x and z of the line's points, metres.
+            outline: (P, 2) x and z of the line's points, meters.
             bottom: y of the lower edge; y points down.
-            height: metres.
+            height: meters.
             image: (H, W) uint8 to cover all of it, or None for a collage.
         """
         steps = np.diff(outline, axis=0)
@@ -97,7 +97,7 @@ class Wallpaper:
     def floor(
         self, low: Sequence[float], high: Sequence[float], y: float, image: np.ndarray | None = None
     ) -> Surface:
-        """A level rectangle between two corners (x, z) at height y, metres; with a collage on it
+        """A level rectangle between two corners (x, z) at height y, meters; with a collage on it
         where no image is given.
         """
         width, depth = np.subtract(high, low)
@@ -127,7 +127,7 @@ class Wallpaper:
         return sides
 
     def _split(self, pixels: int, density: float) -> list[tuple[int, int]]:
-        """Cells of 1 to 3 metres that fill a length, at random; none is much thinner."""
+        """Cells of 1 to 3 meters that fill a length, at random; none is much thinner."""
         cuts = [0]
         while pixels - cuts[-1] > 3 * density:
             cuts.append(cuts[-1] + round(self._rng.uniform(1, 2) * density))

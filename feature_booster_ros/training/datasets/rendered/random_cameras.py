@@ -15,7 +15,7 @@ from .random_scenes import RandomScene
 LARGEST_SCALE_CHANGE = 3.0
 """Between the nearest and the farthest camera's view of what they look at."""
 CLEARANCE = 0.6, 1.2
-"""Metres that all but a twentieth, and all but a quarter, of what a camera sees is away from it."""
+"""Meters that all but a twentieth, and all but a quarter, of what a camera sees is away from it."""
 _COARSE = 8  # images are this many times smaller where it is only looked whether they are any good
 _DRAWS = 20  # for each camera that is wanted
 

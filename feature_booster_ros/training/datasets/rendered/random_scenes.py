@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random scenes to train on: rooms, streets and heaps of things, covered with photographs.
 
-The axes are those of the camera at the start: x right, y down, z ahead, metres; eye height is
+The axes are those of the camera at the start: x right, y down, z ahead, meters; eye height is
 y = 0.
 """
 

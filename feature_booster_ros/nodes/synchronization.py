@@ -5,7 +5,7 @@
 Messages of equal stamps are paired by message_filters; an image that has no such counterpart goes
 with the newest camera_info of its frame and size. Where message_filters is not installed (it is not
 among the ROS 2 packages on PyPI), the few classes of it that are used here stand in, with the same
-call signatures and behaviour.
+call signatures and behavior.
 """
 
 from __future__ import annotations

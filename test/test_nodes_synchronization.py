@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from feature_booster_ros.nodes.newest_worker import NewestWorker
 from feature_booster_ros.nodes.qos import stream_profile
-from feature_booster_ros.nodes.synchronisation import ImageWithCameraInfo
+from feature_booster_ros.nodes.synchronization import ImageWithCameraInfo
 
 PIXELS = np.zeros((2, 2), np.uint8)
 
