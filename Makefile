@@ -48,7 +48,7 @@ help:
 	@echo "make demo               raw and boosted features on a rendered flight, with ground truth"
 	@echo "make demo SOURCE=path   the same on a folder, video, KITTI, TUM, EuRoC, bag or webcam:0"
 	@echo "make test               lint, and the tests in the built environment"
-	@echo "make lint               ruff check and ruff format --check"
+	@echo "make lint               ruff check, ruff format --check, and mypy"
 	@echo "make clean              remove all that make made"
 	@echo
 	@echo "PYTHON=$(PYTHON)  TORCH=$(TORCH)  DEMO=\"more arguments\"  PYTEST=\"more arguments\""
@@ -65,10 +65,10 @@ test: build lint
 	@. ./env.sh && export ROS_DOMAIN_ID=$(OWN_DOMAIN) && pytest $(TEST_PROCESSES) $(PYTEST)
 
 lint: $(VENV)/.installed
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy --no-error-summary
 
 clean:
-	rm -rf .venv build install log env.sh demo_output .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv build install log env.sh demo_output .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 check:

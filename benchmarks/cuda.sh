@@ -63,7 +63,7 @@ fi
 
 failed=0
 if has pytest; then
-    "$PYTHON" -m pytest -q -k cuda test/test_booster*.py test/test_matching*.py test/test_benchmark.py \
+    "$PYTHON" -m pytest -q -k cuda test/booster test/matching test/benchmark \
         || failed=$?
     [ "$failed" -ne 5 ] || failed=0 # no test was selected
 else

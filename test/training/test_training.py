@@ -30,7 +30,7 @@ from feature_booster_ros.training.settings import TrainingSettings, settings_fro
 from feature_booster_ros.training.trainer import train
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
-DEFAULTS = Path(__file__).resolve().parents[1] / "config" / "training.yaml"
+DEFAULTS = Path(__file__).resolve().parents[2] / "config" / "training.yaml"
 
 
 @pytest.fixture(scope="module")

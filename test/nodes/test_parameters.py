@@ -30,7 +30,7 @@ NODES = {
     "odometry_node": OdometryNodeParameters,
     "image_player_node": ImagePlayerNodeParameters,
 }
-BOOSTER_YAML = Path(__file__).parents[1] / "config" / "booster.yaml"
+BOOSTER_YAML = Path(__file__).parents[2] / "config" / "booster.yaml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ def test_the_documentation_has_the_tables_as_printed():
     command = [sys.executable, "-m", "feature_booster_ros.nodes.parameter_tables"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(f"## {name}\n" in printed for name in NODES)
-    page = (Path(__file__).resolve().parents[1] / "docs" / "parameters.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs" / "parameters.md").read_text()
     assert printed.strip() in page, "put what the command prints below the marker in the page"
 
 

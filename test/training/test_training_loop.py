@@ -39,7 +39,7 @@ from feature_booster_ros.training.settings import settings_from
 from feature_booster_ros.training.trainer import train
 from feature_booster_ros.training.validation import Validation, score_pairs
 
-PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
 def state(output: Path) -> dict:

@@ -27,7 +27,7 @@ from feature_booster_ros.booster import Booster, load_models
 from feature_booster_ros.cli import main
 from feature_booster_ros.features import Features
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ONE_ROUND = Limits(1, 0.0)
 
 

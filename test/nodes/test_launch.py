@@ -14,7 +14,7 @@ launch = pytest.importorskip("launch", reason=NOT_ON_PYPI)
 launch_ros = pytest.importorskip("launch_ros", reason=NOT_ON_PYPI)
 
 NODE_TYPES = {"BoosterNode", "MatcherNode", "OdometryNode", "ImagePlayerNode"}
-LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "booster.launch.py"
+LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "booster.launch.py"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 from feature_booster_ros.booster import FeatureBooster, ModelConfig, load_checkpoint, load_models
 
 MODELS = load_models()
-OFFICIAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "official"
+OFFICIAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "official"
 
 
 def inputs(config: ModelConfig, *shape: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,7 +22,7 @@ from feature_booster_ros.booster.model_config import MODELS_VARIABLE
 from feature_booster_ros.features import Extractor, Features, create_extractor, extractor_class
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "custom_feature.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "custom_feature.md"
 DETECTOR, MODEL = "colmap_sift:ColmapSift", "ColmapSIFT+Boost-F"
 PHOTO = data.camera()
 
