@@ -236,7 +236,7 @@ class OdometryNode(ManagedNode):
         seconds = 0.0 if last is None else estimate.stamp - last.stamp
         if (
             last is None
-            or seconds > self.parameters.maximum_gap
+            or seconds > self.parameters.max_gap
             or last.map_number != estimate.map_number
             # While there is no map the translation is held, and one frame then makes up for it.
             or not (_is_tracking(last) and _is_tracking(estimate))

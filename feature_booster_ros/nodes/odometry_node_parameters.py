@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .coordinate_frames import parse_pose
 from .parameters import Change, parameter
 from .qos import RELIABILITIES
 
 _SETTINGS = (
-    "initial_scale", "camera_height", "pixel_sigma", "search_radius", "minimum_inliers",
-    "minimum_parallax", "keyframe_baseline", "keyframe_share", "window", "maximum_keyframes",
-    "restart_after", "maximum_gap",
+    "initial_scale", "camera_height", "pixel_sigma", "search_radius", "min_inliers",
+    "min_parallax", "keyframe_baseline", "keyframe_share", "window", "max_keyframes",
+    "restart_after", "max_gap",
 )  # fmt: skip
 """Those that are OdometrySettings' own, under the same name. Their defaults are written out, as to
 import the odometry takes poselib and pycolmap; a test compares them."""
@@ -98,14 +98,14 @@ class OdometryNodeParameters:
         maximum=10_000.0,
         change=Change.UNCONFIGURED,
     )
-    minimum_inliers: int = parameter(
+    min_inliers: int = parameter(
         15,
         "With fewer landmarks in agreement a frame is lost.",
         minimum=6,
         maximum=100_000,
         change=Change.UNCONFIGURED,
     )
-    minimum_parallax: float = parameter(
+    min_parallax: float = parameter(
         1.0,
         "Median angle in degrees between the rays of the two views that a map begins from.",
         minimum=0.01,
@@ -129,12 +129,12 @@ class OdometryNodeParameters:
     )
     window: int = parameter(
         8,
-        "Keyframes that bundle adjustment moves; not more than maximum_keyframes.",
+        "Keyframes that bundle adjustment moves; not more than max_keyframes.",
         minimum=2,
         maximum=1000,
         change=Change.UNCONFIGURED,
     )
-    maximum_keyframes: int = parameter(
+    max_keyframes: int = parameter(
         40,
         "Keyframes kept for relocalization; older ones leave, with their landmarks.",
         minimum=4,
@@ -148,7 +148,7 @@ class OdometryNodeParameters:
         maximum=1_000_000,
         change=Change.UNCONFIGURED,
     )
-    maximum_gap: float = parameter(
+    max_gap: float = parameter(
         1.0,
         "Seconds without a frame after which the motion is not extrapolated, nor a twist given.",
         minimum=0.001,
@@ -195,6 +195,13 @@ class OdometryNodeParameters:
         maximum=60.0,
         change=Change.UNCONFIGURED,
     )
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "minimum_inliers": "min_inliers",
+        "minimum_parallax": "min_parallax",
+        "maximum_keyframes": "max_keyframes",
+        "maximum_gap": "max_gap",
+    }
 
     def __post_init__(self) -> None:
         for name in ("odom_frame", "base_frame"):

@@ -176,15 +176,20 @@ def from_values(parameter_type: type[Parameters], values: Mapping[str, Any]) -> 
 def declare(node: Node, parameter_type: type[Parameters]) -> Parameters:
     """Declares the parameters on ``node`` and returns the values it was started with.
 
-    A name on the command line or in a parameter file that was one of the node's, or nearly is, is
-    warned about, as ROS passes over it in silence; other names it may rightly have been given, in a
-    file for many nodes. What took the place of a former parameter is in the dataclass's
-    ``RETIRED``, by name.
+    A name on the command line or in a parameter file that is nearly one of the node's is warned
+    about, since ROS ignores it silently. Other unknown names may be meant for other nodes. Two
+    optional attributes of the dataclass, both by former name, say what became of parameters:
+    ``RENAMED`` has the new names, and the node refuses the former ones; ``RETIRED`` says in words
+    what took a parameter's place, which is warned about.
 
     Raises:
-        ParameterError: a value that the node was started with is not allowed.
+        ParameterError: a value that the node was started with is not allowed, or a parameter was
+            given by its former name.
     """
     known = specifications(parameter_type)
+    for former, name in getattr(parameter_type, "RENAMED", {}).items():
+        if former in getattr(node, "_parameter_overrides", {}):
+            raise ParameterError(f"parameter '{former}' is called '{name}' now: rename it")
     values = {}
     for name, specification in known.items():
         try:

@@ -56,10 +56,10 @@ def relate(a: View, b: View, focal_length: float, settings: OdometrySettings) ->
 
     Essential matrix or homography, whichever fits better by truncated errors: a plane and a general
     scene need different models (Mur-Artal et al., T-RO 2015, section IV). No motion is given before
-    the median angle between the rays, without the rotation, reaches ``minimum_parallax``.
+    the median angle between the rays, without the rotation, reaches ``min_parallax``.
     """
     pairs = match_anywhere(a.features.descriptors, b.features.descriptors, _RATIO)
-    if len(pairs) < settings.minimum_inliers:
+    if len(pairs) < settings.min_inliers:
         return TwoViews(None, pairs, None, None, 0.0, f"{len(pairs)} matches with the first view")
     rays_a, rays_b = a.rays[pairs[:, 0]], b.rays[pairs[:, 1]]
     sigmas_a, sigmas_b = a.sigmas[pairs[:, 0]], b.sigmas[pairs[:, 1]]
@@ -76,14 +76,14 @@ def relate(a: View, b: View, focal_length: float, settings: OdometrySettings) ->
         counts.append(int(points.is_good.sum()))
         if best is None or counts[-1] > best[0]:
             best = counts[-1], motion, points
-    if best is None or best[0] < settings.minimum_inliers:
+    if best is None or best[0] < settings.min_inliers:
         return TwoViews(
             None, pairs, None, explained, 0.0, "the views' matches do not fit one motion"
         )
     _, motion, found = best
     parallax = float(np.median(found.angles[found.is_good]))
-    if parallax < settings.minimum_parallax:
-        reason = f"waiting for parallax: {parallax:.2f} of {settings.minimum_parallax:g} degrees"
+    if parallax < settings.min_parallax:
+        reason = f"waiting for parallax: {parallax:.2f} of {settings.min_parallax:g} degrees"
         return TwoViews(None, pairs, None, explained, 0.0, reason)
     if len(counts) > 1 and sorted(counts)[-2] > _CLEARLY * best[0]:
         return TwoViews(None, pairs, None, explained, 0.0, "the plane seen allows for two motions")

@@ -159,7 +159,7 @@ class Localizer:
 
     def _pose_from(self, view: View, rows: np.ndarray, features: np.ndarray) -> AbsolutePose | None:
         """The robust pose, if enough landmarks agree with it."""
-        if len(rows) < self._settings.minimum_inliers:
+        if len(rows) < self._settings.min_inliers:
             return None
         found = estimate_pose(
             view.rays[features],
@@ -170,7 +170,7 @@ class Localizer:
             _RANSAC_PIXELS,
             self._settings.seed,
         )
-        if found is None or found.inliers.sum() < self._settings.minimum_inliers:
+        if found is None or found.inliers.sum() < self._settings.min_inliers:
             return None
         return found
 
@@ -182,7 +182,7 @@ class Localizer:
         )
         nothing = np.zeros(0, bool)
         known = AbsolutePose(predicted, nothing, np.zeros((6, 6)))
-        if len(pairs) < self._settings.minimum_inliers:
+        if len(pairs) < self._settings.min_inliers:
             return known
         motion, agreeing = relative_pose(
             keyframe.view.rays[pairs[:, 0]],
@@ -191,7 +191,7 @@ class Localizer:
             _EPIPOLAR_PIXELS,
             self._settings.seed,
         )
-        if motion is None or agreeing < self._settings.minimum_inliers:
+        if motion is None or agreeing < self._settings.min_inliers:
             return known
         pose = predicted.copy()
         pose[:3, :3] = motion[:3, :3] @ keyframe.pose[:3, :3]
@@ -216,7 +216,7 @@ class Localizer:
             positions = np.concatenate([positions, keyframe.center + median_depth * sight])
             spreads = np.concatenate([spreads, _DEPTH_SPREAD * median_depth * sight])
             seen_by = np.concatenate([features, unmapped[:, 1]])
-        if len(seen_by) < self._settings.minimum_inliers:
+        if len(seen_by) < self._settings.min_inliers:
             return None
         found = refine_pose(
             start.pose, view.rays[seen_by], view.sigmas[seen_by], positions, spreads
@@ -228,7 +228,7 @@ class Localizer:
             features,
             int(found.inliers[len(rows) :].sum()),
         )
-        if location.support < self._settings.minimum_inliers:
+        if location.support < self._settings.min_inliers:
             return None
         return location if found.inliers.mean() >= _AGREEING else None
 

@@ -69,7 +69,7 @@ def insert_keyframe(landmarks: LandmarkMap, keyframe: Keyframe, settings: Odomet
             _triangulate_with(landmarks, keyframe, partner, expected, settings)
     landmarks.keyframes.append(keyframe)
     adjust_window(landmarks, settings)
-    landmarks.drop_oldest(settings.maximum_keyframes)
+    landmarks.drop_oldest(settings.max_keyframes)
     landmarks.cull(landmarks.observations() >= 2)
 
 

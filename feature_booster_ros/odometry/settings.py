@@ -20,17 +20,17 @@ class OdometrySettings:
         pixel_sigma: standard deviation of a keypoint of middling scale in pixels.
         search_radius: how far from its prediction a landmark is searched, in pixels at first and
             before the pose is refined.
-        minimum_inliers: fewer landmarks in agreement than this, and the frame is lost.
-        minimum_parallax: median angle in degrees between the rays of the first two views.
+        min_inliers: fewer landmarks in agreement than this, and the frame is lost.
+        min_parallax: median angle in degrees between the rays of the first two views.
         minimum_landmarks: to begin a map with.
         minimum_angle: smallest triangulation angle of a landmark in degrees.
         keyframe_share: a new keyframe is due when fewer than this share of the last keyframe's
             landmarks are found ...
         keyframe_baseline: ... or when the camera has moved by this share of the median depth.
         window: keyframes that bundle adjustment moves.
-        maximum_keyframes: kept for relocalization; older ones leave, with their landmarks.
+        max_keyframes: kept for relocalization; older ones leave, with their landmarks.
         restart_after: frames that are lost before a new map may replace the old one.
-        maximum_gap: seconds without a frame after which the motion is no longer extrapolated.
+        max_gap: seconds without a frame after which the motion is no longer extrapolated.
         scale_drift: standard deviation of the relative error of each step's length, for the
             covariance.
         trajectory_length: poses kept; the oldest are forgotten beyond.
@@ -44,24 +44,24 @@ class OdometrySettings:
     camera_height: float | None = None
     pixel_sigma: float = 0.7
     search_radius: float = 50.0
-    minimum_inliers: int = 15
-    minimum_parallax: float = 1.0
+    min_inliers: int = 15
+    min_parallax: float = 1.0
     minimum_landmarks: int = 40
     minimum_angle: float = 0.1
     keyframe_share: float = 0.8
     keyframe_baseline: float = 0.1
     window: int = 8
-    maximum_keyframes: int = 40
+    max_keyframes: int = 40
     restart_after: int = 10
-    maximum_gap: float = 1.0
+    max_gap: float = 1.0
     scale_drift: float = 0.01
     trajectory_length: int = 100_000
     seed: int = 0
 
     def __post_init__(self) -> None:
         positive = (
-            "initial_scale", "pixel_sigma", "search_radius", "minimum_parallax", "minimum_angle",
-            "keyframe_share", "keyframe_baseline", "maximum_gap", "trajectory_length",
+            "initial_scale", "pixel_sigma", "search_radius", "min_parallax", "minimum_angle",
+            "keyframe_share", "keyframe_baseline", "max_gap", "trajectory_length",
         )  # fmt: skip
         for name in positive:
             if not getattr(self, name) > 0:
@@ -69,13 +69,12 @@ class OdometrySettings:
         if self.camera_height is not None and not self.camera_height > 0:
             raise ValueError(f"camera_height must be above 0 or None, not {self.camera_height}")
         for name, least in (
-            ("minimum_inliers", 6), ("minimum_landmarks", 6), ("window", 2),
-            ("maximum_keyframes", 4), ("restart_after", 0), ("scale_drift", 0), ("seed", 0),
+            ("min_inliers", 6), ("minimum_landmarks", 6), ("window", 2),
+            ("max_keyframes", 4), ("restart_after", 0), ("scale_drift", 0), ("seed", 0),
         ):  # fmt: skip
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if self.window > self.maximum_keyframes:
+        if self.window > self.max_keyframes:
             raise ValueError(
-                f"window must not exceed maximum_keyframes, {self.window} and "
-                f"{self.maximum_keyframes}"
+                f"window must not exceed max_keyframes, {self.window} and {self.max_keyframes}"
             )

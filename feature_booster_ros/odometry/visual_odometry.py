@@ -186,7 +186,7 @@ class VisualOdometry:
         if self._motion is None or self._interval <= 0:
             return self._pose
         passed = stamp - self._pose_stamp
-        if passed > self.settings.maximum_gap:
+        if passed > self.settings.max_gap:
             return self._pose
         return fraction_of(self._motion, passed / self._interval) @ self._pose
 
@@ -214,7 +214,7 @@ class VisualOdometry:
             self._motion = None
         self._pose, self._pose_stamp, self._covariance = pose, stamp, covariance
         depths = transformed(pose, self._map.positions[found.rows[seen]])[:, 2]
-        if len(depths) >= self.settings.minimum_inliers:
+        if len(depths) >= self.settings.min_inliers:
             self._median_depth = float(np.median(depths))
         tracked = time.perf_counter()
         is_keyframe = was_lost or self._is_keyframe_due(found.inliers, pose)
@@ -223,7 +223,7 @@ class VisualOdometry:
             landmark_of[found.features[seen]] = found.rows[seen]
             keyframe = self._new_keyframe(view, landmark_of)
             # The poses that hang on the oldest are final.
-            self._trajectory.settle(self._map.drop_oldest(self.settings.maximum_keyframes - 1))
+            self._trajectory.settle(self._map.drop_oldest(self.settings.max_keyframes - 1))
             insert_keyframe(self._map, keyframe, self.settings)
             self._trajectory.add(stamp, keyframe, keyframe.pose)
             self._correct_scale(keyframe)
@@ -321,7 +321,7 @@ class VisualOdometry:
             self._trajectory.add_fixed(stamp, self._pose)
             self._motion, self._pose_stamp = None, stamp
             # The translation is held: less of it than would have shown as parallax is not seen.
-            unseen = np.radians(self.settings.minimum_parallax) * self._median_depth
+            unseen = np.radians(self.settings.min_parallax) * self._median_depth
             self._frame_covariance = _isotropic(unseen, _HELD_TURN)
         shares = len(views.pairs) / max(1, min(len(view), len(reference.view)))
         if len(view) and (shares < 0.2 or (known and shares < 0.4)):

@@ -236,6 +236,11 @@ def test_cuda_where_there_is_none(start_node, ros, name):
             {"reference": "next"},
             "'reference' must be one of previous, keyframe, not 'next'",
         ),
+        (
+            "odometry_node",
+            {"maximum_gap": 2.0},
+            "cannot start: parameter 'maximum_gap' is called 'max_gap' now: rename it",
+        ),
     ],
 )
 def test_bad_parameter_at_start_ends_the_node_with_an_error(start_node, name, parameters, named):

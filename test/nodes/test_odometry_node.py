@@ -218,7 +218,7 @@ def test_poses_are_those_of_the_library(start_odometry, stream, flight, camera_p
 
 def test_twist(start_odometry, stream, flight):
     """In the base's axes, from two tracked poses; else zero with a variance that says so."""
-    start_odometry(camera_pose=CAMERA_POSE, maximum_gap=0.5)
+    start_odometry(camera_pose=CAMERA_POSE, max_gap=0.5)
     for number in range(FRAMES - 1):
         stream.send(number)
     stream.take(FRAMES - 1, 2.0)
@@ -469,7 +469,7 @@ def test_frames_scale_and_transforms(start_odometry, stream, ros):
     ("parameters", "text"),
     [
         ({"camera_pose": "1 2 3"}, "cannot start: parameter 'camera_pose' must be six numbers"),
-        ({"window": 50}, "cannot configure: window must not exceed maximum_keyframes"),
+        ({"window": 50}, "cannot configure: window must not exceed max_keyframes"),
     ],
 )
 def test_bad_parameters_are_told_at_once(start_odometry, parameters, text):

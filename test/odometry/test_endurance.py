@@ -107,7 +107,7 @@ class LongDrive:
 def drive_to_and_fro(features: list[Features], camera_matrix: np.ndarray) -> LongDrive:
     """5,000 frames."""
     settings = OdometrySettings(
-        maximum_keyframes=6, window=2, keyframe_baseline=0.25, keyframe_share=0.6,
+        max_keyframes=6, window=2, keyframe_baseline=0.25, keyframe_share=0.6,
         trajectory_length=200,
     )  # fmt: skip
     odometry = VisualOdometry(camera_matrix, settings=settings)

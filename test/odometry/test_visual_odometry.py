@@ -176,7 +176,7 @@ def test_camera_height_is_that_above_the_ground():
         ({"initial_scale": 0.0}, "initial_scale must be above 0"),
         ({"camera_height": -1.0}, "camera_height must be above 0"),
         ({"window": 1}, "window must be at least 2"),
-        ({"window": 50}, "window must not exceed maximum_keyframes"),
+        ({"window": 50}, "window must not exceed max_keyframes"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
