@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..booster import available_engines
 from ..booster.booster import resolve_device
@@ -21,6 +20,7 @@ from ..booster.checkpoint import load_checkpoint
 from ..booster.engines import ENGINES, PRECISIONS
 from ..features import create_extractor
 from ..pixels import to_gray
+from ..progress import Progress
 from .images import read_frames
 from .machine import Bystanders, available_cores, describe_machine
 from .memory import PeakMemory, memory_cases, peak_memory
@@ -112,7 +112,7 @@ def run_benchmark(settings: BenchmarkSettings) -> Report:
         last = {task.device: task for task in tasks}.values() if settings.with_memory else ()
         cases = [(task, case) for task in last for case in memory_cases(task, (FLOAT, BINARY))]
         total = sum(map(steps_of, tasks)) + len(cases)
-        with tqdm(total=total, unit="step", desc="benchmark", leave=False) as bar:
+        with Progress(total=total, unit="step", desc="benchmark", leave=False) as bar:
             runs = tuple(_run(task, bar) for task in tasks)
             memory = []
             for task, case in cases:
@@ -143,7 +143,7 @@ def _model(name: str) -> Model:
     return Model(name, network.config.detector, frozenset(refused_by))
 
 
-def _run(task: Task, bar: tqdm) -> Run:
+def _run(task: Task, bar: Progress) -> Run:
     found: list[Result] = []
 
     def take(result: Result) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from ..progress import Progress
 from .conventions import import_pycolmap
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _map(
     output: Path,
     options: pycolmap.IncrementalPipelineOptions,
 ) -> list[pycolmap.Reconstruction]:
-    with tqdm(desc="images registered") as progress:
+    with Progress(desc="images registered") as progress:
         models = pycolmap.incremental_mapping(
             str(database),
             str(images),

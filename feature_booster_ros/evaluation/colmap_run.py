@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from ..colmap import database as colmap_database
 from ..colmap.conventions import import_pycolmap, world_to_camera
@@ -26,6 +25,7 @@ from ..colmap.mapping import map_incrementally
 from ..features import Features
 from ..matching import match
 from ..odometry.rigid import inverse
+from ..progress import Progress
 from ..sources import Camera
 from .odometry_comparison import OdometryRun
 
@@ -119,7 +119,7 @@ def _match(features: Sequence[Features]) -> dict[tuple[int, int], np.ndarray]:
         for second in range(first + 1, min(first + 1 + NEIGHBOURS, count))
     ]
     matches = {}
-    for first, second in tqdm(pairs, "COLMAP: matches"):
+    for first, second in Progress(pairs, "COLMAP: matches"):
         found = match(features[first], features[second], ratio=RATIO).indices
         if len(found) >= FEWEST_MATCHES:
             matches[first, second] = found

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from ..features import Features
 from ..matching import match
 from ..pixels import read_gray
+from ..progress import Progress
 from .benchmark import OVERALL, MethodScore
 from .homography import CORNER_THRESHOLDS, corner_error, estimate_homography, transfer_errors
 from .homography_files import HomographySet
@@ -50,7 +50,7 @@ def evaluate_homography_sets(
         ValueError: there is no pair, or an image cannot be read.
     """
     tallies = [_Tally() for _ in methods]
-    for images in tqdm(sets, "image sets"):
+    for images in Progress(sets, "image sets"):
         reference_image = read_gray(images.reference)
         references = describe_all(methods, reference_image)
         for path, homography in images.targets:

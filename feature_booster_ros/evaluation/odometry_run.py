@@ -8,11 +8,11 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from ..features import Features
 from ..odometry import Estimate, OdometrySettings, State, VisualOdometry
 from ..pixels import to_gray
+from ..progress import Progress
 from ..sources import Source
 from ..stamps import rising
 from .colmap_run import run_colmap
@@ -62,7 +62,7 @@ def run_odometry(
         source.frames(start, every, count),
         lambda text: logger.warning("%s: %s", source.name, text),
     )
-    for frame in tqdm(frames, "odometry"):
+    for frame in Progress(frames, "odometry"):
         if frame.camera is None:
             raise ValueError(
                 f"{frame.name}: the odometry needs the camera's intrinsics: give SOURCE as "

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..features import Features
 from ..matching import match
 from ..pixels import read_gray, shrink
+from ..progress import Progress
 from .benchmark import MethodScore
 from .cameras import resized_matrix, turn_about_axis, turned_matrix
 from .methods import Method, describe_all
@@ -49,7 +49,7 @@ def evaluate_pose_pairs(
 
     tallies = [PoseTally() for _ in methods]
     counts: list[list[float]] = [[] for _ in methods]
-    for pair in tqdm(pairs, "pairs"):
+    for pair in Progress(pairs, "pairs"):
         described, matrices = [], []
         for path, turns, matrix in zip(pair.images, pair.turns, pair.camera_matrices, strict=True):
             features, shape, ratio = view(path, turns)

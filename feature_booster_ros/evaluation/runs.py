@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ..features import Extractor
 from ..photos import find_photos, split_photos
+from ..progress import Progress
 from ..sources import open_source
 from .benchmark import OVERALL, Benchmark, MethodScore
 from .homography_benchmark import evaluate_homography_sets
@@ -46,7 +45,8 @@ def run_photos(
         if method.extractor not in pairs:
             pairs[method.extractor] = warped_pairs(photos, method.extractor, seed=seed)
         shared = pairs[method.extractor]
-        matching = evaluate_warped_pairs(tqdm(shared, f"match ({method.name})"), method.describe)
+        progress = Progress(shared, f"match ({method.name})")
+        matching = evaluate_warped_pairs(progress, method.describe)
         scores.append(
             MethodScore(
                 method=method.name,

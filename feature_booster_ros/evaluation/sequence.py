@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from ..features import Extractor, Features
 from ..matching import match, verify
 from ..pixels import to_gray
+from ..progress import Progress
 from ..sources import Frame, Source
 from .benchmark import MethodScore
 from .methods import Method
@@ -63,7 +63,7 @@ def evaluate_sequence(
         raise ValueError(too_few)
     tallies = [_Tally(poses={gap: PoseTally() for gap in gaps}) for _ in methods]
     history: deque[tuple[Frame, list[Features]]] = deque(maxlen=longest)
-    for frame in tqdm(source, "frames", source.length):
+    for frame in Progress(source, "frames", source.length):
         current = _describe(methods, to_gray(frame.image, wide_pixels), tallies)
         for gap in gaps:
             if len(history) >= gap:

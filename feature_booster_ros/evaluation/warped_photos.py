@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..features import Extractor, Features
 from ..matching import match
@@ -20,6 +19,7 @@ from ..photos import (
     read_photo,
     warp_image,
 )
+from ..progress import Progress
 from .homography import transfer_errors
 from .metrics import MatchingScore, score_matches
 
@@ -48,7 +48,7 @@ def warped_pairs(
 ) -> list[WarpedPair]:
     """A pair of each photograph that can be read, the same for the same seed."""
     pairs = []
-    for number, path in enumerate(tqdm(photos, f"views ({extractor.name})")):
+    for number, path in enumerate(Progress(photos, f"views ({extractor.name})")):
         photo = read_photo(path, LONGEST_SIDE)
         if photo is None:
             continue

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
-from tqdm import tqdm
 
 from feature_booster_ros.booster import load_models
 from feature_booster_ros.errors import user_message
 from feature_booster_ros.evaluation.frame_pairs import FramePair, common_pairs
+from feature_booster_ros.progress import Progress
 from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
 from feature_booster_ros.sources.source import Source
@@ -279,7 +279,7 @@ def _follow(
     """Listen until all is played and worked off."""
     pace = None if is_live else PlayingPace(recorder, player.name, options.rate)
     started = recorder.last_heard = time.monotonic()
-    with tqdm(total=total, unit="frame", desc="playing") as bar:
+    with Progress(total=total, unit="frame", desc="playing") as bar:
         while True:
             recorder.listen(0.1)
             group.check()

@@ -19,10 +19,10 @@ from typing import Any
 import rclpy
 import yaml
 from rclpy.signals import SignalHandlerOptions
-from tqdm import tqdm
 
 from feature_booster_ros.benchmark.images import default_source, read_frames
 from feature_booster_ros.benchmark.machine import Bystanders
+from feature_booster_ros.progress import Progress
 
 from ..nodes.booster_node_parameters import BoosterNodeParameters
 from .latency_images import prepare_images, write_camera
@@ -235,7 +235,7 @@ def _play_rates(
     settings: LiveSettings, player: NodeProcess, group: NodeGroup, recorder: LiveRecorder
 ) -> list[RateResult]:
     results: list[RateResult] = []
-    with tqdm(settings.rates, unit="rate", desc="live", leave=False) as bar:
+    with Progress(settings.rates, unit="rate", desc="live", leave=False) as bar:
         for rate in bar:
             bar.set_postfix_str(f"{rate:g} Hz")
             if not recorder.set_rate(player.name, float(rate), timeout=10.0):

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ..errors import install_extra
+from ..progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class RunLog:
         with self._path.open("a") as file:
             file.write(line + "\n")
         if show:
-            tqdm.write(line)
+            Progress.write(line)
         if self._board is not None:
             for name, number in _numbers(entry):
                 self._board.add_scalar(name, number, entry["step"])

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..booster import FeatureBooster, load_checkpoint, save_checkpoint
+from ..progress import Progress
 from .datasets.batches import PairBatch
 from .datasets.mixture import PairMixture, StepPairs, open_mixture, source_names, step_loader
 from .datasets.opening import open_validation
@@ -139,7 +139,7 @@ class _Run:
             processes.items(settings.batch),
             settings.workers,
         )
-        progress = tqdm(
+        progress = Progress(
             loader,
             "train",
             total=self.steps,
@@ -163,7 +163,8 @@ class _Run:
                     skipped[:], since = 0, self.step
                     if log is not None:
                         log.write(line)
-                        progress.set_postfix({k: line[k] for k in ("loss", "ap", "raw_ap")})
+                        shown = {k: line[k] for k in ("loss", "ap", "raw_ap")}
+                        progress.set_postfix(shown, refresh=False)
                         if validating:
                             self._record(log)
                 if stopping:

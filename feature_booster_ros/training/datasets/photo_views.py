@@ -20,7 +20,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from ...features import Features, create_extractor
 from ...features.extractor import extractor_class
@@ -32,6 +31,7 @@ from ...photos import (
     warp_image,
     warp_points,
 )
+from ...progress import Progress
 from .descriptor_storage import restore_descriptors, storage_type, store_descriptors
 from .feature_pair import NOWHERE, FeaturePair, PairSource
 
@@ -150,7 +150,8 @@ def _extract(photos: Sequence[Path], settings: ViewSettings, folder: Path, worke
         for number, path in enumerate(photos)
     ]
     results, skipped = [], 0
-    for path, result in zip(photos, tqdm(_run(jobs, workers), "views", len(photos)), strict=True):
+    progress = Progress(_run(jobs, workers), "views", len(photos))
+    for path, result in zip(photos, progress, strict=True):
         if result is None:
             skipped += 1
             logger.warning(

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from ....features import Extractor, create_extractor
 from ....pixels import read_gray, shrink
+from ....progress import Progress
 from ..posed_view import PosedView
 from ..posed_views import FEWEST_FEATURES, PosedViewsWriter
 from .depth_maps import depth_at, nearest_depth, read_depth, shrink_depth
@@ -134,7 +134,7 @@ def extract(
     settings = _Settings(Path(base_path), detector, max_features, longest_side)
     result = Extraction(0, 0, 0, 0, Counter(), Path(output))
     with PosedViewsWriter(output, detector) as writer, _mapper(workers) as run:
-        for number, path in enumerate(tqdm(paths, "scenes")):
+        for number, path in enumerate(Progress(paths, "scenes")):
             try:
                 scene = read_scene(path, min_overlap, max_overlap)
             except ValueError as error:

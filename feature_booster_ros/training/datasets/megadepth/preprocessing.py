@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ....colmap.conventions import import_pycolmap
+from ....progress import Progress
 from .colmap_views import ColmapView, read_views
 from .depth_maps import read_depth
 from .scene import read_scene_list
@@ -114,7 +114,7 @@ def prepare(
     output.mkdir(parents=True, exist_ok=True)
     jobs = [(base, sfm, name, output) for name in names if not _scene_file(output, name).is_file()]
     scenes = []
-    for scene in tqdm(_run(jobs, workers), "scenes", len(jobs)):
+    for scene in Progress(_run(jobs, workers), "scenes", len(jobs)):
         scenes.append(scene)
         if scene.error:
             logger.warning("left out scene %s: %s", scene.name, scene.error)

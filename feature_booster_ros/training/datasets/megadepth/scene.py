@@ -32,10 +32,10 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ....colmap.conventions import COLMAP_CENTRE
 from ....errors import read_text
+from ....progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def read_scenes(
         ValueError: no scene has a pair.
     """
     scenes = []
-    for path in tqdm(find_scene_files(scene_list_path, scene_info_path), "scenes"):
+    for path in Progress(find_scene_files(scene_list_path, scene_info_path), "scenes"):
         try:
             scene = read_scene(path, min_overlap, max_overlap)
         except ValueError as error:

@@ -8,10 +8,10 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from ....features import Features
 from ....matching import match
+from ....progress import Progress
 
 EXHAUSTIVE_LIMIT = 60
 """Up to so many images, every pair is matched."""
@@ -54,7 +54,7 @@ def _look_alike(features: Sequence[Features], ratio: float, device: str) -> set[
     ]
     shared = np.zeros((count, count), np.int32)
     total = count * (count - 1) // 2
-    for first, second in tqdm(itertools.combinations(range(count), 2), "retrieval", total):
+    for first, second in Progress(itertools.combinations(range(count), 2), "retrieval", total):
         matches = match(coarse[first], coarse[second], ratio=ratio, device=device)
         shared[first, second] = shared[second, first] = len(matches)
     best = np.argsort(-shared, axis=1, kind="stable")[:, :CANDIDATES]

@@ -15,8 +15,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from ....colmap import database as colmap_database
 from ....colmap.conventions import import_pycolmap
 from ....colmap.mapping import SMALLEST_MODEL, map_incrementally
@@ -24,6 +22,7 @@ from ....features import Extractor, create_extractor
 from ....matching import match
 from ....photos import find_photos
 from ....pixels import read_gray, shrink
+from ....progress import Progress
 from ....sources.calibration import resolve_camera
 from ....sources.frame import Camera
 from ..posed_views import PosedViewsWriter
@@ -160,7 +159,7 @@ def reconstruct(
 def _extract(folder: Path, extractor: Extractor, longest_side: int) -> list[ExtractedImage]:
     """The images that can be read, with their features."""
     extracted = []
-    for path in tqdm(find_photos(folder), "features"):
+    for path in Progress(find_photos(folder), "features"):
         try:
             full = read_gray(path)
         except ValueError as error:
@@ -195,7 +194,7 @@ def _match(
     ids = sorted(images, key=lambda image_id: images[image_id].name)
     features = [images[image_id].features for image_id in ids]
     matches = {}
-    for first, second in tqdm(choose_pairs(features, ratio, device), "matches"):
+    for first, second in Progress(choose_pairs(features, ratio, device), "matches"):
         found = match(features[first], features[second], ratio=ratio, device=device).indices
         if len(found) >= FEWEST_MATCHES:
             matches[ids[first], ids[second]] = found

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from ....features import create_extractor
 from ....photos import change_light, read_photo
+from ....progress import Progress
 from ....rendering.renderer import Scene, cast, draw, draw_depth
 from ....rendering.scenes import MATERIALS, PHOTOGRAPHS, load_images
 from ..posed_view import PosedView, overlap
@@ -106,7 +106,8 @@ def render_views(
     ]
     view_count = pair_count = 0
     with PosedViewsWriter(path, detector) as writer:
-        for job, rendered in zip(jobs, tqdm(_run(jobs, workers), "scenes", scenes), strict=True):
+        progress = Progress(_run(jobs, workers), "scenes", scenes)
+        for job, rendered in zip(jobs, progress, strict=True):
             if len(rendered) < views:
                 logger.info("scene %d has %d views of %d", job.number, len(rendered), views)
             view_count += len(rendered)

@@ -1,36 +1,80 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Random views of a photograph: where the camera stands, and what light and sensor do."""
+"""Photographs in a folder, and random views of them whose homography is known."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-LONGEST_BLUR = 10.0
-"""Pixels that a point moves during the exposure at most."""
+from .pixels import read_gray, shrink
+from .sources.image_sequence import IMAGE_SUFFIXES, image_paths
+
+logger = logging.getLogger(__name__)
+
+MAX_BLUR = 10.0
+"""Longest way of a point in the image during the exposure [px]."""
+
+
+def find_photos(folder: str | Path) -> list[Path]:
+    """Return the images below a folder in natural order, hidden ones left out.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of photographs at {folder}")
+    photos = image_paths(folder, below=True)
+    if not photos:
+        raise FileNotFoundError(
+            f"no image in {folder}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return photos
+
+
+def split_photos(photos: list[Path], holdout: int) -> tuple[list[Path], list[Path]]:
+    """Return the photographs to train on, and those to validate and test on.
+
+    Args:
+        photos: All of them.
+        holdout: Every ``holdout``-th one is held out, beginning with the first.
+    """
+    held_out = photos[::holdout]
+    return [path for number, path in enumerate(photos) if number % holdout], held_out
+
+
+def read_photo(path: Path, longest_side: int) -> np.ndarray | None:
+    """Return a photograph as (H, W) uint8 of at most that longest side.
+
+    Returns:
+        None, with a warning, if it cannot be read.
+    """
+    try:
+        return shrink(read_gray(path), longest_side)[0]
+    except ValueError as error:
+        logger.warning("left out: %s", error)
+        return None
 
 
 @dataclass(frozen=True)
 class ViewDistribution:
-    """How far the views of a photograph differ. Ranges are of the standard deviation or the half
-    width as named.
-    """
+    """How far the random views of a photograph differ from it."""
 
     rotation: float = 25.0
-    """Standard deviation of the roll in degrees, for most of the views."""
+    """Standard deviation of the roll, for most of the views [deg]."""
     full_rotation_share: float = 0.15
     """Share of the views that are rolled by any angle."""
     log2_scale: float = 0.45
-    """Standard deviation of the zoom in octaves."""
+    """Standard deviation of the zoom [octaves]."""
     tilt: float = 20.0
-    """Standard deviation of the two angles, in degrees, by which the photograph is turned out of
-    the image plane.
-    """
+    """Standard deviation of each of the two rotations out of the image plane [deg]."""
     shift: float = 0.1
-    """Standard deviation of the shift, in parts of the photograph's size."""
+    """Standard deviation of the shift, as a share of the photograph's size."""
     motion_blur: float = 0.15
     """Share of the views that are taken while the camera moves."""
 
@@ -38,15 +82,15 @@ class ViewDistribution:
 def random_homography(
     rng: np.random.Generator, shape: tuple[int, ...], views: ViewDistribution
 ) -> np.ndarray:
-    """(3, 3) homography, pixels of a photograph to pixels of a view of it.
+    """Return a (3, 3) homography from pixels of a photograph to pixels of a random view of it.
 
     The photograph is a plane in front of a pinhole camera with a field of view of about 50 degrees,
-    which turns and moves; so the perspective is one that a camera can see.
+    which turns and moves, so the perspective is one that a camera can see.
 
     Args:
-        rng: source of randomness.
+        rng: Source of randomness.
         shape: (height, width, ...) of photograph and view.
-        views: how far they differ.
+        views: How far the view differs.
     """
     height, width = shape[:2]
     focal = 1.1 * max(height, width)
@@ -80,7 +124,7 @@ def _rotation(axis: int, degrees: float) -> np.ndarray:
 
 
 def warp_points(points: np.ndarray, homography: np.ndarray) -> np.ndarray:
-    """Points (..., 2) by a homography (3, 3); NaN for those behind the camera."""
+    """Return points (..., 2) mapped by a homography (3, 3), NaN if behind the camera."""
     mapped = points @ homography[:, :2].T + homography[:, 2]
     depth = mapped[..., 2:]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -88,17 +132,16 @@ def warp_points(points: np.ndarray, homography: np.ndarray) -> np.ndarray:
 
 
 def warp_image(image: np.ndarray, homography: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A view of ``image`` (H, W) uint8 and the mask (H, W) uint8 of its pixels that the photograph
-    covers.
+    """Return a view of ``image`` (H, W) uint8, and the mask (H, W) uint8 of what the image covers.
 
-    Where the view shrinks the photograph, that is blurred first, as a lens would.
+    Where the view shrinks the image, it is blurred first, as a lens does.
     """
     height, width = image.shape
     center = np.array([(width - 1) / 2, (height - 1) / 2])
     corners = warp_points(center + np.array([[0, 0], [1, 0], [0, 1]]), homography)
-    shrink = 1 / np.sqrt(max(abs(np.linalg.det(corners[1:] - corners[0])), 1e-6))
-    if shrink > 1:
-        image = cv2.GaussianBlur(image, (0, 0), 0.5 * np.sqrt(shrink**2 - 1) + 1e-3)
+    reduction = 1 / np.sqrt(max(abs(np.linalg.det(corners[1:] - corners[0])), 1e-6))
+    if reduction > 1:
+        image = cv2.GaussianBlur(image, (0, 0), 0.5 * np.sqrt(reduction**2 - 1) + 1e-3)
     view = cv2.warpPerspective(
         image, homography, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
@@ -110,15 +153,15 @@ def warp_image(image: np.ndarray, homography: np.ndarray) -> tuple[np.ndarray, n
 def change_light(
     rng: np.random.Generator, image: np.ndarray, motion_blur: float = 0.0
 ) -> np.ndarray:
-    """``image`` (H, W) uint8 with another exposure, contrast, gamma, shade, blur and noise.
+    """Return ``image`` (H, W) uint8 with random exposure, contrast, gamma, shade, blur and noise.
 
     Args:
-        rng: source of randomness.
-        image: what the camera would see.
-        motion_blur: how often the camera moves during the exposure, in any direction, by up to
-            ``LONGEST_BLUR`` pixels.
+        rng: Source of randomness.
+        image: What the camera sees.
+        motion_blur: Probability that the camera moves during the exposure, in any direction, by up
+            to ``MAX_BLUR`` pixels.
     """
-    pixels = image.astype(np.float32) / 255
+    pixels: np.ndarray = image.astype(np.float32) / 255
     pixels = pixels ** np.float32(2.0 ** rng.normal(0, 0.4))
     pixels = (pixels - 0.5) * np.float32(rng.uniform(0.6, 1.3)) + np.float32(
         0.5 + rng.normal(0, 0.08)
@@ -140,10 +183,11 @@ def change_light(
 
 
 def _motion_kernel(rng: np.random.Generator) -> np.ndarray:
-    """(K, K) float32 that sums to 1: a straight stroke through the center, so that nothing moves on
-    the whole.
+    """Return (K, K) float32 that sums to 1: a straight stroke through the center.
+
+    It is centered so that the image does not shift.
     """
-    half = rng.uniform(1.0, LONGEST_BLUR / 2)
+    half = rng.uniform(1.0, MAX_BLUR / 2)
     angle = rng.uniform(0, np.pi)
     reach = np.array([np.cos(angle), np.sin(angle)]) * half
     size = 2 * int(np.ceil(half)) + 1
