@@ -7,11 +7,14 @@
     ros2 launch feature_booster_ros booster.launch.py image:=/camera/image_raw odometry:=true
 
 `ros2 launch feature_booster_ros booster.launch.py --show-args` describes the arguments. The nodes
-are lifecycle nodes that configure and activate themselves, hence no LifecycleNode here.
+are lifecycle nodes that configure and activate themselves, hence no LifecycleNode here; with
+autostart:=false a lifecycle manager does.
 """
 
+import os
 import posixpath
 import re
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -21,14 +24,28 @@ from ament_index_python.packages import (
     get_package_share_directory,
 )
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
 from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
 from launch_ros.actions import Node
 
 PACKAGE = "feature_booster_ros"
 CONFIG = Path(get_package_share_directory(PACKAGE)) / "config"
-RVIZ_CONFIG = str(CONFIG / "booster.rviz")
+# Who sets one of these has chosen how Fast DDS transports messages. The second is the first one's
+# name in Fast DDS 2, which Humble and Jazzy have.
+FASTDDS_VARIABLES = (
+    "FASTDDS_DEFAULT_PROFILES_FILE",
+    "FASTRTPS_DEFAULT_PROFILES_FILE",
+    "FASTDDS_BUILTIN_TRANSPORTS",
+    "ROS_LOCALHOST_ONLY",
+)
+RESPAWN_DELAY = 1.0  # seconds
 BOOLEANS = ["true", "false"]
 LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"]
 
@@ -118,8 +135,30 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument(
                 "rviz_config",
-                default_value=RVIZ_CONFIG,
-                description="What RViz shows; its topics are relative to the namespace",
+                default_value="",
+                description="What RViz shows; its topics are relative to the namespace. Empty: a "
+                "copy of config/matches.rviz, with odometry of config/odometry.rviz",
+            ),
+            DeclareLaunchArgument(
+                "fastdds_profile",
+                default_value=str(CONFIG / "fastdds.xml"),
+                description="Fast DDS profile of the nodes, so that large images arrive; start the "
+                "camera's driver with it too (docs/reliability.md). It is not set where the "
+                f"environment has {' or '.join(FASTDDS_VARIABLES)}. Empty: none",
+            ),
+            DeclareLaunchArgument(
+                "autostart",
+                default_value="true",
+                choices=BOOLEANS,
+                description="Whether the nodes but the player configure and activate themselves; "
+                "false leaves that to a lifecycle manager",
+            ),
+            DeclareLaunchArgument(
+                "respawn",
+                default_value="false",
+                choices=BOOLEANS,
+                description="Start a node but the player again when a signal has killed it; false "
+                "ends the launch then",
             ),
             DeclareLaunchArgument(
                 "log_level",
@@ -143,6 +182,8 @@ def _nodes(context) -> list:
     remappings = _remappings(argument)
     _check_files(argument)
 
+    respawn = argument["respawn"] == "true"
+
     def node(executable: str, **parameters) -> Node:
         # An empty argument leaves the value to the parameters file.
         given = {name: value for name, value in parameters.items() if value != ""}
@@ -156,8 +197,13 @@ def _nodes(context) -> list:
             ros_arguments=["--log-level", argument["log_level"]],
             output="screen",
             emulate_tty=True,
+            # A player that is at its end shall not begin again.
+            respawn=respawn and executable != "image_player_node",
+            respawn_delay=RESPAWN_DELAY,
         )
 
+    # Given only where it is not the default: the parameters file may say false, too.
+    manual = {"autostart": False} if argument["autostart"] == "false" else {}
     transport = argument["image_transport"]
     nodes = {
         "booster_node": node(
@@ -166,15 +212,16 @@ def _nodes(context) -> list:
             device=argument["device"],
             max_features=_number(argument, "max_features", int),
             image_transport=transport,
+            **manual,
         )
     }
     if argument["matcher"] == "true":
         nodes["matcher_node"] = node(
-            "matcher_node", device=argument["device"], image_transport=transport
+            "matcher_node", device=argument["device"], image_transport=transport, **manual
         )
     if argument["odometry"] == "true":
         nodes["odometry_node"] = node(
-            "odometry_node", camera_height=_number(argument, "camera_height", float)
+            "odometry_node", camera_height=_number(argument, "camera_height", float), **manual
         )
     if argument["source"]:
         nodes["image_player_node"] = node(
@@ -186,14 +233,18 @@ def _nodes(context) -> list:
             # Loading PyTorch takes seconds, in which the start would be played to nobody.
             wait_for_nodes=",".join(nodes),
         )
-    actions = [*_stop_when_one_fails(nodes), *nodes.values()]
+    actions = [
+        *_set_fastdds_profile(argument["fastdds_profile"]),
+        *_stop_when_one_fails(nodes, respawn),
+        *nodes.values(),
+    ]
     if argument["rviz"] == "true":
         actions.append(
             Node(
                 package="rviz2",
                 executable="rviz2",
                 namespace=argument["namespace"],
-                arguments=["-d", argument["rviz_config"]],
+                arguments=["-d", _rviz_config(argument)],
                 remappings=remappings,
                 output="screen",
             )
@@ -212,11 +263,36 @@ def _remappings(argument) -> list[tuple[str, str]]:
     ]
 
 
+def _set_fastdds_profile(profile: str) -> list[SetEnvironmentVariable]:
+    """Return the actions that have Fast DDS read the profile, unless it is configured already."""
+    if not profile or any(os.environ.get(name) for name in FASTDDS_VARIABLES):
+        return []
+    is_fastdds_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
+    name = FASTDDS_VARIABLES[1 if is_fastdds_2 else 0]
+    return [SetEnvironmentVariable(name, str(Path(profile).expanduser().resolve()))]
+
+
+def _rviz_config(argument) -> str:
+    """Return the user's configuration of RViz, or a copy of ours.
+
+    On closing RViz saves to the file that it has been given, which must not be the installed one.
+    """
+    if argument["rviz_config"]:
+        return str(Path(argument["rviz_config"]).expanduser())
+    name = "odometry.rviz" if argument["odometry"] == "true" else "matches.rviz"
+    text = (CONFIG / name).read_text("utf-8")
+    if argument["image_transport"] == "compressed":
+        text = text.replace("Value: image\n", "Value: image/compressed\n")
+    copy = Path(tempfile.mkdtemp(prefix=f"{PACKAGE}_")) / name
+    copy.write_text(text, "utf-8")
+    return str(copy)
+
+
 def _check_files(argument) -> None:
     """Refuse what would otherwise fail after the first nodes have started."""
-    for name in ("params_file", "rviz_config"):
+    for name in ("params_file", "rviz_config", "fastdds_profile"):
         path = Path(argument[name]).expanduser()
-        if not path.is_file():
+        if not path.is_file() and (argument[name] or name == "params_file"):
             raise FileNotFoundError(f"{name}: there is no file {path}")
     if argument["rviz"] == "true":
         try:
@@ -237,8 +313,10 @@ def _number(argument, name: str, kind: type):
         raise ValueError(f"{name} must be {noun}, not '{argument[name]}'") from None
 
 
-def _stop_when_one_fails(nodes: dict[str, Node]) -> list[RegisterEventHandler]:
+def _stop_when_one_fails(nodes: dict[str, Node], respawn: bool) -> list[RegisterEventHandler]:
     """Return handlers that stop all nodes when one fails, and then fail with its reason.
+
+    With `respawn` a node that a signal killed (segmentation fault, out of memory) has not failed.
 
     The launch must not go on without the node, must say why as its last words, and must end with a
     status that is not 0, which launch has only for an exception.
@@ -253,6 +331,9 @@ def _stop_when_one_fails(nodes: dict[str, Node]) -> list[RegisterEventHandler]:
                 errors[name] = re.sub(r"\x1b\[[0-9;]*m", "", line).partition("]: ")[2]
 
     def on_exit(name: str, event, context):
+        killed = event.returncode < 0
+        if killed and respawn and name != "image_player_node" and not context.is_shutdown:
+            return None
         running.discard(name)
         if event.returncode and not context.is_shutdown:
             failed.append(name)

@@ -177,9 +177,11 @@ def test_share_folder():
     folder = share()
     for name in (
         "package.xml",
-        "config/booster.rviz",
         "config/booster.yaml",
+        "config/fastdds.xml",
+        "config/matches.rviz",
         "config/models.yaml",
+        "config/odometry.rviz",
         "launch/booster.launch.py",
         "msg/FeatureArray.msg",
         "msg/MatchArray.msg",
@@ -203,12 +205,27 @@ def test_command_explains_itself(arguments):
     assert "usage" in result.stdout.lower()
 
 
-def test_rviz_shows_the_topics():
-    configuration = yaml.safe_load((share() / "config" / "booster.rviz").read_text("utf-8"))
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("matches", ["image", "match_image"]),
+        ("odometry", ["image", "match_image", "path", "odometry", "landmarks"]),
+    ],
+)
+def test_rviz_shows_the_topics(name, shown):
+    configuration = yaml.safe_load((share() / "config" / f"{name}.rviz").read_text("utf-8"))
     displays = configuration["Visualization Manager"]["Displays"]
-    topics = [display["Topic"]["Value"] for display in displays if "Topic" in display]
+    topics = {
+        display["Topic"]["Value"]: display["Topic"] for display in displays if "Topic" in display
+    }
     # Relative, so that they follow the namespace.
-    assert topics == ["image", "match_image", "path", "odometry", "landmarks"]
+    assert list(topics) == shown
+    # Large pictures that go best effort are lost in Fast DDS's shared memory.
+    assert topics["match_image"]["Reliability Policy"] == "Reliable"
+    # Each panel has its place.
+    state = bytes.fromhex(configuration["Window Geometry"]["QMainWindow State"])
+    for panel in ("Displays", "Camera", "Matches"):
+        assert panel.encode("utf-16-be") in state
 
 
 # As a wheel

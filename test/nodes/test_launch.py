@@ -146,12 +146,53 @@ def test_odometry_on_demand(started, arguments, overridden_by):
         ({"odometry": "true", "camera_height": "tall"}, "camera_height must be a number"),
         ({"params_file": "missing.yaml"}, "there is no file missing.yaml"),
         ({"rviz_config": "missing.rviz"}, "rviz_config: there is no file missing.rviz"),
+        ({"fastdds_profile": "missing.xml"}, "fastdds_profile: there is no file missing.xml"),
         ({"rviz": "perhaps"}, "perhaps"),
     ],
 )
 def test_bad_argument_is_named(started, arguments, error):
     with pytest.raises(Exception, match=error):
         started(**arguments)
+
+
+def test_rviz_has_a_copy_of_its_configuration(started, launch_file, tmp_path):
+    """RViz asks on closing whether to save to the file that it was given."""
+    _, path = started(rviz="true", image_transport="compressed")["rviz2"]["arguments"]
+    assert Path(path).name == "matches.rviz"
+    assert Path(path).parent != launch_file.CONFIG
+    assert "Value: image/compressed\n" in Path(path).read_text()
+    _, path = started(rviz="true", odometry="true")["rviz2"]["arguments"]
+    assert Path(path).read_text() == (launch_file.CONFIG / "odometry.rviz").read_text()
+    own = tmp_path / "own.rviz"
+    own.touch()
+    assert started(rviz="true", rviz_config=str(own))["rviz2"]["arguments"] == ["-d", str(own)]
+
+
+def test_lifecycle_manager_and_respawn(started):
+    nodes = started(source="rendered", odometry="true", autostart="false", respawn="true")
+    player = nodes.pop("image_player_node")
+    assert all(overridden(node)["autostart"] is False for node in nodes.values())
+    assert all(node["respawn"] for node in nodes.values())
+    assert "autostart" not in overridden(player) and not player["respawn"]
+
+
+def test_fastdds_profile_is_set_unless_there_is_one(launch_file, monkeypatch):
+    for name in launch_file.FASTDDS_VARIABLES:
+        monkeypatch.setenv(name, "")  # so that it is as before after the test
+    path = launch_file.CONFIG / "fastdds.xml"
+    for distribution, name in (
+        ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE"),
+    ):
+        monkeypatch.setenv("ROS_DISTRO", distribution)
+        context = launch.LaunchContext()
+        for action in launch_file._set_fastdds_profile(str(path)):
+            action.visit(context)
+        assert context.environment[name] == str(path.resolve())
+        monkeypatch.setenv(name, "")
+    assert launch_file._set_fastdds_profile("") == []
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    assert launch_file._set_fastdds_profile("fastdds.xml") == []
 
 
 def test_missing_rviz_is_said_before_anything_starts(started, launch_file, monkeypatch):
