@@ -181,13 +181,13 @@ def _nodes(context) -> list:
     argument = context.launch_configurations
     remappings = _remappings(argument)
     _check_files(argument)
+    params_file = _params_file(argument)
 
     respawn = argument["respawn"] == "true"
 
     def node(executable: str, **parameters) -> Node:
         # An empty argument leaves the value to the parameters file.
         given = {name: value for name, value in parameters.items() if value != ""}
-        params_file = str(Path(argument["params_file"]).expanduser())
         return Node(
             package=PACKAGE,
             executable=executable,
@@ -261,6 +261,18 @@ def _remappings(argument) -> list[tuple[str, str]]:
         ("image/compressed", f"{image}/compressed"),
         ("camera_info", camera_info),
     ]
+
+
+def _params_file(argument) -> str:
+    """Return the parameters file, or a copy of it whose nodes are in the namespace, too."""
+    path = Path(argument["params_file"]).expanduser()
+    if not argument["namespace"]:
+        return str(path)
+    # As text: another YAML parser would read some numbers, such as 1e-3, as strings.
+    text = re.sub(r"^/?(\w+_node):", r"/**/\1:", path.read_text("utf-8"), flags=re.MULTILINE)
+    copy = Path(tempfile.mkdtemp(prefix=f"{PACKAGE}_")) / path.name
+    copy.write_text(text, "utf-8")
+    return str(copy)
 
 
 def _set_fastdds_profile(profile: str) -> list[SetEnvironmentVariable]:

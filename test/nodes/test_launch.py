@@ -92,6 +92,17 @@ def test_topics_and_namespace(started):
     }
 
 
+def test_parameters_file_holds_in_a_namespace(started, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("/booster_node:\n  ros__parameters:\n    sigma: 1e-1\nmatcher_node: {}\n")
+    nodes = started(namespace="robot", params_file=str(path))
+    text = Path(nodes["booster_node"]["parameters"][0]).read_text()
+    assert text == path.read_text().replace("/booster", "/**/booster").replace(
+        "matcher_node", "/**/matcher_node"
+    )
+    assert started(params_file=str(path))["booster_node"]["parameters"][0] == str(path)
+
+
 def test_camera_info_elsewhere(started):
     booster = started(image="/front/image_raw", camera_info="/calibration")["booster_node"]
     assert dict(booster["remappings"])["camera_info"] == "/calibration"

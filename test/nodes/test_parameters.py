@@ -125,10 +125,10 @@ def test_defaults_are_allowed_and_described(parameter_type):
 
 @pytest.mark.parametrize(("name", "parameter_type"), NODES.items(), ids=NODES.keys())
 def test_parameter_file_has_every_parameter_with_its_default(name, parameter_type):
-    values = yaml.safe_load(BOOSTER_YAML.read_text())[f"/**/{name}"]["ros__parameters"]
+    values = yaml.safe_load(BOOSTER_YAML.read_text())[f"/{name}"]["ros__parameters"]
     assert from_values(parameter_type, values) == parameter_type()
     assert list(values) == list(specifications(parameter_type))
 
 
 def test_parameter_file_has_no_other_node():
-    assert set(yaml.safe_load(BOOSTER_YAML.read_text())) == {f"/**/{name}" for name in NODES}
+    assert set(yaml.safe_load(BOOSTER_YAML.read_text())) == {f"/{name}" for name in NODES}
