@@ -81,6 +81,13 @@ class StampWatch:
         """Forget the last stamp, but not what has been told."""
         self._last = None
 
+    def restart(self, stamp_ns: int, reason: str) -> None:
+        """Start again from a frame with this stamp [ns], and report the reason."""
+        self._last = stamp_ns
+        if time.monotonic() - self._restart_told >= _TELL_PERIOD:
+            self._restart_told = time.monotonic()
+            self._tell(f"{reason}: {self._restart}")
+
     def add(self, stamp_ns: int, jump_back: float = JUMP_BACK, name: str = "") -> Order:
         """How a frame's stamp follows; the frame is to be left out where that is in `UNUSABLE`.
 
@@ -91,9 +98,8 @@ class StampWatch:
         """
         last = self._last
         order = Order.RISING if last is None else _order(stamp_ns, last, jump_back)
-        if order is Order.RESTARTED and time.monotonic() - self._restart_told >= _TELL_PERIOD:
-            self._restart_told = time.monotonic()
-            self._tell(f"{_jump(stamp_ns - last)}: {self._restart}")
+        if order is Order.RESTARTED:
+            self.restart(stamp_ns, _jump(stamp_ns - last))
         elif order in UNUSABLE and order not in self._told:
             self._told.add(order)
             whose = f" of {name}" if name else ""

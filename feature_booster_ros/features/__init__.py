@@ -13,6 +13,7 @@ from .extractor import (
     is_extractor_path,
     known_extractor,
 )
+from .frame import Continuity, FeatureFrame
 from .normalization import normalize_keypoints
 from .orb import OrbExtractor
 from .sift import SiftExtractor
@@ -20,7 +21,9 @@ from .sift_gpu import SiftGpuExtractor
 from .types import Features, check_comparable, check_features
 
 __all__ = [
+    "Continuity",
     "Extractor",
+    "FeatureFrame",
     "Features",
     "OrbExtractor",
     "SiftExtractor",

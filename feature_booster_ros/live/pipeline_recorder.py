@@ -19,7 +19,7 @@ from sensor_msgs.msg import Image
 
 from feature_booster_ros.msg import FeatureArray, MatchArray
 
-from ..nodes.images import ImageError, to_gray
+from ..nodes.images import ImageError, message_to_gray
 from ..nodes.messages import from_match_array
 from ..nodes.qos import stream_profile
 from .listening_node import ListeningNode
@@ -153,7 +153,7 @@ class PipelineRecorder(ListeningNode):
         self.arrivals[stamp] = self.last_heard
         if len(self.images) < self._keep_images:
             try:
-                self.images[stamp] = to_gray(message).copy()
+                self.images[stamp] = message_to_gray(message).copy()
             except ImageError as error:
                 self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 

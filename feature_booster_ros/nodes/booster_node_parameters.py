@@ -4,28 +4,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from feature_booster_ros.pixels import WIDE_PIXELS
 
-from .parameters import Change, parameter
+from .parameters import Change, FrameNodeParameters, parameter
 from .qos import RELIABILITIES
 
 _PAIRED_ALONE = (
-    "an image without a camera_info of its stamp goes with the newest of its frame_id; leave it out"
+    "an image without a camera_info of its stamp is paired with the newest of its frame_id; leave "
+    "the parameter out"
 )
 
 
 @dataclass(frozen=True)
-class BoosterNodeParameters:
+class BoosterNodeParameters(FrameNodeParameters):
     """Parameters of booster_node."""
 
-    autostart: bool = parameter(
-        True,
-        "Configure and activate at start; false leaves that to a lifecycle manager.",
-        change=Change.START,
+    RETIRED: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("approximate_sync", "sync_slop", "sync_queue_size"), _PAIRED_ALONE
     )
+
     model: str = parameter(
         "SIFT+Boost-F",
         "Network to boost with: a name in config/models.yaml, or none for raw descriptors.",
@@ -36,7 +37,7 @@ class BoosterNodeParameters:
         "the package.",
     )
     device: str = parameter(
-        "auto", "Where the network runs: auto (CUDA where there is one), cpu, cuda or cuda:N."
+        "auto", "Where the network runs: auto (CUDA if available), cpu, cuda or cuda:N."
     )
     precision: str = parameter(
         "auto",
@@ -46,7 +47,7 @@ class BoosterNodeParameters:
     engine: str = parameter(
         "auto",
         "How the network is run, all with the same results: eager PyTorch, fused, openvino (CPU, "
-        "where it is installed), cuda_graph (CUDA), or auto for the quickest there is.",
+        "where it is installed), cuda_graph (CUDA), or auto for the quickest available.",
         choices=("auto", "eager", "fused", "openvino", "cuda_graph"),
     )
     threads: int = parameter(
@@ -58,8 +59,9 @@ class BoosterNodeParameters:
     )
     overlap: str = parameter(
         "auto",
-        "Extract one image's features while those of the last are boosted and published: more "
-        "images per second, each a little later; auto does where extraction leaves cores idle.",
+        "Extract one image's features while those of the previous one are boosted and published: "
+        "more images per second, each a little later; auto does so where extraction leaves cores "
+        "idle.",
         choices=("auto", "always", "never"),
     )
     normalization: str = parameter(
@@ -70,9 +72,9 @@ class BoosterNodeParameters:
     )
     detector: str = parameter(
         "auto",
-        "Feature to extract; auto takes the model's, and SIFT without a model. sift_gpu is SIFT on "
-        "a CUDA GPU, where pycolmap-cuda12 is installed.",
-        choices=("auto", "sift", "orb", "sift_gpu"),
+        "Feature to extract: auto (the model's, and SIFT without a model), sift, orb, sift_gpu "
+        "(SIFT on a CUDA GPU, where pycolmap-cuda12 is installed), or package.module:ClassName for "
+        "an extractor class that Python can import.",
     )
     max_features: int = parameter(
         2048, "Largest number of features of an image.", minimum=1, maximum=100_000
@@ -147,8 +149,8 @@ class BoosterNodeParameters:
     )
     use_camera_info: bool = parameter(
         True,
-        "Take intrinsics from camera_info, which may come with each image, latched or now and "
-        "then; false works on images alone, with unknown intrinsics.",
+        "Take intrinsics from camera_info, which may come with each image, latched or at a lower "
+        "rate; false works on images alone, with unknown intrinsics.",
         change=Change.UNCONFIGURED,
     )
     rectified: bool = parameter(
@@ -156,35 +158,12 @@ class BoosterNodeParameters:
         "The images are rectified (image_rect): P of camera_info holds for them, and there is no "
         "distortion.",
     )
-    lazy: bool = parameter(True, "Do nothing with images while nobody subscribes to features.")
+    lazy: bool = parameter(True, "Extract nothing while nobody subscribes to features.")
     qos_input_reliability: str = parameter(
         "best_effort",
         "Reliability of the subscriptions; reliable connects to reliable publishers only.",
         choices=RELIABILITIES,
         change=Change.UNCONFIGURED,
-    )
-    qos_input_depth: int = parameter(
-        5, "Images kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
-    )
-    qos_output_reliability: str = parameter(
-        "reliable",
-        "Reliability of the publishers; best_effort serves best-effort subscriptions only.",
-        choices=RELIABILITIES,
-        change=Change.UNCONFIGURED,
-    )
-    qos_output_depth: int = parameter(
-        5, "Messages kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
-    )
-    diagnostics_period: float = parameter(
-        1.0,
-        "Seconds between two messages on /diagnostics.",
-        minimum=0.1,
-        maximum=60.0,
-        change=Change.UNCONFIGURED,
-    )
-
-    RETIRED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("approximate_sync", "sync_slop", "sync_queue_size"), _PAIRED_ALONE
     )
 
     def __post_init__(self) -> None:

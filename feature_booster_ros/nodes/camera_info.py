@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras to and from sensor_msgs/CameraInfo."""
+"""Convert cameras to and from sensor_msgs/CameraInfo."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from feature_booster_ros.camera import Calibration, Camera
 
 
 class CameraInfoError(ValueError):
-    """A CameraInfo that does not fit its image or makes no sense; the message names what is wrong
-    and the remedy.
+    """A CameraInfo that does not fit its image or makes no sense.
+
+    The message names what is wrong and the remedy.
     """
 
 
@@ -31,10 +32,10 @@ def camera_of(camera_info: CameraInfo, rectified: bool = False) -> Camera | None
 def describe_image(
     camera_info: CameraInfo, width: int, height: int, rectified: bool = False
 ) -> CameraInfo:
-    """Return a CameraInfo that holds for an image of `width` x `height` pixels directly.
+    """Convert a CameraInfo to one that describes an image of `width` x `height` pixels directly.
 
-    Region of interest, binning and rectification are worked in (see `Calibration.of_image`), so
-    that who receives the result need not know of them.
+    Region of interest, binning and rectification are applied (see `Calibration.of_image`), so that
+    receivers of the result need not apply them.
 
     Args:
         camera_info: As the driver publishes it.
@@ -51,7 +52,7 @@ def describe_image(
     expected = camera.width, camera.height
     if any(expected) and expected != (width, height):
         raise CameraInfoError(
-            "CameraInfo.width and height (with its roi and binning) tell of an image of "
+            "CameraInfo.width and height (with its roi and binning) describe an image of "
             f"{expected[0]} x {expected[1]} pixels, but the image has {width} x {height}: publish "
             "the camera_info of this image's camera and size"
         )
@@ -67,8 +68,10 @@ def uncalibrated(camera_info: CameraInfo | None, width: int, height: int) -> Cam
 
 
 def to_camera_info(camera: Camera | None, width: int, height: int, header: Header) -> CameraInfo:
-    """Return the CameraInfo of a camera as it was recorded, field by field; without a camera only
-    the size of its image in pixels is filled, ROS's sign of an uncalibrated camera.
+    """Return the CameraInfo of a camera as it was recorded, field by field.
+
+    Without a camera only the image's size in pixels is filled, which in ROS means that the camera
+    is uncalibrated.
     """
     if camera is None:
         return CameraInfo(header=header, width=width, height=height)

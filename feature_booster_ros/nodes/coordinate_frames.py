@@ -1,11 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the camera's optical frame to the frames of a robot (REP 103, REP 105).
+"""Convert poses of the camera's optical frame to the frames of a robot (REP 103, REP 105).
 
 The odometry's world is the optical frame of its first image: x right, y down, z forward. ``odom``
 and the robot's base have x forward, y left, z up, and ``odom`` is where the base was at the first
-image. All between them follows from ``base_from_optical``, the pose of the optical frame in the
-base; the functions here take it as it is, (4, 4).
+image. Both follow from ``base_from_optical`` (4, 4), the pose of the optical frame in the base.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ BODY_FROM_OPTICAL = np.array(
 
 
 def parse_pose(text: str) -> np.ndarray:
-    """The pose (4, 4) in "x y z roll pitch yaw": meters, and radians about the fixed axes x, then
-    y, then z, as URDF has them.
+    """Return the pose (4, 4) of a text "x y z roll pitch yaw".
+
+    As in URDF, in meters, and radians about the fixed axes x, then y, then z.
 
     Raises:
-        ValueError: it is not six finite numbers.
+        ValueError: It is not six finite numbers.
     """
     try:
         values = np.array([float(word) for word in text.replace(",", " ").split()])
@@ -42,29 +42,29 @@ def parse_pose(text: str) -> np.ndarray:
 
 
 def base_from_optical(camera_pose: np.ndarray) -> np.ndarray:
-    """The pose (4, 4) of the optical frame in the base.
+    """Return the pose (4, 4) of the optical frame in the base.
 
     Args:
-        camera_pose: (4, 4), pose in the base of the camera's body-style frame, which at identity
-            looks along the base's x.
+        camera_pose: (4, 4), pose in the base of the camera's body frame, which at identity looks
+            along the base's x.
     """
     return camera_pose @ BODY_FROM_OPTICAL
 
 
 def to_odom(base_from_optical: np.ndarray, poses: np.ndarray) -> np.ndarray:
-    """Poses (..., 4, 4) of the base in odom, from poses of the optical frame in the world."""
+    """Convert poses (..., 4, 4) of the optical frame in the world to those of the base in odom."""
     return base_from_optical @ poses @ np.linalg.inv(base_from_optical)
 
 
 def points_to_odom(base_from_optical: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (N, 3) of the world in odom."""
+    """Convert points (N, 3) of the world to odom."""
     return points @ base_from_optical[:3, :3].T + base_from_optical[:3, 3]
 
 
 def covariance_to_odom(
     base_from_optical: np.ndarray, covariance: np.ndarray, pose: np.ndarray
 ) -> np.ndarray:
-    """Covariance (6, 6) of the base's pose in odom's axes.
+    """Return the covariance (6, 6) of the base's pose in odom's axes.
 
     Args:
         base_from_optical: (4, 4).
@@ -72,7 +72,7 @@ def covariance_to_odom(
             world's axes.
         pose: (4, 4) of the optical frame in the world.
     """
-    # A base at the end of a lever arm moves when the camera turns.
+    # Rotation of the camera moves the base, which is at the end of a lever arm.
     arm = pose[:3, :3] @ np.linalg.inv(base_from_optical)[:3, 3]
     carry = np.eye(6)
     carry[:3, 3:] = np.cross(np.eye(3), arm).T
@@ -80,15 +80,22 @@ def covariance_to_odom(
 
 
 def rotate_covariance(rotation: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """A covariance (6, 6) in the axes that ``rotation`` (3, 3) leads to."""
+    """Return a covariance (6, 6) in the axes that ``rotation`` (3, 3) leads to."""
     both = np.kron(np.eye(2), rotation)
     rotated = both @ covariance @ both.T
     return (rotated + rotated.T) / 2
 
 
 def twist_between(earlier: np.ndarray, later: np.ndarray, seconds: float) -> np.ndarray:
-    """The constant twist (6,) that leads from one pose (4, 4) to the other in that time: linear,
-    then angular, in the moving frame's axes (the logarithm of SE(3)).
+    """Return the constant twist (6,) that leads from one pose (4, 4) to another (log of SE(3)).
+
+    Args:
+        earlier: (4, 4).
+        later: (4, 4).
+        seconds: Between them.
+
+    Returns:
+        Linear velocity per second, then angular velocity [rad/s], in the moving frame's axes.
     """
     motion = np.linalg.inv(earlier) @ later
     turn = cv2.Rodrigues(motion[:3, :3])[0].ravel()

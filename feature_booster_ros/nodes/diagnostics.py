@@ -1,23 +1,31 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a node tells about its work on /diagnostics (REP 107)."""
+"""What a node reports about its work: frames in error in the log, and /diagnostics (REP 107)."""
 
 from __future__ import annotations
 
 import collections
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from feature_booster_ros.stamps import JUMP_BACK, UNUSABLE, Order, StampWatch
+from feature_booster_ros.stamps import UNUSABLE, Order
 
-from .lifecycle import ManagedNode
-from .timers import CLOCK_MISSING, is_clock_missing, steady_timer
+from .lifecycle import (
+    CLOCK_MISSING,
+    ManagedNode,
+    Resources,
+    Throttle,
+    is_clock_missing,
+    kind_of_error,
+)
 
-_FRAMES_TIMED = 30
+_FRAMES_TIMED = 30  # Frames over which the time of a stage is averaged.
+_ERROR_PERIOD = 5.0  # Shortest time between two log lines of one kind of error [s].
 _STAMP_FAULTS = tuple(order.value for order in UNUSABLE)
 _EVENTS = ("received", "processed", "dropped", "idle", "errors", *_STAMP_FAULTS)
 
@@ -31,30 +39,36 @@ class FrameStatistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._totals: collections.Counter[str] = collections.Counter()
-        self._period: collections.Counter[str] = collections.Counter()
-        self._seconds: dict[str, collections.deque[float]] = {}
-        self._since = time.monotonic()
-        self._last_error = ""
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._totals: collections.Counter[str] = collections.Counter()
+            self._period: collections.Counter[str] = collections.Counter()
+            self._seconds: dict[str, collections.deque[float]] = {}
+            self._since = time.monotonic()
+            self._last_error = ""
 
     def count(self, event: str) -> None:
-        """Counts one event: "received", "processed", "dropped", "idle", "errors", or how a stamp
-        does not rise.
-        """
+        """Count an event: "received", "processed", "dropped", "idle" or a fault of a stamp."""
         with self._lock:
-            self._totals[event] += 1
-            self._period[event] += 1
+            self._count(event)
 
-    def error(self, text: str) -> None:
-        """Counts an error and keeps its text for the next status."""
+    def count_error(self, text: str) -> None:
+        """Count an error and keep its text for the next status."""
         with self._lock:
-            self._totals["errors"] += 1
-            self._period["errors"] += 1
+            self._count("errors")
             self._last_error = text
+
+    def count_order(self, order: Order) -> None:
+        """Count a frame whose stamp does not rise."""
+        if order in UNUSABLE:
+            self.count(order.value)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Times a stage of a frame's work."""
+        """Measure the time of a stage of a frame's work."""
         start = time.perf_counter()
         try:
             yield
@@ -62,17 +76,17 @@ class FrameStatistics:
             self.record(name, time.perf_counter() - start)
 
     def record(self, name: str, seconds: float) -> None:
-        """Takes the time of a stage that was measured elsewhere."""
+        """Record the time of a stage that was measured elsewhere."""
         with self._lock:
             self._seconds.setdefault(name, collections.deque(maxlen=_FRAMES_TIMED)).append(seconds)
 
     def total(self, event: str) -> int:
-        """How often an event has been counted."""
+        """Return how often an event has been counted."""
         with self._lock:
             return self._totals[event]
 
     def period(self) -> tuple[collections.Counter[str], dict[str, str], str]:
-        """Ends a period: its counts, what to publish (name to value), and its last error."""
+        """End a period; return its counts, what to publish (name to value), and its last error."""
         with self._lock:
             now = time.monotonic()
             elapsed = max(now - self._since, 1e-9)
@@ -89,118 +103,118 @@ class FrameStatistics:
             self._since, self._last_error = now, ""
             return counts, values, error
 
+    def _count(self, event: str) -> None:
+        self._totals[event] += 1
+        self._period[event] += 1
 
-class StampMonitor:
-    """A node's watch over the stamps of what it receives; faults are counted and logged.
+
+class FrameMonitor(FrameStatistics):
+    """The one way in which a node logs, counts and publishes how its frames fare.
 
     Args:
-        node: whose log is written.
-        count: takes the name of each fault, as `FrameStatistics.count`.
-        topic: of the frames.
-        unusable, restart: as `StampWatch` takes them.
+        node: Whose frames they are.
+        topic: That the frames come from.
+        period: Seconds between two messages on /diagnostics.
+        condition: Returns level and message while frames come and none is in error.
+        values: Returns further values to publish, such as the model in use.
     """
 
     def __init__(
         self,
         node: ManagedNode,
-        count: Callable[[str], None],
         topic: str,
-        **consequences: str,
-    ) -> None:
-        self._count = count
-        self._watch = StampWatch(
-            lambda text: node.get_logger().warning(f"{topic}: {text}"), **consequences
-        )
-
-    def add(self, stamp_ns: int, jump_back: float = JUMP_BACK) -> Order:
-        """As `StampWatch.add`."""
-        order = self._watch.add(stamp_ns, jump_back)
-        if order in UNUSABLE:
-            self._count(order.value)
-        return order
-
-    def reset(self) -> None:
-        """As `StampWatch.reset`."""
-        self._watch.reset()
-
-
-class DiagnosticsPublisher:
-    """Publishes a node's statistics on /diagnostics, and logs frames that were dropped.
-
-    Args:
-        node: whose statistics they are.
-        statistics: to publish.
-        source: topic that the frames come from, named when none come.
-        period: seconds between two messages.
-        condition: tells level and message while frames come and none is in error.
-    """
-
-    def __init__(
-        self,
-        node: ManagedNode,
-        statistics: FrameStatistics,
-        source: str,
         period: float,
         condition: Callable[[], tuple[bytes, str]] = lambda: (DiagnosticStatus.OK, "running"),
+        values: Callable[[], dict[str, str]] = dict,
     ) -> None:
+        super().__init__()
         self._node = node
+        self._topic = topic
+        self._interval = period
         self._condition = condition
-        self._statistics = statistics
-        self._source = source
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = steady_timer(node, period, self._publish)
+        self._values = values
         self._faults = node.faults
-        self.settings: dict[str, str] = {}
-        """Further values to publish, such as the model in use."""
+        self._throttle = Throttle(_ERROR_PERIOD)
+        self.is_idle = False
+        """Whether the node receives nothing on purpose, as nobody wants its results."""
 
-    def destroy(self) -> None:
-        """Ends publishing."""
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._publisher)
+    def activate(self, resources: Resources) -> None:
+        """Publish on /diagnostics, counting from zero."""
+        self.clear()
+        self._faults = self._node.faults
+        publisher = resources.publisher(DiagnosticArray, "/diagnostics", 10)
+        resources.timer(self._interval, lambda: publisher.publish(self._message()))
 
-    def _publish(self) -> None:
-        counts, values, error = self._statistics.period()
+    def warn(self, text: str) -> None:
+        """Log a warning about the topic that the frames come from."""
+        self._node.get_logger().warning(f"{self._topic}: {text}")
+
+    def report(self, error: Exception, consequence: str) -> None:
+        """Count an error of a frame, and log it with its consequence, each kind every 5 s."""
+        self.count_error(str(error))
+        if self._throttle.is_due((kind_of_error(error), consequence)):
+            self._node.get_logger().error(f"{consequence}: {error}")
+            self._node.get_logger().debug("".join(traceback.format_exception(error)))
+
+    @contextmanager
+    def skip_on_error(self) -> Iterator[None]:
+        """Report an exception, which concerns this frame alone; the node goes on with the next."""
+        try:
+            yield
+        except Exception as error:
+            if self._node.context.ok():  # else Ctrl-C has shut down the middleware meanwhile
+                self.report(error, "frame skipped")
+
+    def _message(self) -> DiagnosticArray:
+        counts, values, error = self.period()
         faults = self._node.faults
-        new_faults, self._faults = faults - self._faults, faults
-        values["internal_errors"] = str(faults)
-        if counts["errors"]:
-            level, text = DiagnosticStatus.ERROR, error
-        elif new_faults:
-            level, text = DiagnosticStatus.ERROR, "internal error, see the log"
-        elif is_clock_missing(self._node):
-            level, text = DiagnosticStatus.WARN, CLOCK_MISSING
-        elif not counts["received"]:
-            level, text = DiagnosticStatus.STALE, f"nothing received on {self._source}"
-        elif any(counts[fault] for fault in _STAMP_FAULTS):
-            level = DiagnosticStatus.WARN
-            text = "stamps do not rise: " + ", ".join(
-                f"{counts[fault]} {fault.replace('_', ' ')}"
-                for fault in _STAMP_FAULTS
-                if counts[fault]
-            )
-            text += "; have the driver stamp each frame with its own time"
-        else:
-            level, text = self._condition()
-            if level == DiagnosticStatus.OK and counts["dropped"]:
-                level = DiagnosticStatus.WARN
-                text = "overloaded: working on the newest frame, older ones are dropped"
-            elif level == DiagnosticStatus.OK and counts["idle"]:
-                text = "idle, as nobody subscribes"
+        level, text = self._status(counts, error, faults - self._faults)
+        self._faults = faults
         if counts["dropped"]:
             self._node.get_logger().info(
                 f"dropped {counts['dropped']} of {counts['received']} frames, working on the "
                 f"newest ({values['dropped']} of {values['received']} in all)",
                 throttle_duration_sec=10.0,
             )
+        values = {**values, "internal_errors": str(faults), **self._values()}
         status = DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name().lstrip('/')}: frames",
             message=text,
             hardware_id="",
-            values=[
-                KeyValue(key=key, value=value) for key, value in {**values, **self.settings}.items()
-            ],
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()
-        self._publisher.publish(message)
+        return message
+
+    def _status(
+        self, counts: collections.Counter[str], error: str, new_faults: int
+    ) -> tuple[bytes, str]:
+        """Return level and message of a period with these counts."""
+        if counts["errors"]:
+            return DiagnosticStatus.ERROR, error
+        if new_faults:
+            return DiagnosticStatus.ERROR, "internal error, see the log"
+        if is_clock_missing(self._node):
+            return DiagnosticStatus.WARN, CLOCK_MISSING
+        if self.is_idle:
+            return DiagnosticStatus.OK, "idle, as nobody subscribes"
+        if not counts["received"]:
+            return DiagnosticStatus.STALE, f"nothing received on {self._topic}"
+        faults = [
+            f"{counts[fault]} {fault.replace('_', ' ')}" for fault in _STAMP_FAULTS if counts[fault]
+        ]
+        if faults:
+            return DiagnosticStatus.WARN, (
+                f"stamps do not rise: {', '.join(faults)}; have the driver stamp each frame with "
+                "its own time"
+            )
+        level, text = self._condition()
+        if level == DiagnosticStatus.OK and counts["dropped"]:
+            return DiagnosticStatus.WARN, (
+                "overloaded: working on the newest frame, older ones are dropped"
+            )
+        if level == DiagnosticStatus.OK and counts["idle"]:
+            return level, "idle, as nobody subscribes"
+        return level, text

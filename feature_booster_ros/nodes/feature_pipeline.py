@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What booster_node does with a gray image: extract, then boost."""
+"""Extract and boost the features of a gray image, as booster_node's parameters say."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from feature_booster_ros.features import (
     Features,
     create_extractor,
     extractor_class,
-    is_extractor_path,
 )
 from feature_booster_ros.pixels import read_image
 
 from .messages import RAW
-from .signal_handlers import keep_handler
+from .process import keep_handler
 
 if TYPE_CHECKING:
     from feature_booster_ros.booster import Booster
 
     from .booster_node_parameters import BoosterNodeParameters
 
-_WARM_UP_FEATURES = 4096
-"""Features to warm the network up for at most: ``max_features`` may stand for any number."""
+_WARM_UP_FEATURES = 4096  # Most features to warm the network up with; max_features may be huge.
 
-# Options of the extractors; the parameter's name is the detector's (sift for sift_gpu) and the
-# option's.
+# Options of the extractors that have parameters; a parameter's name is that of the detector (sift
+# for sift_gpu) and of the option.
 _OPTIONS = {
     "sift": ("contrast_threshold", "edge_threshold", "octave_layers", "sigma", "first_octave"),
     "sift_gpu": ("contrast_threshold", "edge_threshold", "octave_layers", "first_octave"),
@@ -41,17 +39,18 @@ _NETWORK = ("model", "weights", "device", "precision", "engine")
 
 
 class FeaturePipeline:
-    """Extractor, mask and booster as the parameters say; immutable, so that a thread can use it
-    while another is made.
+    """Extractor, mask and booster as the parameters say.
+
+    Immutable, so that one can be in use in a thread while the next is made.
 
     Args:
-        parameters: of booster_node.
-        previous: whose network is used again where no parameter of it has changed.
+        parameters: Of booster_node.
+        previous: Its network is used again if no parameter of it has changed.
 
     Raises:
-        ValueError: parameters that do not go together, weights that are damaged or of another
-            model, a mask that cannot be read, or a device that there is not.
-        FileNotFoundError: there are no such weights.
+        ValueError: Parameters that do not go together, weights that are damaged or of another
+            model, an unknown detector, a mask that cannot be read, or a device that is missing.
+        FileNotFoundError: The weights do not exist.
     """
 
     def __init__(
@@ -59,27 +58,15 @@ class FeaturePipeline:
     ) -> None:
         self.parameters = parameters
         self.booster = self._load_booster(previous)
-        detector = parameters.detector
-        if self.booster is not None:
-            if detector == "auto":
-                detector = self.booster.detector
-            elif self.booster.detector not in (detector, extractor_class(detector).boosted_as):
-                raise ValueError(
-                    f"parameter 'detector' is {detector}, but model {self.booster.name} boosts "
-                    f"{self.booster.detector} features: set detector to auto, or choose another "
-                    "model"
-                )
-        elif detector == "auto":
-            detector = "sift"
-        self.extractor = self._create_extractor(detector)
+        self.extractor = self._create_extractor(self._choose_detector())
         self._mask = self._read_mask()
 
     @property
     def overlaps(self) -> bool:
-        """Whether to extract one image's features while those of the last are boosted.
+        """Whether to extract one image's features while those of the previous one are boosted.
 
-        Left to itself, where a network is in use and extraction does not fill the cores that it
-        runs on, as OpenCV's SIFT does.
+        By default if a network is in use and extraction leaves it cores to run on; OpenCV's SIFT
+        does not.
         """
         if self.parameters.overlap != "auto":
             return self.parameters.overlap == "always"
@@ -108,7 +95,11 @@ class FeaturePipeline:
         return "cpu" if self.booster is None else str(self.booster.device)
 
     def extract(self, image: np.ndarray) -> Features:
-        """Features of an image (H, W) uint8; ValueError if the mask is of another size."""
+        """Return the features of an image (H, W) uint8.
+
+        Raises:
+            ValueError: The mask is of another size.
+        """
         if self._mask is not None and self._mask.shape != image.shape:
             height, width = self._mask.shape
             raise ValueError(
@@ -121,10 +112,10 @@ class FeaturePipeline:
     def boost(
         self, features: Features, shape: tuple[int, int], camera_matrix: np.ndarray | None
     ) -> Features:
-        """The features with boosted descriptors, or as they are without a model.
+        """Return the features with boosted descriptors, or unchanged without a model.
 
         Args:
-            features: of an image.
+            features: Of an image.
             shape: (height, width) of the image.
             camera_matrix: (3, 3) to normalize keypoints by, or None for the image's size.
         """
@@ -138,7 +129,7 @@ class FeaturePipeline:
             getattr(parameters, name) == getattr(previous.parameters, name) for name in _NETWORK
         ):
             return previous.booster
-        # Here and not above: PyTorch takes seconds to load, and raw features do without it.
+        # Imported here because PyTorch takes seconds to load, and raw features do not need it.
         from feature_booster_ros.booster import Booster
 
         booster = Booster.from_pretrained(
@@ -151,21 +142,42 @@ class FeaturePipeline:
         booster.warm_up(min(parameters.max_features, _WARM_UP_FEATURES))
         return booster
 
+    def _choose_detector(self) -> str:
+        """Return the detector to use, checked against the model."""
+        detector = self.parameters.detector
+        if self.booster is None:
+            return "sift" if detector == "auto" else detector
+        if detector == "auto":
+            return self.booster.detector
+        # First, as importing the model's extractor makes it known by its name, too.
+        boosted = self._extractor_class(self.booster.detector)
+        chosen = self._extractor_class(detector)
+        if chosen is not boosted and chosen.boosted_as != boosted.name:
+            raise ValueError(
+                f"parameter 'detector' is {detector}, but model {self.booster.name} boosts "
+                f"{self.booster.detector} features: set detector to auto, or choose another model"
+            )
+        return detector
+
+    def _extractor_class(self, detector: str) -> type[Extractor]:
+        """Return the class of a detector; the error names the parameter that it comes from."""
+        try:
+            return extractor_class(detector)
+        except ValueError as error:
+            name = "detector" if detector == self.parameters.detector else "model"
+            raise ValueError(f"parameter '{name}': {error}") from error
+
     def _create_extractor(self, detector: str) -> Extractor:
         parameters = self.parameters
-        # One's own extractor has no parameters here but those that all have.
-        if detector not in _OPTIONS and not is_extractor_path(detector):
-            raise ValueError(
-                f"model {parameters.model} boosts {detector} features, which this node cannot "
-                f"extract: choose a model for {' or '.join(_OPTIONS)}, or write an extractor "
-                "(docs/custom_feature.md)"
-            )
+        extractor = self._extractor_class(detector)
         grid = (parameters.grid_rows, parameters.grid_columns) if parameters.grid_rows else None
-        prefix = extractor_class(detector).boosted_as or detector
+        prefix = extractor.boosted_as or extractor.name
+        # Extractors of the user have no parameters here except those that all have.
         options = {
-            name: getattr(parameters, f"{prefix}_{name}") for name in _OPTIONS.get(detector, ())
+            name: getattr(parameters, f"{prefix}_{name}")
+            for name in _OPTIONS.get(extractor.name, ())
         }
-        # pycolmap, which sift_gpu loads, has glog take SIGTERM for a crash.
+        # pycolmap, which sift_gpu loads, lets glog treat SIGTERM as a crash.
         with keep_handler(signal.SIGTERM):
             return create_extractor(
                 detector, max_features=parameters.max_features, grid=grid, **options

@@ -1,6 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Node that plays files, data sets, bags, videos and webcams as a camera driver would."""
+"""image_player_node: play files, data sets, bags, videos and webcams as a camera driver would.
+
+Publishes ``image`` (sensor_msgs/Image, and ``image/compressed`` of sensor_msgs/CompressedImage if
+``image_transport`` says so) and ``camera_info``.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
+from rclpy.lifecycle import LifecyclePublisher
 from rclpy.node import NodeNameNonExistentError
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -25,30 +30,35 @@ from feature_booster_ros.sources.playback import USUAL_RATE, play
 from feature_booster_ros.stamps import NANOSECONDS, Order, StampWatch, show
 
 from .camera_info import to_camera_info
-from .lifecycle import EXPECTED_ERRORS, ManagedNode, run
-from .parameters import Change, parameter
-from .qos import RELIABILITIES, stream_profile
-from .timers import CLOCK_MISSING, is_clock_missing
+from .lifecycle import (
+    CLOCK_MISSING,
+    EXPECTED_ERRORS,
+    ManagedNode,
+    Resources,
+    Work,
+    is_clock_missing,
+)
+from .parameters import Change, NodeParameters, parameter
+from .process import run
 
 _PROGRESS_PERIOD = 5.0  # seconds between two lines of progress
 _PATIENCE = 10.0  # seconds between two lines that say what is waited for
 # Both ends of a topic learn of each other separately: the publisher may know a subscription that
 # does not yet take its messages.
 _DISCOVERY_GRACE = 0.5  # seconds
+_IMAGE_TYPE = "sensor_msgs/msg/Image"
 _LISTENED_TYPES = {
-    "sensor_msgs/msg/Image",
+    _IMAGE_TYPE,
     "sensor_msgs/msg/CompressedImage",
     "feature_booster_ros/msg/FeatureArray",
 }
+_MATCHES_TYPE = "feature_booster_ros/msg/MatchArray"
 
 
 @dataclass(frozen=True)
-class ImagePlayerNodeParameters:
+class ImagePlayerNodeParameters(NodeParameters):
     """Parameters of image_player_node."""
 
-    autostart: bool = parameter(
-        True, "Configure and activate at start, without a lifecycle manager", change=Change.START
-    )
     source: str = parameter(
         "",
         "What to play: a folder of images, a video, a KITTI, TUM or EuRoC sequence, a rosbag2, "
@@ -104,86 +114,71 @@ class ImagePlayerNodeParameters:
     at_end: str = parameter(
         "exit", "At the end of the source, exit or stay", choices=("exit", "stay")
     )
-    qos_output_reliability: str = parameter(
-        "reliable",
-        "Reliability of the topics",
-        choices=RELIABILITIES,
-        change=Change.UNCONFIGURED,
-    )
     qos_output_depth: int = parameter(
         10, "Messages kept for slow subscribers", minimum=1, change=Change.UNCONFIGURED
     )
 
 
 class ImagePlayerNode(ManagedNode):
-    """Plays a source as ``image`` (or ``image/compressed``) and ``camera_info``.
+    """Play a source as ``image`` (or ``image/compressed``) and ``camera_info``."""
+
+    node_name = "image_player_node"
+    parameter_type = ImagePlayerNodeParameters
+    parameters: ImagePlayerNodeParameters
+    example = "-p source:=/data/folder_of_images -p rate:=10.0 -p camera:=458.7,457.3,367.2,248.4"
+
+    def configure(self, resources: Resources) -> Work:
+        """Open the source and make the publishers."""
+        return Playback(self, resources)
+
+
+class Playback(Work):
+    """The work of a configured image_player_node.
 
     A thread decodes ahead of time and publishes when a frame is due, so that decoding shifts no
     frame and the node answers to parameters and transitions while it plays. Activation plays from
     the beginning.
-
-    Attributes:
-        failed: Whether playing ended with an error.
     """
 
-    parameter_type = ImagePlayerNodeParameters
-    parameters: ImagePlayerNodeParameters
-
-    def __init__(self) -> None:
-        self._source: Source | None = None
-        self._image_publisher = None
-        self._compressed_publisher = None
-        self._camera_info_publisher = None
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._source_warnings = _LoggerBridge(self)
-        self.failed = False
-        super().__init__("image_player_node")
-
-    # Hooks
-
-    def configure(self) -> None:
-        parameters = self.parameters
+    def __init__(self, node: ImagePlayerNode, resources: Resources) -> None:
+        parameters, qos = node.parameters, node.parameters.output_profile()
         if not parameters.source:
             raise ValueError("parameter 'source' is empty: it says what to play, such as a folder")
-        logging.getLogger("feature_booster_ros.sources").addHandler(self._source_warnings)
+        self._node = node
+        self._stop = threading.Event()
+        sources, handler = logging.getLogger("feature_booster_ros.sources"), _LoggerBridge(node)
+        sources.addHandler(handler)
+        resources.callback(sources.removeHandler, handler)
         kind = None if parameters.kind == "auto" else parameters.kind
         self._source = open_source(parameters.source, kind=kind, camera=parameters.camera or None)
-        # Told here rather than by the thread, so that a bad range fails the transition.
+        resources.callback(self._source.close)
+        # Checked here rather than by the thread, so that a bad range fails the transition.
         self._source.frames(parameters.start, parameters.step, parameters.count or None)
-        qos = stream_profile(parameters.qos_output_reliability, parameters.qos_output_depth)
+        self._image_publisher = self._compressed_publisher = None
         if parameters.image_transport != "compressed":
-            self._image_publisher = self.create_lifecycle_publisher(Image, "image", qos)
+            self._image_publisher = resources.lifecycle_publisher(Image, "image", qos)
         if parameters.image_transport != "raw":
             # As image_transport does it: the remapped base topic, and the transport after it.
-            self._compressed_publisher = self.create_lifecycle_publisher(
-                CompressedImage, self.resolve_topic_name("image") + "/compressed", qos
+            self._compressed_publisher = resources.lifecycle_publisher(
+                CompressedImage, node.resolve_topic_name("image") + "/compressed", qos
             )
-        self._camera_info_publisher = self.create_lifecycle_publisher(
-            CameraInfo, "camera_info", qos
-        )
-        self.get_logger().info(_describe(self._source))
+        self._camera_info_publisher = resources.lifecycle_publisher(CameraInfo, "camera_info", qos)
+        node.get_logger().info(_describe(self._source))
 
-    def activate(self) -> None:
-        self.failed = False
+    @property
+    def parameters(self) -> ImagePlayerNodeParameters:
+        """The node's parameters, which may change at any time."""
+        return self._node.parameters
+
+    def activate(self, resources: Resources) -> str:
+        """Start the thread that plays."""
+        self._node.failed = False
         self._stop.clear()
-        self._thread = threading.Thread(target=self._run, name="playback", daemon=True)
-        self._thread.start()
-
-    def deactivate(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-
-    def cleanup(self) -> None:
-        for publisher in self._topic_publishers():
-            self.destroy_lifecycle_publisher(publisher)
-        self._image_publisher = self._compressed_publisher = self._camera_info_publisher = None
-        if self._source is not None:
-            self._source.close()
-            self._source = None
-        logging.getLogger("feature_booster_ros.sources").removeHandler(self._source_warnings)
+        thread = threading.Thread(target=self._run, name="playback", daemon=True)
+        resources.callback(thread.join)
+        resources.callback(self._stop.set)
+        thread.start()
+        return f"playing {self._source.name}"
 
     # The thread
 
@@ -193,17 +188,17 @@ class ImagePlayerNode(ManagedNode):
                 self._play()
         except Exception as error:
             # Ctrl-C takes the middleware away in the middle of the work: then that is all.
-            if self._stop.is_set() or not self.context.ok():
+            if self._stop.is_set() or not self._node.context.ok():
                 return
-            self.failed = True
+            self._node.failed = True
             kind = "" if isinstance(error, EXPECTED_ERRORS) else f"{type(error).__name__}: "
-            self.get_logger().error(f"playing stopped: {kind}{error}")
-            self.get_logger().debug(traceback.format_exc())
+            self._node.get_logger().error(f"playing stopped: {kind}{error}")
+            self._node.get_logger().debug(traceback.format_exc())
         if not self._stop.is_set() and self.parameters.at_end == "exit":
             for publisher in self._topic_publishers():
                 # A reliable message may still be on its way; at_end must not cut it off.
                 publisher.wait_for_all_acked(Duration(seconds=2))
-            self.context.try_shutdown()
+            self._node.context.try_shutdown()
 
     def _wait_for_listeners(self) -> bool:
         """Return True as soon as all listeners are there, False when playing is to stop.
@@ -221,14 +216,14 @@ class ImagePlayerNode(ManagedNode):
                 )
             if now - told >= _PATIENCE:
                 told = now
-                self.get_logger().info(f"waiting for {missing}")
+                self._node.get_logger().info(f"waiting for {missing}")
             if self._stop.wait(0.02):
                 return False
         return not self._stop.wait(_DISCOVERY_GRACE if waited else 0.0)
 
     def _missing_listeners(self) -> str:
         """Return what the first frame still waits for; empty when it can be played."""
-        if self.parameters.stamp == "now" and is_clock_missing(self):
+        if self.parameters.stamp == "now" and is_clock_missing(self._node):
             return f"the time, for stamp: now. {CLOCK_MISSING}"
         images = [
             publisher
@@ -244,16 +239,31 @@ class ImagePlayerNode(ManagedNode):
                 "wait_for_subscribers)"
             )
         names = [name.strip() for name in self.parameters.wait_for_nodes.split(",") if name.strip()]
-        missing = [name for name in names if not self._listens(name)]
+        missing = [name for name in names if not (self._listens(name) or self._is_idle(name))]
         return f"{', '.join(missing)} (parameter wait_for_nodes)" if missing else ""
 
     def _listens(self, name: str) -> bool:
         """Return whether a node of this namespace subscribes to images or features."""
         try:
-            topics = self.get_subscriber_names_and_types_by_node(name, self.get_namespace())
+            topics = self._node.get_subscriber_names_and_types_by_node(
+                name, self._node.get_namespace()
+            )
         except NodeNameNonExistentError:
             return False
         return any(_LISTENED_TYPES.intersection(types) for _, types in topics)
+
+    def _is_idle(self, name: str) -> bool:
+        """Return whether a node is a matcher whose results nobody wants (parameter ``lazy``)."""
+        try:
+            topics = self._node.get_publisher_names_and_types_by_node(
+                name, self._node.get_namespace()
+            )
+        except NodeNameNonExistentError:
+            return False
+        results = [topic for topic, types in topics if {_MATCHES_TYPE, _IMAGE_TYPE} & set(types)]
+        return any(_MATCHES_TYPE in types for _, types in topics) and not any(
+            self._node.count_subscribers(topic) for topic in results
+        )
 
     def _play(self) -> None:
         published = 0
@@ -270,16 +280,16 @@ class ImagePlayerNode(ManagedNode):
                 reported = due
                 total = f" of {self._total()}" if self._total() else ""
                 rate = (published - 1) / (due - begun)
-                self.get_logger().info(f"{published}{total} frames at {rate:.1f} Hz")
+                self._node.get_logger().info(f"{published}{total} frames at {rate:.1f} Hz")
         skipped = f", {len(self._source.skipped)} skipped" if self._source.skipped else ""
-        self.get_logger().info(f"end of {self._source.name}: {published} frames{skipped}")
+        self._node.get_logger().info(f"end of {self._source.name}: {published} frames{skipped}")
 
     def _frames(self) -> Iterator[tuple[Frame, int, float]]:
         """Frames, their recorded stamps, and the seconds that lie between each and the last."""
         parameters = self.parameters
         previous_ns = None
         watch = StampWatch(
-            lambda text: self.get_logger().warning(text),
+            self._warn,
             unusable="such frames are played as recorded, without a pause",
             restart="going on after a usual pause",
         )
@@ -315,7 +325,7 @@ class ImagePlayerNode(ManagedNode):
 
     def _publish(self, frame: Frame, stamp_ns: int) -> None:
         if self.parameters.stamp == "now":
-            stamp_ns = self.get_clock().now().nanoseconds
+            stamp_ns = self._node.get_clock().now().nanoseconds
         seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
         if not 0 <= seconds < 2**31:
             raise ValueError(
@@ -338,7 +348,10 @@ class ImagePlayerNode(ManagedNode):
     def _frame_id(self, frame: Frame) -> str:
         return self.parameters.frame_id or frame.frame_id or "camera"
 
-    def _topic_publishers(self) -> list:
+    def _warn(self, text: str) -> None:
+        self._node.get_logger().warning(text)
+
+    def _topic_publishers(self) -> list[LifecyclePublisher]:
         publishers = (
             self._image_publisher,
             self._compressed_publisher,
@@ -348,7 +361,7 @@ class ImagePlayerNode(ManagedNode):
 
 
 def image_message(frame: Frame, header: Header) -> Image:
-    """A sensor_msgs/Image of the frame, its pixels copied once."""
+    """Return a sensor_msgs/Image of the frame, its pixels copied once."""
     height, width = frame.image.shape[:2]
     pixels = np.ascontiguousarray(frame.image)
     return Image(
@@ -363,7 +376,7 @@ def image_message(frame: Frame, header: Header) -> Image:
 
 
 def compressed_image_message(frame: Frame, header: Header, jpeg_quality: int) -> CompressedImage:
-    """A sensor_msgs/CompressedImage: JPEG of 8 bits, PNG of 16 bits, which JPEG cannot hold.
+    """Return a sensor_msgs/CompressedImage: JPEG of 8 bits, else PNG, as JPEG holds no 16 bits.
 
     Raises:
         ValueError: The pixels are of another type.
@@ -387,9 +400,9 @@ def compressed_image_message(frame: Frame, header: Header, jpeg_quality: int) ->
 
 
 def _bytes(values: np.ndarray) -> array.array:
-    """A copy that a uint8[] field takes over without a look at each element."""
+    """Return a copy that a uint8[] field takes over without a check of each element."""
     content = array.array("B")
-    content.frombytes(memoryview(values).cast("B"))
+    content.frombytes(values.data.cast("B"))
     return content
 
 
@@ -414,12 +427,5 @@ class _LoggerBridge(logging.Handler):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the node; the exit status is 1 where the node could not start or playing failed."""
-    nodes = []
-
-    def make() -> ImagePlayerNode:
-        nodes.append(ImagePlayerNode())
-        return nodes[0]
-
-    status = run(make, args)
-    return status or int(any(node.failed for node in nodes))
+    """Run image_player_node; return the exit status, 1 also where playing failed."""
+    return run(ImagePlayerNode, args)

@@ -6,39 +6,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from feature_booster_ros.matching import FrameMatcherSettings
 from feature_booster_ros.matching.drawing import LAYOUTS
 from feature_booster_ros.pixels import WIDE_PIXELS
 
-from .parameters import Change, parameter
+from .parameters import Change, FrameNodeParameters, parameter
 from .qos import RELIABILITIES
+
+_SETTINGS = FrameMatcherSettings()
 
 
 @dataclass(frozen=True)
-class MatcherNodeParameters:
+class MatcherNodeParameters(FrameNodeParameters):
     """Parameters of matcher_node."""
 
-    autostart: bool = parameter(
-        True,
-        "Configure and activate at start; false leaves that to a lifecycle manager.",
-        change=Change.START,
-    )
     reference: str = parameter(
         "previous",
-        "Frame to match with: the previous one, or the last keyframe, which a frame becomes when "
-        "its match shows less than keyframe_min_inliers or more than keyframe_max_displacement.",
+        "Frame to match with: the previous one, or the last keyframe. A frame becomes a keyframe "
+        "when its match has fewer inliers than keyframe_min_inliers or moves by more than "
+        "keyframe_max_displacement.",
         choices=("previous", "keyframe"),
     )
     keyframe_min_inliers: int = parameter(
-        100, "Fewer inliers than this make a frame the next keyframe.", minimum=0, maximum=100_000
+        _SETTINGS.keyframe_min_inliers,
+        "Fewer inliers than this make a frame the next keyframe.",
+        minimum=0,
+        maximum=100_000,
     )
     keyframe_max_displacement: float = parameter(
-        0.1,
+        _SETTINGS.keyframe_max_displacement,
         "A larger median displacement of the inliers, as a share of the image's longer side, "
         "makes a frame the next keyframe.",
         minimum=0.0,
         maximum=10.0,
     )
-    mutual: bool = parameter(True, "Keep a match only if each feature is the other's nearest.")
+    mutual: bool = parameter(
+        _SETTINGS.mutual, "Keep a match only if each feature is the other's nearest."
+    )
     ratio: float = parameter(
         1.0,
         "Keep a match only if its distance is below this share of the second nearest's (Lowe); 1 "
@@ -60,19 +64,22 @@ class MatcherNodeParameters:
         "Where descriptors are compared: auto (CUDA where there is one), cpu, cuda or cuda:N.",
     )
     threshold: float = parameter(
-        1.0,
+        _SETTINGS.threshold,
         "Two-view geometry: largest distance from the epipolar line in pixels.",
         minimum=0.01,
         maximum=100.0,
     )
     confidence: float = parameter(
-        0.999,
+        _SETTINGS.confidence,
         "Two-view geometry: probability of the best model at which to stop.",
         minimum=0.01,
         maximum=0.999999,
     )
     max_iterations: int = parameter(
-        2000, "Two-view geometry: samples drawn at most.", minimum=1, maximum=1_000_000
+        _SETTINGS.max_iterations,
+        "Two-view geometry: samples drawn at most.",
+        minimum=1,
+        maximum=1_000_000,
     )
     match_image: bool = parameter(
         True,
@@ -107,14 +114,7 @@ class MatcherNodeParameters:
         choices=WIDE_PIXELS,
     )
     lazy: bool = parameter(
-        True, "Do nothing with features while nobody subscribes to matches or match_image."
-    )
-    qos_input_reliability: str = parameter(
-        "reliable",
-        "Reliability of the subscription to features; best_effort also connects to best-effort "
-        "publishers.",
-        choices=RELIABILITIES,
-        change=Change.UNCONFIGURED,
+        True, "Subscribe to features only while somebody subscribes to matches or match_image."
     )
     qos_image_reliability: str = parameter(
         "best_effort",
@@ -122,26 +122,19 @@ class MatcherNodeParameters:
         choices=RELIABILITIES,
         change=Change.UNCONFIGURED,
     )
-    qos_input_depth: int = parameter(
-        5,
-        "Messages kept by the middleware for each subscription.",
-        minimum=1,
-        maximum=1000,
-        change=Change.UNCONFIGURED,
-    )
-    qos_output_reliability: str = parameter(
-        "reliable",
-        "Reliability of the publishers; best_effort serves best-effort subscriptions only.",
-        choices=RELIABILITIES,
-        change=Change.UNCONFIGURED,
-    )
-    qos_output_depth: int = parameter(
-        5, "Messages kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
-    )
-    diagnostics_period: float = parameter(
-        1.0,
-        "Seconds between two messages on /diagnostics.",
-        minimum=0.1,
-        maximum=60.0,
-        change=Change.UNCONFIGURED,
-    )
+
+    def matcher_settings(self) -> FrameMatcherSettings:
+        """Return how frames are matched."""
+        return FrameMatcherSettings(
+            use_keyframes=self.reference == "keyframe",
+            keyframe_min_inliers=self.keyframe_min_inliers,
+            keyframe_max_displacement=self.keyframe_max_displacement,
+            mutual=self.mutual,
+            ratio=self.ratio if self.ratio < 1.0 else None,
+            max_distance=self.max_distance or None,
+            top_k=self.top_k or None,
+            device=self.device,
+            threshold=self.threshold,
+            confidence=self.confidence,
+            max_iterations=self.max_iterations,
+        )

@@ -1,8 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Between the messages of this package and the library's arrays, without a Python loop over
-features.
-"""
+"""Convert between this package's messages and arrays, without a Python loop over features."""
 
 from __future__ import annotations
 
@@ -16,7 +14,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from feature_booster_ros.features import Features, descriptor_model
+from feature_booster_ros.camera import Camera
+from feature_booster_ros.features import FeatureFrame, Features, descriptor_model
 from feature_booster_ros.msg import FeatureArray, MatchArray
 from feature_booster_ros.stamps import NANOSECONDS
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 Message = TypeVar("Message", FeatureArray, MatchArray)
 
 RAW = "none"
-"""FeatureArray.model where the descriptors are not boosted."""
+"""FeatureArray.model if the descriptors are not boosted."""
 
 # NumPy's type of each array.array type code that the messages use, in the machine's byte order.
 _DTYPES = {"f": np.float32, "I": np.uint32, "B": np.uint8}
@@ -34,9 +33,15 @@ _CONVERTS_HALF = hasattr(cv2, "convertFp16") and sys.byteorder == "little"
 
 
 def stamp_of(message: Any) -> int:
-    """The time in a message's header in nanoseconds; 0, unset, where that is before 1970."""
+    """Return the time in a message's header [ns]; 0, which means unset, if it is before 1970."""
     stamp = message.header.stamp
     return max(stamp.sec * NANOSECONDS + stamp.nanosec, 0)
+
+
+def to_header(frame: FeatureFrame) -> Header:
+    """Return the header of a frame's image."""
+    seconds, nanoseconds = divmod(frame.stamp_ns, NANOSECONDS)
+    return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=frame.frame_id)
 
 
 def to_feature_array(
@@ -47,15 +52,15 @@ def to_feature_array(
     model: str,
     half: bool = False,
 ) -> FeatureArray:
-    """A message with ``features``, all of it copied.
+    """Return a message with a copy of ``features``.
 
     Args:
         features: N features.
-        header: of the image that they were found in.
-        camera_info: of that image; an all-zero ``k`` says that the intrinsics are unknown.
-        detector: name of the extractor, such as "sift".
-        model: name of the booster, such as "SIFT+Boost-F", or "none" for raw descriptors.
-        half: send float descriptors as float16, half the bytes; binary ones stay as they are.
+        header: Of the image that they were found in.
+        camera_info: Of that image; an all-zero ``k`` says that the intrinsics are unknown.
+        detector: Name of the extractor, such as "sift".
+        model: Name of the booster, such as "SIFT+Boost-F", or "none" for raw descriptors.
+        half: Send float descriptors as float16, half the bytes; binary ones stay as they are.
     """
     message = FeatureArray()
     message.header = header
@@ -82,10 +87,10 @@ def to_feature_array(
 
 
 def from_feature_array(message: FeatureArray) -> Features:
-    """The features in a message; float16 descriptors come back as float32.
+    """Return the features in a message; float16 descriptors come back as float32.
 
     Raises:
-        ValueError: the lengths of two fields disagree, a position is not finite, or the descriptor
+        ValueError: The lengths of two fields disagree, a position is not finite, or the descriptor
             type is unknown; the message names the field.
     """
     count = len(message.x)
@@ -104,6 +109,33 @@ def from_feature_array(message: FeatureArray) -> Features:
     )
 
 
+def to_feature_frame(message: FeatureArray, camera: Camera | None) -> FeatureFrame:
+    """Return the frame in a message.
+
+    Args:
+        message: As booster_node publishes it.
+        camera: Of the message's camera_info, or None if it is not known.
+
+    Raises:
+        ValueError: The size of the image is not filled in, or as :func:`from_feature_array`.
+    """
+    width, height = message.camera_info.width, message.camera_info.height
+    if not (width and height):
+        raise ValueError(
+            "FeatureArray.camera_info has a width or height of 0: the publisher must fill both"
+        )
+    return FeatureFrame(
+        from_feature_array(message),
+        camera,
+        width,
+        height,
+        stamp_of(message),
+        message.header.frame_id,
+        message.detector,
+        message.model,
+    )
+
+
 def to_match_array(
     matches: Matches,
     query: Features,
@@ -112,15 +144,15 @@ def to_match_array(
     header: Header,
     reference_stamp: Time,
 ) -> MatchArray:
-    """A message with M matches, all of it copied.
+    """Return a message with a copy of M matches.
 
     Args:
-        matches: indices in ``query`` (column 0) and in ``reference`` (column 1), and distances.
-        query: features of the newest frame.
-        reference: features of the frame it is matched with.
+        matches: Indices in ``query`` (column 0) and in ``reference`` (column 1), and distances.
+        query: Features of the newest frame.
+        reference: Features of the frame it is matched with.
         inliers: (M,) bool, which matches agree with the two-view geometry.
-        header: of the query frame.
-        reference_stamp: of the reference frame.
+        header: Of the query frame.
+        reference_stamp: Of the reference frame.
 
     Raises:
         ValueError: ``inliers`` does not have one element per match.
@@ -146,16 +178,16 @@ def to_match_array(
 
 
 def from_match_array(message: MatchArray) -> tuple[Matches, np.ndarray, np.ndarray, np.ndarray]:
-    """The matches in a message.
+    """Return the matches in a message.
 
     Returns:
         M matches, (M,) bool inliers, (M, 2) float32 pixels in the query frame, and in the
         reference.
 
     Raises:
-        ValueError: the lengths of two fields disagree; the message names the field.
+        ValueError: The lengths of two fields disagree; the message names the field.
     """
-    # Here and not above: it loads PyTorch, seconds that a node of raw features need not wait.
+    # Imported here because it loads PyTorch, which takes seconds and raw features do not need.
     from feature_booster_ros.matching import Matches
 
     count = len(message.query_indices)
@@ -181,7 +213,7 @@ def from_match_array(message: MatchArray) -> tuple[Matches, np.ndarray, np.ndarr
 
 
 def _sequence(code: str, values: np.ndarray) -> array.array:
-    """``values`` (N,) as an array.array, which a message takes as it is.
+    """Return ``values`` (N,) as an array.array, which a message field takes without a check.
 
     A NumPy array assigned to the same field would have each of its elements checked in Python.
     """
@@ -189,7 +221,7 @@ def _sequence(code: str, values: np.ndarray) -> array.array:
 
 
 def _bytes_of(code: str, values: np.ndarray) -> array.array:
-    """The memory of ``values`` as an array.array, in one copy."""
+    """Return the memory of ``values`` as an array.array, in one copy."""
     sequence = array.array(code)
     # frombytes copies memory; given to the constructor, each element would become a Python number.
     # An empty view cannot be cast, and has nothing to copy.
@@ -199,22 +231,22 @@ def _bytes_of(code: str, values: np.ndarray) -> array.array:
 
 
 def _to_half(values: np.ndarray) -> np.ndarray:
-    """(N, D) float32 as little-endian float16, rounded to the nearest."""
+    """Return (N, D) float32 as little-endian float16, rounded to the nearest."""
     if _CONVERTS_HALF and values.size:
-        # By the processor's instruction, in a twentieth of NumPy's time.
+        # It uses the processor's instruction and takes a twentieth of NumPy's time.
         return cv2.convertFp16(values).view("<f2")
     return values.astype("<f2")
 
 
 def _from_half(values: np.ndarray) -> np.ndarray:
-    """(N, D) little-endian float16 as float32."""
+    """Return (N, D) little-endian float16 as float32."""
     if _CONVERTS_HALF and values.size:
         return cv2.convertFp16(values.view(np.int16))
     return values.astype(np.float32)
 
 
 def _numbers(message: Message, name: str, code: str) -> np.ndarray:
-    """A sequence field as an array that shares the message's memory."""
+    """Return a sequence field as an array that shares the message's memory."""
     return np.frombuffer(getattr(message, name), _DTYPES[code])
 
 
@@ -227,8 +259,9 @@ def _check_length(message: str, name: str, length: int, expected: int, other: st
 
 
 def _descriptors(message: FeatureArray, count: int) -> np.ndarray:
-    """(N, D) float32 or (N, D / 8) uint8, of a message with ``count`` features."""
+    """Return (N, D) float32 or (N, D / 8) uint8, of a message with ``count`` features."""
     length = message.descriptor_length
+    dtype: np.dtype
     if message.descriptor_type == FeatureArray.BINARY:
         if length % 8:
             raise ValueError(

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Poses, trajectories and landmarks as messages."""
+"""Convert poses, trajectories and landmarks to messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOUD_FIELDS = ("x", "y", "z", "intensity")
 
 
 def quaternions(rotations: np.ndarray) -> np.ndarray:
-    """Unit quaternions (N, 4) in ROS's order x, y, z, w, with w not negative, of (N, 3, 3)."""
+    """Return unit quaternions (N, 4), in ROS's order x, y, z, w, with w >= 0, of (N, 3, 3)."""
     r = np.moveaxis(rotations, 0, -1)
     x, y, z = r[0, 0], r[1, 1], r[2, 2]
     # 4 q q^T, symmetric. Its row with the largest diagonal is q, well conditioned (Shepperd).
@@ -44,14 +44,14 @@ def to_odometry(
     twist: np.ndarray,
     twist_covariance: np.ndarray,
 ) -> Odometry:
-    """A pose and a velocity.
+    """Return a message with a pose and a velocity.
 
     Args:
-        header: stamp of the frame, and the frame in which the pose is.
-        child_frame_id: the frame whose pose it is, and in which the twist is.
+        header: Stamp of the frame, and the frame in which the pose is.
+        child_frame_id: The frame whose pose it is, and in which the twist is.
         pose: (4, 4).
         covariance: (6, 6) of x, y, z and the rotation about fixed x, y, z, in the header's frame.
-        twist: (6,) linear, then angular velocity.
+        twist: (6,) linear, then angular velocity [m/s, rad/s].
         twist_covariance: (6, 6).
     """
     message = Odometry(header=header, child_frame_id=child_frame_id)
@@ -64,7 +64,7 @@ def to_odometry(
 
 
 def to_transform(header: Header, child_frame_id: str, pose: np.ndarray) -> TransformStamped:
-    """A pose (4, 4) of the child frame in the header's frame as a transform for TF."""
+    """Return a pose (4, 4) of the child frame in the header's frame as a transform for TF."""
     message = TransformStamped(header=header, child_frame_id=child_frame_id)
     message.transform.translation = _to_vector(pose[:3, 3])
     message.transform.rotation = _to_quaternion(quaternions(pose[None, :3, :3])[0])
@@ -72,11 +72,11 @@ def to_transform(header: Header, child_frame_id: str, pose: np.ndarray) -> Trans
 
 
 def to_path(header: Header, stamps: Sequence[int], poses: np.ndarray) -> Path:
-    """A trajectory.
+    """Return a trajectory as a message.
 
     Args:
-        header: of the message; all poses are in its frame.
-        stamps: N, of the poses, in nanoseconds.
+        header: Of the message; all poses are in its frame.
+        stamps: N, of the poses [ns].
         poses: (N, 4, 4).
     """
     return Path(
@@ -94,7 +94,7 @@ def to_path(header: Header, stamps: Sequence[int], poses: np.ndarray) -> Path:
 
 
 def to_point_cloud(header: Header, points: np.ndarray, intensities: np.ndarray) -> PointCloud2:
-    """Points (N, 3) with intensities (N,), as float32 x, y, z, intensity."""
+    """Return points (N, 3) with intensities (N,), as float32 x, y, z, intensity."""
     rows = np.column_stack([points, intensities]).astype("<f4")
     message = PointCloud2(header=header, height=1, width=len(rows), is_bigendian=False)
     message.fields = [

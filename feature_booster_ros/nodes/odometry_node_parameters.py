@@ -4,31 +4,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .coordinate_frames import parse_pose
-from .parameters import Change, parameter
-from .qos import RELIABILITIES
+from .parameters import Change, FrameNodeParameters, parameter
 
 _SETTINGS = (
     "initial_scale", "camera_height", "pixel_sigma", "search_radius", "min_inliers",
     "min_parallax", "keyframe_baseline", "keyframe_share", "window", "max_keyframes",
     "restart_after", "max_gap",
 )  # fmt: skip
-"""Those that are OdometrySettings' own, under the same name. Their defaults are written out, as to
-import the odometry takes poselib and pycolmap; a test compares them."""
+"""Parameters that are fields of OdometrySettings. Their defaults are repeated here, since importing
+the odometry needs poselib and pycolmap; a test compares them."""
 
 
 @dataclass(frozen=True)
-class OdometryNodeParameters:
+class OdometryNodeParameters(FrameNodeParameters):
     """Parameters of odometry_node."""
 
-    autostart: bool = parameter(
-        True,
-        "Configure and activate at start; false leaves that to a lifecycle manager.",
-        change=Change.START,
-    )
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "minimum_inliers": "min_inliers",
+        "minimum_parallax": "min_parallax",
+        "maximum_keyframes": "max_keyframes",
+        "maximum_gap": "max_gap",
+    }
+
     odom_frame: str = parameter(
         "odom",
         "Frame that the poses are in: where base_frame was at the first image.",
@@ -52,7 +54,7 @@ class OdometryNodeParameters:
     )
     path_length: int = parameter(
         1000,
-        "Poses in path at most; of a longer way evenly spaced ones.",
+        "Most poses in path; of a longer trajectory, evenly spaced ones.",
         minimum=2,
         maximum=100_000,
     )
@@ -86,28 +88,28 @@ class OdometryNodeParameters:
     )
     pixel_sigma: float = parameter(
         0.7,
-        "Standard deviation of a keypoint of middling scale in pixels.",
+        "Standard deviation of the position of a keypoint of medium scale in pixels.",
         minimum=0.01,
         maximum=100.0,
         change=Change.UNCONFIGURED,
     )
     search_radius: float = parameter(
         50.0,
-        "Pixels around its predicted place in which a landmark is looked for.",
+        "Radius around a landmark's predicted position in which it is searched for, in pixels.",
         minimum=1.0,
         maximum=10_000.0,
         change=Change.UNCONFIGURED,
     )
     min_inliers: int = parameter(
         15,
-        "With fewer landmarks in agreement a frame is lost.",
+        "Fewest landmarks that must agree with a pose; with fewer, the frame is lost.",
         minimum=6,
         maximum=100_000,
         change=Change.UNCONFIGURED,
     )
     min_parallax: float = parameter(
         1.0,
-        "Median angle in degrees between the rays of the two views that a map begins from.",
+        "Smallest median angle in degrees between the rays of the first two views of a map.",
         minimum=0.01,
         maximum=90.0,
         change=Change.UNCONFIGURED,
@@ -150,7 +152,7 @@ class OdometryNodeParameters:
     )
     max_gap: float = parameter(
         1.0,
-        "Seconds without a frame after which the motion is not extrapolated, nor a twist given.",
+        "Seconds without a frame after which the motion is not extrapolated and no twist is given.",
         minimum=0.001,
         maximum=3600.0,
         change=Change.UNCONFIGURED,
@@ -169,39 +171,6 @@ class OdometryNodeParameters:
         maximum=10_000,
         change=Change.UNCONFIGURED,
     )
-    qos_input_reliability: str = parameter(
-        "reliable",
-        "Reliability of the subscription to features; best_effort also connects to best-effort "
-        "publishers.",
-        choices=RELIABILITIES,
-        change=Change.UNCONFIGURED,
-    )
-    qos_input_depth: int = parameter(
-        5, "Messages kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
-    )
-    qos_output_reliability: str = parameter(
-        "reliable",
-        "Reliability of the publishers; best_effort serves best-effort subscriptions only.",
-        choices=RELIABILITIES,
-        change=Change.UNCONFIGURED,
-    )
-    qos_output_depth: int = parameter(
-        5, "Messages kept by the middleware.", minimum=1, maximum=1000, change=Change.UNCONFIGURED
-    )
-    diagnostics_period: float = parameter(
-        1.0,
-        "Seconds between two messages on /diagnostics.",
-        minimum=0.1,
-        maximum=60.0,
-        change=Change.UNCONFIGURED,
-    )
-
-    RENAMED: ClassVar[dict[str, str]] = {
-        "minimum_inliers": "min_inliers",
-        "minimum_parallax": "min_parallax",
-        "maximum_keyframes": "max_keyframes",
-        "maximum_gap": "max_gap",
-    }
 
     def __post_init__(self) -> None:
         for name in ("odom_frame", "base_frame"):
@@ -222,6 +191,6 @@ class OdometryNodeParameters:
             raise ValueError(f"parameter 'camera_pose' {error}") from error
 
     def odometry_settings(self) -> dict[str, Any]:
-        """Keyword arguments of OdometrySettings."""
+        """Return the keyword arguments of OdometrySettings."""
         settings = {name: getattr(self, name) for name in _SETTINGS}
         return {**settings, "camera_height": self.camera_height or None}

@@ -3,8 +3,8 @@
 """Node parameters as one frozen dataclass per node.
 
 A field made with :func:`parameter` carries its description, what is allowed and when it may change.
-From that come the declaration (:func:`declare`), the validation (:func:`changed`), and the table in
-docs/parameters.md (:mod:`feature_booster_ros.nodes.parameter_tables`).
+From that come the declaration (:func:`declare`), the validation (:func:`changed`), ``--help``, and
+docs/parameters.md and config/booster.yaml (:mod:`feature_booster_ros.nodes.parameter_tables`).
 """
 
 from __future__ import annotations
@@ -14,23 +14,26 @@ import difflib
 import enum
 import math
 import sys
+import textwrap
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
-Parameters = TypeVar("Parameters")
+from .qos import RELIABILITIES, stream_profile
+
+Parameters = TypeVar("Parameters", bound="NodeParameters")
 Value = TypeVar("Value", bool, int, float, str)
 
 # ROS ranges have two ends; these stand for an open one.
 _LARGEST_INTEGER = 2**31 - 1
 _LARGEST_FLOAT = sys.float_info.max
 
-_TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
-_ARTICLES = {int: "an"}
+_TYPE_NAMES = {bool: "a bool", int: "an integer", float: "a double", str: "a string"}
 
 
 class ParameterError(ValueError):
@@ -59,6 +62,18 @@ class Specification:
     change: Change
 
     @property
+    def type_name(self) -> str:
+        """The type as ROS calls it."""
+        return _TYPE_NAMES[self.type].partition(" ")[2]
+
+    @property
+    def literal(self) -> str:
+        """The default as it is written in a parameter file."""
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        return f'"{self.default}"' if isinstance(self.default, str) else str(self.default)
+
+    @property
     def allowed(self) -> str:
         """The values allowed, in words."""
         if self.choices:
@@ -67,33 +82,31 @@ class Specification:
             return f"{self.minimum} to {self.maximum}"
         if self.minimum is not None:
             return f"{self.minimum} or more"
-        return "true or false" if self.type is bool else f"any {_TYPE_NAMES[self.type]}"
+        return "true or false" if self.type is bool else f"any {self.type_name}"
 
     def check(self, value: Any) -> None:
-        """Raises ParameterError unless ``value`` has the type, and is in the range or among the
-        choices.
-        """
+        """Raise ParameterError unless ``value`` has the type and is allowed."""
         # bool is a subclass of int in Python, but not in ROS.
         if type(value) is not self.type:
             hint = f": write {value}.0" if self.type is float and type(value) is int else ""
-            kind = f"{_ARTICLES.get(self.type, 'a')} {_TYPE_NAMES[self.type]}"
             raise ParameterError(
-                f"parameter '{self.name}' takes {kind}, {self.allowed}, not {value!r}{hint}"
+                f"parameter '{self.name}' takes {_TYPE_NAMES[self.type]}, {self.allowed}, not "
+                f"{value!r}{hint}"
             )
-        fits = not self.choices or value in self.choices
-        if self.type is float and not math.isfinite(value):
-            fits = False
-        if self.minimum is not None and not value >= self.minimum:
-            fits = False
-        if self.maximum is not None and not value <= self.maximum:
-            fits = False
-        if not fits:
+        if not self._allows(value):
             raise ParameterError(f"parameter '{self.name}' must be {self.allowed}, not {value!r}")
 
+    def _allows(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return not self.choices or value in self.choices
+        return (
+            math.isfinite(value)
+            and (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+        )
+
     def descriptor(self) -> ParameterDescriptor:
-        """What ``ros2 param describe`` shows; ROS itself checks the type, the range and
-        read_only.
-        """
+        """Return what ``ros2 param describe`` shows; ROS checks type, range and read_only."""
         descriptor = ParameterDescriptor(
             name=self.name,
             description=self.description,
@@ -104,9 +117,9 @@ class Specification:
             constraints.append("Can be set while the node is unconfigured")
         descriptor.additional_constraints = ". ".join(constraints)
         if self.minimum is not None and self.type is int:
-            largest = _LARGEST_INTEGER if self.maximum is None else int(self.maximum)
+            last = _LARGEST_INTEGER if self.maximum is None else int(self.maximum)
             descriptor.integer_range = [
-                IntegerRange(from_value=int(self.minimum), to_value=largest, step=0)
+                IntegerRange(from_value=int(self.minimum), to_value=last, step=0)
             ]
         elif self.minimum is not None and self.type is float:
             largest = _LARGEST_FLOAT if self.maximum is None else float(self.maximum)
@@ -125,15 +138,15 @@ def parameter(
     choices: Iterable[str] = (),
     change: Change = Change.LIVE,
 ) -> Value:
-    """A field of a parameter dataclass: ``name: type = parameter(default, description, ...)``.
+    """Return a field of a parameter dataclass: ``name: type = parameter(default, description)``.
 
     Args:
-        default: of the field's type: bool, int, float or str.
-        description: one sentence, with the unit.
-        minimum: lowest value of a number; a number with a ``maximum`` has a ``minimum`` too.
-        maximum: highest value of a number.
-        choices: the strings allowed; none for any.
-        change: when the parameter may be set.
+        default: Of the field's type: bool, int, float or str.
+        description: One sentence: quantity, unit, effect.
+        minimum: Lowest value of a number; a number with a ``maximum`` has a ``minimum`` too.
+        maximum: Highest value of a number.
+        choices: The strings allowed; none for any.
+        change: When the parameter may be set.
     """
     return dataclasses.field(
         default=default,
@@ -147,20 +160,92 @@ def parameter(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class NodeParameters:
+    """Parameters of every node of the package.
+
+    Two attributes of a subclass, both by former name, say what became of parameters.
+    """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """The new names. The node refuses the former ones."""
+    RETIRED: ClassVar[Mapping[str, str]] = {}
+    """What took a parameter's place, in words. The node warns of the former names."""
+
+    autostart: bool = parameter(
+        True,
+        "Configure and activate at start; false leaves that to a lifecycle manager.",
+        change=Change.START,
+    )
+    qos_output_reliability: str = parameter(
+        "reliable",
+        "Reliability of the publishers; best_effort serves best-effort subscriptions only.",
+        choices=RELIABILITIES,
+        change=Change.UNCONFIGURED,
+    )
+    qos_output_depth: int = parameter(
+        5,
+        "Messages that each publisher keeps for slow subscriptions.",
+        minimum=1,
+        maximum=1000,
+        change=Change.UNCONFIGURED,
+    )
+
+    def output_profile(self) -> QoSProfile:
+        """Return the quality of service of the publishers."""
+        return stream_profile(self.qos_output_reliability, self.qos_output_depth)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameNodeParameters(NodeParameters):
+    """Parameters of the nodes that work on a stream of frames and publish diagnostics of it."""
+
+    qos_input_reliability: str = parameter(
+        "reliable",
+        "Reliability of the subscription to features; best_effort also connects to best-effort "
+        "publishers.",
+        choices=RELIABILITIES,
+        change=Change.UNCONFIGURED,
+    )
+    qos_input_depth: int = parameter(
+        5,
+        "Messages that the middleware keeps for each subscription.",
+        minimum=1,
+        maximum=1000,
+        change=Change.UNCONFIGURED,
+    )
+    diagnostics_period: float = parameter(
+        1.0,
+        "Seconds between two messages on /diagnostics.",
+        minimum=0.1,
+        maximum=60.0,
+        change=Change.UNCONFIGURED,
+    )
+
+    def input_profile(self) -> QoSProfile:
+        """Return the quality of service of the subscriptions."""
+        return stream_profile(self.qos_input_reliability, self.qos_input_depth)
+
+
 def specifications(parameter_type: type) -> dict[str, Specification]:
-    """The parameters of a dataclass by name, in its order."""
+    """Return the parameters of a dataclass by name, those that are all nodes' last."""
     types = typing.get_type_hints(parameter_type)
+    fields = {field.name: field for field in dataclasses.fields(parameter_type)}
+    names = [
+        name for cls in parameter_type.__mro__ for name in vars(cls).get("__annotations__", ())
+    ]
     return {
-        field.name: Specification(field.name, types[field.name], field.default, **field.metadata)
-        for field in dataclasses.fields(parameter_type)
+        name: Specification(name, types[name], fields[name].default, **fields[name].metadata)
+        for name in dict.fromkeys(names)
+        if name in fields
     }
 
 
 def from_values(parameter_type: type[Parameters], values: Mapping[str, Any]) -> Parameters:
-    """An instance with ``values`` and else the defaults, checked.
+    """Return an instance with ``values`` and else the defaults, checked.
 
     Raises:
-        ParameterError: a name is unknown, a value is not allowed, or two values do not go together.
+        ParameterError: A name is unknown, a value is not allowed, or two values do not go together.
     """
     known = specifications(parameter_type)
     for name, value in values.items():
@@ -174,47 +259,44 @@ def from_values(parameter_type: type[Parameters], values: Mapping[str, Any]) -> 
 
 
 def declare(node: Node, parameter_type: type[Parameters]) -> Parameters:
-    """Declares the parameters on ``node`` and returns the values it was started with.
+    """Declare the parameters on ``node`` and return the values it was started with.
 
     A name on the command line or in a parameter file that is nearly one of the node's is warned
-    about, since ROS ignores it silently. Other unknown names may be meant for other nodes. Two
-    optional attributes of the dataclass, both by former name, say what became of parameters:
-    ``RENAMED`` has the new names, and the node refuses the former ones; ``RETIRED`` says in words
-    what took a parameter's place, which is warned about.
+    about, since ROS ignores it silently. Other unknown names may be meant for other nodes.
 
     Raises:
-        ParameterError: a value that the node was started with is not allowed, or a parameter was
+        ParameterError: A value that the node was started with is not allowed, or a parameter was
             given by its former name.
     """
     known = specifications(parameter_type)
-    for former, name in getattr(parameter_type, "RENAMED", {}).items():
-        if former in getattr(node, "_parameter_overrides", {}):
+    overrides = getattr(node, "_parameter_overrides", {})
+    for former, name in parameter_type.RENAMED.items():
+        if former in overrides:
             raise ParameterError(f"parameter '{former}' is called '{name}' now: rename it")
     values = {}
     for name, specification in known.items():
         try:
             node.declare_parameter(name, specification.default, specification.descriptor())
         except ParameterException:
-            # Say it in our words: rclpy's do not tell the values that are allowed.
-            override = getattr(node, "_parameter_overrides", {}).get(name)
-            if override is not None:
-                specification.check(override.value)
+            # In our words: rclpy's do not name the values that are allowed.
+            if name in overrides:
+                specification.check(overrides[name].value)
             raise
         values[name] = node.get_parameter(name).value
-    _warn_of_overrides(node, known, getattr(parameter_type, "RETIRED", {}))
+    _warn_of_overrides(node, overrides, known, parameter_type.RETIRED)
     return from_values(parameter_type, values)
 
 
 def changed(current: Parameters, values: Mapping[str, Any], configured: bool) -> Parameters:
-    """``current`` with ``values``, checked.
+    """Return ``current`` with ``values``, checked.
 
     Args:
-        current: the values in force.
-        values: new values by name; names that are not in the dataclass are passed over.
-        configured: whether the node has left its unconfigured state.
+        current: The values in force.
+        values: New values by name; names that are not in the dataclass are ignored.
+        configured: Whether the node has left its unconfigured state.
 
     Raises:
-        ParameterError: a value is not allowed, or may not be set now.
+        ParameterError: A value is not allowed, or may not be set now.
     """
     known = specifications(type(current))
     new = {name: value for name, value in values.items() if name in known}
@@ -235,39 +317,55 @@ def changed(current: Parameters, values: Mapping[str, Any], configured: bool) ->
 
 
 def markdown_table(parameter_type: type) -> str:
-    """The parameters as a Markdown table."""
+    """Return the parameters as a Markdown table."""
     lines = [
         "| parameter | type | default | allowed | set | description |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for specification in specifications(parameter_type).values():
-        default = specification.default
-        shown = (
-            str(default).lower()
-            if isinstance(default, bool)
-            else f'"{default}"'
-            if default == ""
-            else default
-        )
+    for each in specifications(parameter_type).values():
+        default = each.literal if each.type is not str else each.default or '""'
         lines.append(
-            f"| `{specification.name}` | {_TYPE_NAMES[specification.type]} | `{shown}` | "
-            f"{specification.allowed} | {specification.change.value} | {specification.description} "
-            "|"
+            f"| `{each.name}` | {each.type_name} | `{default}` | {each.allowed} | "
+            f"{each.change.value} | {each.description} |"
         )
     return "\n".join(lines)
 
 
+def plain_table(parameter_type: type) -> str:
+    """Return the parameters as lines for a terminal."""
+    return "\n".join(
+        f"  {each.name} ({each.type_name}, {each.literal}, {each.allowed})\n"
+        + textwrap.indent(textwrap.fill(each.description, 90), "      ")
+        for each in specifications(parameter_type).values()
+    )
+
+
+def parameter_file_section(parameter_type: type) -> str:
+    """Return the lines below ``ros__parameters`` of a parameter file, with the defaults."""
+    lines = []
+    for each in specifications(parameter_type).values():
+        text = each.description
+        if each.type is not bool and not each.allowed.startswith("any "):
+            text = f"{text.rstrip('.')} ({each.allowed.removeprefix('one of ')})."
+        if each.change is not Change.LIVE:
+            text += f" [{each.change.value.removeprefix('while ')}]"
+        lines += [f"# {line}" for line in textwrap.wrap(text, 94, break_on_hyphens=False)]
+        lines.append(f"{each.name}: {each.literal}")
+    return textwrap.indent("\n".join(lines), "    ")
+
+
 def _warn_of_overrides(
-    node: Node, known: Mapping[str, Specification], retired: Mapping[str, str]
+    node: Node,
+    overrides: Iterable[str],
+    known: Mapping[str, Specification],
+    retired: Mapping[str, str],
 ) -> None:
-    for name in getattr(node, "_parameter_overrides", {}):
+    for name in overrides:
         if name in retired:
             node.get_logger().warning(
-                f"parameter '{name}' is no more and has no effect: {retired[name]}"
+                f"parameter '{name}' no longer exists and has no effect: {retired[name]}"
             )
-            continue
-        suggestion = _suggestion(name, known)
-        if suggestion and not node.has_parameter(name):
+        elif not node.has_parameter(name) and (suggestion := _suggestion(name, known)):
             node.get_logger().warning(
                 f"there is no parameter '{name}'{suggestion}: its value has no effect"
             )

@@ -4,15 +4,15 @@
 
 Image subscriptions default to sensor data (best effort, volatile, keep the last 5), which connects
 to any publisher. Publishers default to reliable: a reliable publisher serves reliable and
-best-effort subscriptions alike, while a best-effort one leaves the reliable (RViz, ``ros2 bag
-record``) with nothing. Keeping only the last few samples, a reliable publisher does not wait for a
-slow subscriber: old samples are overwritten.
+best-effort subscriptions alike, while reliable subscriptions (RViz, ``ros2 bag record``) receive
+nothing from a best-effort one. A reliable publisher that keeps only the last few samples does not
+wait for a slow subscriber: old samples are overwritten.
 
 Subscriptions to features default to reliable too: a FeatureArray of 2048 descriptors has a
 megabyte, more than Fast DDS's shared memory takes by default, so it is sent in pieces. A
 best-effort subscription that loses one piece loses the whole message, even on one machine. The
-same holds for images of a megabyte and more: where the camera's publisher is reliable, set the
-booster's ``qos_input_reliability`` so too.
+same holds for images of a megabyte and more: if the camera's publisher is reliable, set the
+booster's ``qos_input_reliability`` to reliable too.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-"""What was published before a subscription began, by publishers that keep it for latecomers."""
+"""Profile of a subscription that also receives what publishers have kept for it (latched)."""
 
 
 def stream_profile(reliability: str, depth: int) -> QoSProfile:
-    """Profile of a stream of samples, of which only the newest are of interest.
+    """Return the profile of a stream of samples, of which only the newest matter.
 
     Args:
-        reliability: one of ``RELIABILITIES``.
-        depth: samples kept, at least 1.
+        reliability: One of ``RELIABILITIES``.
+        depth: Samples kept, at least 1.
 
     Raises:
-        ValueError: the reliability is unknown.
+        ValueError: The reliability is unknown.
     """
     if reliability not in RELIABILITIES:
         raise ValueError(

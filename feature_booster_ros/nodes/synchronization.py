@@ -1,121 +1,63 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Each image with its camera_info, however the driver publishes that.
+"""Pair each image with its camera_info, however the driver publishes that.
 
-Messages of equal stamps are paired by message_filters; an image that has no such counterpart goes
-with the newest camera_info of its frame and size. Where message_filters is not installed (it is not
-among the ROS 2 packages on PyPI), the few classes of it that are used here stand in, with the same
-call signatures and behavior.
+Messages of equal stamps are paired by message_filters; an image without such a counterpart is
+paired with the newest camera_info of its frame and size.
 """
 
 from __future__ import annotations
 
 import collections
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
 from feature_booster_ros.stamps import Order, StampWatch
 
+from .lifecycle import steady_timer
 from .messages import stamp_of
 from .qos import LATCHED
-from .timers import steady_timer
 
 try:
     from message_filters import SimpleFilter, Subscriber, TimeSynchronizer
 except ImportError:
-
-    class SimpleFilter:
-        """Passes messages on to the callbacks registered with it."""
-
-        def __init__(self) -> None:
-            self.callbacks: dict[int, tuple[Callable, tuple]] = {}
-
-        def registerCallback(self, cb: Callable, *args: Any) -> int:  # noqa: N802
-            connection = len(self.callbacks)
-            self.callbacks[connection] = (cb, args)
-            return connection
-
-        def signalMessage(self, *msg: Any) -> None:  # noqa: N802
-            for callback, args in list(self.callbacks.values()):
-                callback(*msg, *args)
-
-    class Subscriber(SimpleFilter):
-        """A subscription as a filter; ``Node.create_subscription``'s arguments but the callback."""
-
-        def __init__(
-            self, node: Node, msg_type: type, topic: str, qos_profile: Any = 10, **kwargs: Any
-        ) -> None:
-            super().__init__()
-            self.node = node
-            self.topic = topic
-            self.sub = node.create_subscription(
-                msg_type, topic, self.callback, qos_profile=qos_profile, **kwargs
-            )
-
-        def callback(self, msg: Any) -> None:
-            self.signalMessage(msg)
-
-    class TimeSynchronizer(SimpleFilter):
-        """Passes on the messages of all filters that have the same stamp.
-
-        Each filter's last ``queue_size`` messages by stamp are kept.
-        """
-
-        def __init__(self, fs: list[SimpleFilter], queue_size: int) -> None:
-            super().__init__()
-            self.queue_size = queue_size
-            self.lock = threading.Lock()
-            self.queues: list[dict[int, Any]] = [{} for _ in fs]
-            for source, queue in zip(fs, self.queues, strict=True):
-                source.registerCallback(self.add, queue)
-
-        def add(self, msg: Any, my_queue: dict[int, Any]) -> None:
-            with self.lock:
-                stamp = Time.from_msg(msg.header.stamp).nanoseconds
-                my_queue[stamp] = msg
-                while len(my_queue) > self.queue_size:
-                    del my_queue[min(my_queue)]
-                if all(stamp in queue for queue in self.queues):
-                    self.signalMessage(*(queue.pop(stamp) for queue in self.queues))
-
+    from .message_filters_substitute import SimpleFilter, Subscriber, TimeSynchronizer
 
 _EXACT_WAIT = 0.1
-"""Seconds that an image waits for a camera_info of its stamp, while such do come."""
-_TOLD_AFTER = 3
-"""Images in a row whose camera_info is chosen in one way, after which that is told."""
+"""Time that an image waits for a camera_info of its stamp, while such arrive at all [s]."""
+_REPORTED_AFTER = 3
+"""Images in a row whose camera_info is chosen in one way, after which that is logged."""
 _LATCHED_PERIOD = 0.5
-"""Seconds between two looks for a latched camera_info."""
+"""Time between two searches for a latched camera_info [s]."""
 _KEPT = 10
-"""Images that wait, and camera_infos whose image is yet to come."""
+"""Most images that wait, and most camera_infos whose image is yet to arrive."""
 
 
 class ImageWithCameraInfo:
-    """Subscriptions to an image topic and its camera_info, that hand on each image once.
+    """Subscribe to images and camera_info, and hand on each image once, with its camera_info.
 
-    An image goes with the camera_info of its stamp. Where none comes within a tenth of a second, it
-    goes with the newest of the same frame and size, and so do the next ones at once, until the
-    stamps are equal again: camera_info may be latched, of a lower rate, or stamped differently.
-    While there is no camera_info at all, images wait, the newest ten of them, until
-    :meth:`stop_waiting`; then they are handed on without.
+    An image is paired with the camera_info of its stamp. If none arrives within a tenth of a
+    second, it is paired with the newest of the same frame and size, and so are the next ones at
+    once, until stamps are equal again: camera_info may be latched, of a lower rate, or stamped
+    differently. While no camera_info has arrived at all, the newest ten images wait, until
+    :meth:`stop_waiting`; then they are handed on without one.
 
     Not safe for threads.
 
     Args:
-        node: that subscribes.
+        node: That subscribes.
         image_type: sensor_msgs/Image or CompressedImage.
-        image_topic: of that type.
-        camera_info_topic: of sensor_msgs/CameraInfo; latched messages are received, too.
-        callback: takes the image and the CameraInfo, or None for no CameraInfo; must not raise, as
-            message_filters would hold its lock for ever.
-        count: takes "received" for each image, and "dropped" for each that waited for too long.
-        qos: of the image and camera_info subscriptions.
+        image_topic: Of that type.
+        camera_info_topic: Of sensor_msgs/CameraInfo; latched messages are received, too.
+        callback: Takes the image and the CameraInfo, or None for no CameraInfo; must not raise,
+            since message_filters would never release its lock.
+        count: Takes "received" for each image, and "dropped" for each that waited for too long.
+        qos: Of the image and camera_info subscriptions.
     """
 
     def __init__(
@@ -131,11 +73,11 @@ class ImageWithCameraInfo:
         self.images = 0
         """Images received so far."""
         self.camera_infos = 0
-        """CameraInfos received so far; one that came twice, as latched ones do, counts once."""
+        """CameraInfos received so far; one that arrived twice, as latched ones do, counts once."""
         self.choices: collections.Counter[str] = collections.Counter()
         """Images handed on so far, by how their camera_info was chosen: exact, newest, none."""
         self.choice = ""
-        """How that of the last image was chosen."""
+        """How the last image's camera_info was chosen; empty before the first image."""
         self._node = node
         self._topics = image_topic, camera_info_topic
         self._callback = callback
@@ -143,12 +85,12 @@ class ImageWithCameraInfo:
         self._waits = True  # for an equal stamp
         # Late camera_infos: of the stamp of an image that has been handed on with another.
         self._late_in_row = self._images_since_late = 0
-        self._late_to_wait = 1  # in a row, after which it is worth to wait again; doubled each time
+        self._late_to_wait = 1  # in a row, after which waiting pays off again; doubled each time
         self._patient = True  # while there is no camera_info at all
         self._waiting: collections.deque[tuple[Any, float]] = collections.deque()
         self._recent: collections.deque[CameraInfo] = collections.deque(maxlen=_KEPT)
         self._known: dict[tuple[str, int, int], CameraInfo] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._in_row = 0  # images handed on by the same choice
         self._watches = [StampWatch(lambda text: None) for _ in self._topics]
         self._connect()
@@ -186,15 +128,15 @@ class ImageWithCameraInfo:
             self._node.destroy_subscription(subscriber.sub)
 
     def _connect(self) -> None:
-        """A synchronizer with empty queues, fed by two filters of its own."""
+        """Make a synchronizer with empty queues, fed by two filters."""
         self._filters = [SimpleFilter(), SimpleFilter()]
         TimeSynchronizer(self._filters, _KEPT).registerCallback(self._on_pair)
 
     def _look_for_latched(self) -> None:
-        """Subscribe to a latched camera_info, too, once there is a publisher of such.
+        """Subscribe to a latched camera_info, too, once a publisher of such exists.
 
-        A volatile subscription does not receive what was published before it began; one that asks
-        for that has every other publisher warn of an incompatible profile.
+        A volatile subscription does not receive what was published before it began. One that asks
+        for that would make every other publisher warn of an incompatible profile.
         """
         topic = self._topics[1]
         if any(
@@ -226,10 +168,10 @@ class ImageWithCameraInfo:
         self._hand_on_overdue()
 
     def _signal(self, topic: int, message: Any) -> None:
-        """Pass a message to the synchronizer, a new one where stamps begin anew.
+        """Pass a message to the synchronizer, a new one where stamps restart.
 
-        message_filters drops the oldest stamp, so leftovers of the future would push out all that
-        comes. It takes no stamp before 1970.
+        message_filters drops the oldest stamp, so messages with later stamps from before a restart
+        would displace all that arrive. It accepts no stamp before 1970.
         """
         if message.header.stamp.sec < 0:
             return
@@ -245,7 +187,7 @@ class ImageWithCameraInfo:
             self._images_since_late = 0
             self._waits = self._waits or self._late_in_row >= self._late_to_wait
             return
-        # The camera_infos of the images before this one were lost: they would have come by now.
+        # The camera_infos of the images before this one were lost, or would have arrived by now.
         while self._waiting[0][0] is not image:
             self._hand_on_first()
         self._waiting.popleft()
@@ -253,12 +195,13 @@ class ImageWithCameraInfo:
         self._hand_on(image, camera_info, "exact")
 
     def _check_frame(self, image_frame: str, camera_info_frame: str) -> None:
-        """Tell of a pair of equal stamps and two frames: cameras with a common trigger, mixed up?
+        """Warn of a pair of equal stamps and two frames, perhaps of two triggered cameras.
 
-        The pair is taken, as drivers also have two names for the frame of one camera.
+        The pair is accepted, since drivers may also name one camera's frame in two ways.
         """
-        if image_frame and camera_info_frame not in (image_frame, "") and "frame" not in self._told:
-            self._told.add("frame")
+        are_two = image_frame and camera_info_frame not in (image_frame, "")
+        if are_two and "frame" not in self._reported:
+            self._reported.add("frame")
             self._node.get_logger().warning(
                 f"{self._topics[1]} is of frame {camera_info_frame!r}, {self._topics[0]} of "
                 f"{image_frame!r}; their stamps are equal, so its intrinsics are taken. If it is "
@@ -266,7 +209,7 @@ class ImageWithCameraInfo:
             )
 
     def _hand_on_overdue(self) -> None:
-        """Hand on the images that have waited long enough; look again soon while others wait."""
+        """Hand on the images that have waited long enough; check again while others wait."""
         while self._waiting:
             image, since = self._waiting[0]
             is_due = time.monotonic() - since >= _EXACT_WAIT or not self._waits
@@ -288,7 +231,7 @@ class ImageWithCameraInfo:
         self._hand_on(image, camera_info, "none" if camera_info is None else "newest")
 
     def _make_room(self) -> None:
-        """Take the first image that waits out of turn."""
+        """Hand on the first image that waits, or drop it if it has no camera_info."""
         if self._newest_for(self._waiting[0][0]) is None:
             self._waiting.popleft()
             self._count("dropped")
@@ -299,13 +242,13 @@ class ImageWithCameraInfo:
         self.choices[choice] += 1
         self._in_row = self._in_row + 1 if choice == self.choice else 1
         self.choice = choice
-        # Not at once: the first images may have come before the subscriptions were complete.
-        if self._in_row == _TOLD_AFTER and choice not in self._told:
-            self._told.add(choice)
-            self._tell(choice)
+        # Not at once: the first images may arrive before the subscriptions are complete.
+        if self._in_row == _REPORTED_AFTER and choice not in self._reported:
+            self._reported.add(choice)
+            self._report_choice(choice)
         self._callback(image, camera_info)
 
-    def _tell(self, choice: str) -> None:
+    def _report_choice(self, choice: str) -> None:
         image_topic, camera_info_topic = self._topics
         if choice == "exact":
             text = f"has the stamps of {image_topic}: each image goes with its own"
@@ -315,11 +258,11 @@ class ImageWithCameraInfo:
                 "stamped differently): images go with the newest of their frame_id"
             )
         else:
-            return  # the node warns of that
+            return  # the node warns about that
         self._node.get_logger().info(f"{camera_info_topic} {text}")
 
     def _newest_for(self, image: Any) -> CameraInfo | None:
-        """The newest CameraInfo of the image's frame, of its size where there is one."""
+        """Return the newest CameraInfo of the image's frame, if possible of its size."""
         frame = image.header.frame_id
         candidates = [
             info for key, info in self._known.items() if not frame or key[0] in (frame, "")
@@ -331,7 +274,7 @@ class ImageWithCameraInfo:
 
 
 def _size(camera_info: CameraInfo) -> tuple[int, int]:
-    """Width and height of the images that a CameraInfo is for."""
+    """Return width and height of the images that a CameraInfo is for."""
     roi = camera_info.roi
     return (
         (roi.width or camera_info.width) // max(camera_info.binning_x, 1),

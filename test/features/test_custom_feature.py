@@ -3,16 +3,15 @@
 """A feature of one's own: what docs/custom_feature.md shows is what is tested."""
 
 import os
-import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from custom_feature import DETECTOR, MODEL, block, example_folder
 from records import shared
 from skimage import data
 
@@ -22,31 +21,12 @@ from feature_booster_ros.booster.model_config import MODELS_VARIABLE
 from feature_booster_ros.features import Extractor, Features, create_extractor, extractor_class
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "custom_feature.md"
-DETECTOR, MODEL = "colmap_sift:ColmapSift", "ColmapSIFT+Boost-F"
 PHOTO = data.camera()
-
-
-def block(language: str, start: str) -> str:
-    """The documentation's code in a language whose first line starts so."""
-    found = re.findall(rf"```{language}\n({re.escape(start)}.*?)```", DOCS.read_text(), re.S)
-    assert len(found) == 1
-    return found[0]
 
 
 @pytest.fixture
 def user_folder(tmp_path, monkeypatch):
-    """A user's folder with the documentation's two files, found as it says."""
-    pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[train]")
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    (folder / "colmap_sift.py").write_text(block("python", "import numpy as np\nimport pycolmap"))
-    (folder / "models.yaml").write_text(block("yaml", MODEL))
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setenv(MODELS_VARIABLE, str(folder / "models.yaml"))
-    yield folder
-    sys.modules.pop("colmap_sift", None)
+    yield from example_folder(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -317,7 +317,7 @@ def test_best_effort_publisher_for_a_reliable_subscription(start_node, ros, topi
 
 
 def test_stamps_that_are_only_near(start_node, camera, ros):
-    """As of a driver that stamps camera_info itself; former parameters are told of, not refused."""
+    """As of a driver that stamps camera_info itself; retired parameters are warned about."""
     node = start_node(
         "booster_node",
         parameters={**BASE, "model": "none", "approximate_sync": True, "sync_slop": 0.02},
@@ -331,7 +331,7 @@ def test_stamps_that_are_only_near(start_node, camera, ros):
     assert np.any(camera.features[-1].camera_info.k)
     assert camera.features[-1].camera_info.header == camera.features[-1].header
     output = node.wait_for_output("images go with the newest of their frame_id")
-    assert "parameter 'approximate_sync' is no more" in output and "'sync_slop'" in output
+    assert "parameter 'approximate_sync' no longer exists" in output and "'sync_slop'" in output
     camera.status(
         lambda level, message, values: (
             values.get("camera_info") == "newest"

@@ -3,9 +3,10 @@
 """booster_node with a feature of one's own: the example of docs/custom_feature.md."""
 
 import numpy as np
+import pytest
 from camera_messages import gray_photograph, image_message
 from conftest import wait_for
-from test_custom_feature import DETECTOR, MODEL, user_folder  # noqa: F401
+from custom_feature import DETECTOR, MODEL, example_folder
 
 from feature_booster_ros.booster import Booster, FeatureBooster, load_models, save_checkpoint
 from feature_booster_ros.features import create_extractor
@@ -13,19 +14,43 @@ from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.nodes.messages import from_feature_array
 
 GRAY = gray_photograph()
+PARAMETERS = {
+    "max_features": 200,
+    "qos_input_reliability": "reliable",
+    "lazy": False,
+    "use_camera_info": False,
+}
 
 
-def test_booster_node_extracts_and_boosts_it(start_node, ros, user_folder, tmp_path):  # noqa: F811
+@pytest.fixture
+def user_folder(tmp_path, monkeypatch):
+    yield from example_folder(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("detector", [DETECTOR, "ORB"])
+def test_any_extractor_is_a_detector(start_node, ros, user_folder, detector):
+    parameters = {**PARAMETERS, "model": "none", "detector": detector}
+    start_node("booster_node", parameters=parameters)
+    messages = ros.listen(FeatureArray, "features")
+    ros.publish("image", image_message(GRAY, "mono8"))
+    message = wait_for(lambda: messages and messages[-1], "features of the image")
+    extractor = create_extractor(detector, 200)
+    assert message.detector == extractor.name
+    assert len(message.x) == len(extractor(GRAY)) > 50
+
+
+def test_unknown_detector_is_refused_with_the_choices(start_node):
+    node = start_node("booster_node", parameters={"model": "none", "detector": "surf"})
+    assert node.wait() == 1
+    last = node.output().splitlines()[-1]
+    assert "cannot configure: parameter 'detector': no extractor is called 'surf'" in last
+    assert "orb, sift, sift_gpu, and package.module:ClassName" in last
+
+
+def test_booster_node_extracts_and_boosts_it(start_node, ros, user_folder, tmp_path):
     weights = tmp_path / "mine.safetensors"
     save_checkpoint(FeatureBooster(load_models()[MODEL]), weights)
-    parameters = {
-        "model": MODEL,
-        "weights": str(weights),
-        "max_features": 200,
-        "qos_input_reliability": "reliable",
-        "lazy": False,
-        "use_camera_info": False,
-    }
+    parameters = {**PARAMETERS, "model": MODEL, "weights": str(weights)}
     start_node("booster_node", parameters=parameters)
     messages = ros.listen(FeatureArray, "features")
     ros.publish("image", image_message(GRAY, "mono8"))

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage
 
 from feature_booster_ros import pixels
 from feature_booster_ros.nodes import images
-from feature_booster_ros.nodes.images import ImageError, compressed_to_gray, to_gray
+from feature_booster_ros.nodes.images import ImageError, message_to_gray
 
 BGR = photograph()
 GRAY = gray_photograph()
@@ -91,7 +91,7 @@ def test_eight_bits(encoding, padding, big_endian, bridge, monkeypatch):
     if not bridge:
         monkeypatch.setattr(images, "_BRIDGE", None)
     message = image_message(BYTES[encoding], encoding, padding=padding, is_bigendian=big_endian)
-    gray = to_gray(message)
+    gray = message_to_gray(message)
     assert gray.dtype == np.uint8
     np.testing.assert_allclose(gray.astype(int), GRAY, atol=tolerance(encoding))
     assert np.abs(gray[2:-2, 2:-2].astype(int) - GRAY[2:-2, 2:-2]).mean() < 6
@@ -109,7 +109,7 @@ def test_wide_pixels(encoding, big_endian, padding, wide_pixels):
     image = WIDE[encoding]
     order = image.dtype.newbyteorder(">" if big_endian else "<")
     message = image_message(image.astype(order), encoding, padding=padding)
-    gray = to_gray(message, wide_pixels)
+    gray = message_to_gray(message, wide_pixels)
     np.testing.assert_array_equal(gray, offline(message, wide_pixels))
     if wide_pixels == "full_range":
         np.testing.assert_allclose(gray.astype(int), GRAY, atol=tolerance(encoding))
@@ -118,7 +118,7 @@ def test_wide_pixels(encoding, big_endian, padding, wide_pixels):
 @pytest.mark.parametrize("encoding", ["nv12", "nv21"])
 def test_planar_yuv(encoding):
     message = image_message(planar_yuv(), encoding, height=len(GRAY))
-    np.testing.assert_array_equal(to_gray(message), GRAY)
+    np.testing.assert_array_equal(message_to_gray(message), GRAY)
     np.testing.assert_allclose(offline(message).astype(int), GRAY, atol=1)
 
 
@@ -135,13 +135,15 @@ class BrokenBridge:
 def test_bridge_that_fails_is_left_aside(monkeypatch):
     monkeypatch.setattr(images, "_BRIDGE", BrokenBridge())
     for _ in range(3):
-        np.testing.assert_allclose(to_gray(image_message(BGR, "bgr8")).astype(int), GRAY, atol=1)
+        np.testing.assert_allclose(
+            message_to_gray(image_message(BGR, "bgr8")).astype(int), GRAY, atol=1
+        )
     assert BrokenBridge.calls == 1
 
 
 def test_mono8_is_not_copied():
     message = image_message(GRAY, "mono8")
-    assert np.shares_memory(to_gray(message), np.frombuffer(message.data, np.uint8))
+    assert np.shares_memory(message_to_gray(message), np.frombuffer(message.data, np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -166,11 +168,11 @@ def test_mono8_is_not_copied():
 )
 def test_bad_image_is_refused_by_field(fields, named):
     with pytest.raises(ImageError, match=named):
-        to_gray(image_message(GRAY, **{"encoding": "mono8", **fields}))
+        message_to_gray(image_message(GRAY, **{"encoding": "mono8", **fields}))
 
 
 def test_bayer_too_small_to_demosaic():
-    assert to_gray(image_message(np.zeros((1, 1), np.uint8), "bayer_rggb8")).shape == (1, 1)
+    assert message_to_gray(image_message(np.zeros((1, 1), np.uint8), "bayer_rggb8")).shape == (1, 1)
 
 
 def compressed(image: np.ndarray, extension: str, **fields: object) -> CompressedImage:
@@ -182,10 +184,10 @@ def compressed(image: np.ndarray, extension: str, **fields: object) -> Compresse
 
 
 def test_compressed():
-    np.testing.assert_array_equal(compressed_to_gray(compressed(GRAY, "png")), GRAY)
-    np.testing.assert_allclose(compressed_to_gray(compressed(BGR, "png")).astype(int), GRAY, atol=1)
-    assert np.abs(compressed_to_gray(compressed(BGR, "jpg")).astype(int) - GRAY).mean() < 4
-    wide = compressed_to_gray(compressed(GRAY.astype(np.uint16) * 257, "png"), "full_range")
+    np.testing.assert_array_equal(message_to_gray(compressed(GRAY, "png")), GRAY)
+    np.testing.assert_allclose(message_to_gray(compressed(BGR, "png")).astype(int), GRAY, atol=1)
+    assert np.abs(message_to_gray(compressed(BGR, "jpg")).astype(int) - GRAY).mean() < 4
+    wide = message_to_gray(compressed(GRAY.astype(np.uint16) * 257, "png"), "full_range")
     np.testing.assert_allclose(wide.astype(int), GRAY, atol=1)
 
 
@@ -199,15 +201,15 @@ def test_compressed():
 def test_compressed_is_the_same_offline(encoding, extension):
     image = {**BYTES, **WIDE}[encoding]
     message = compressed(image, extension, format=f"{encoding}; {extension} compressed ")
-    gray = compressed_to_gray(message)
+    gray = message_to_gray(message)
     same = pixels.to_gray(pixels.decode_compressed(message.data, message.format))
     np.testing.assert_array_equal(gray, same)
 
 
 def test_compressed_mosaic_is_the_raw_one():
-    raw = to_gray(image_message(mosaic("rggb"), "bayer_rggb8"))
+    raw = message_to_gray(image_message(mosaic("rggb"), "bayer_rggb8"))
     message = compressed(mosaic("rggb"), "png", format="bayer_rggb8; png compressed ")
-    np.testing.assert_array_equal(compressed_to_gray(message), raw)
+    np.testing.assert_array_equal(message_to_gray(message), raw)
 
 
 @pytest.mark.parametrize(
@@ -224,4 +226,4 @@ def test_compressed_mosaic_is_the_raw_one():
 )
 def test_bad_compressed_image_is_refused_by_field(fields, named):
     with pytest.raises(ImageError, match=named):
-        compressed_to_gray(compressed(GRAY, "png", **fields))
+        message_to_gray(compressed(GRAY, "png", **fields))

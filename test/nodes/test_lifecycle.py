@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from camera_messages import gray_photograph, image_message
-from conftest import wait_for
+from conftest import executable, wait_for
 
 from feature_booster_ros.booster.model_config import weights_folder
 from feature_booster_ros.msg import FeatureArray
@@ -47,6 +48,35 @@ def test_node_activates_itself_and_ends_cleanly(start_node, ros, name, number):
     assert "Traceback" not in node.output() and "rror" not in node.output()
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("booster_node", "active: waiting for {0}/image and {0}/camera_info"),
+        (
+            "matcher_node",
+            "active: waiting for a subscription to {0}/matches or match_image, then for "
+            "{0}/features",
+        ),
+        ("odometry_node", "active: waiting for {0}/features"),
+    ],
+)
+def test_node_says_what_it_waits_for(start_node, namespace, name, line):
+    node = start_node(name, parameters={"model": "none"} if name == "booster_node" else {})
+    node.wait_for_output(line.format(namespace))
+
+
+@pytest.mark.parametrize("name", [*NODES, "image_player_node"])
+def test_help(name):
+    result = subprocess.run(
+        [executable(name), "--help"], capture_output=True, text=True, timeout=90
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"usage: {name} [--ros-args")
+    for text in ("Publishes" if name == "image_player_node" else "Subscribes to", "publishes",
+        f"Example:\n  {name} --ros-args ", "autostart (bool, true, true or false)"):  # fmt: skip
+        assert text.lower() in result.stdout.lower()
+
+
 def test_booster_node_says_that_images_paused_and_goes_on(start_node, ros):
     node = start_node("booster_node", parameters=RAW)
     features = ros.listen(FeatureArray, "features")
@@ -60,51 +90,75 @@ def test_booster_node_says_that_images_paused_and_goes_on(start_node, ros):
 
 
 FAULTY_NODE = """
-import sys
-from dataclasses import dataclass
+import importlib, sys
 from diagnostic_msgs.msg import DiagnosticArray
-from feature_booster_ros.nodes.diagnostics import DiagnosticsPublisher, FrameStatistics
-from feature_booster_ros.nodes.lifecycle import ManagedNode, run
-from feature_booster_ros.nodes.parameters import parameter
+from feature_booster_ros.nodes.lifecycle import steady_timer
+from feature_booster_ros.nodes.process import run
 
-@dataclass(frozen=True)
-class Parameters:
-    autostart: bool = parameter(True, "Start")
+name, class_name, *arguments = sys.argv[1:]
+module = importlib.import_module("feature_booster_ros.nodes." + name)
 
-class FaultyNode(ManagedNode):
-    parameter_type = Parameters
-
-    def __init__(self):
-        super().__init__("faulty_node")
-        self.ticks = 0
-
-    def activate(self):
-        self.create_timer(0.05, self.tick)
-        self.diagnostics = DiagnosticsPublisher(self, FrameStatistics(), "nothing", 0.1)
+class FaultyNode(getattr(module, class_name)):
+    def on_activate(self, state):
+        result = super().on_activate(state)
+        self.reported = name == "image_player_node"  # it has no diagnostics
+        self.fault_timers = [steady_timer(self, 0.02, fault) for fault in (self.one, self.two)]
+        self.end_timer = steady_timer(self, 0.1, self.end)
         self.create_subscription(DiagnosticArray, "/diagnostics", self.check, 10)
+        return result
 
-    def tick(self):
-        self.ticks += 1
-        raise KeyError("a fault of the timer")
+    def one(self):
+        raise KeyError("a fault of one timer")
+
+    def two(self):
+        raise ZeroDivisionError("a fault of the other")
 
     def check(self, message):
-        values = {value.key: value.value for value in message.status[0].values}
-        if self.ticks >= 10 and int(values["internal_errors"]) >= 5:
-            print("level", ord(message.status[0].level), message.status[0].message)
+        status = message.status[0]
+        values = {value.key: value.value for value in status.values}
+        if int(values["internal_errors"]) >= 10:
+            print("level", ord(status.level), status.message)
+            self.reported = True
+
+    def end(self):
+        if self.reported and self.faults >= 10:
             self.context.try_shutdown()
 
-sys.exit(run(FaultyNode))
+sys.exit(run(FaultyNode, arguments))
 """
 
 
-def test_exception_of_a_callback_is_reported_and_ends_no_node():
+@pytest.mark.parametrize(
+    ("name", "class_name"),
+    [
+        ("booster_node", "BoosterNode"),
+        ("matcher_node", "MatcherNode"),
+        ("odometry_node", "OdometryNode"),
+        ("image_player_node", "ImagePlayerNode"),
+    ],
+)
+def test_exception_of_a_callback_is_reported_and_ends_no_node(name, class_name, tmp_path):
+    parameters = {
+        "booster_node": ["model:=none", "diagnostics_period:=0.1"],
+        "matcher_node": ["diagnostics_period:=0.1"],
+        "odometry_node": ["diagnostics_period:=0.1"],
+        "image_player_node": [f"source:={tmp_path}", "at_end:=stay"],
+    }[name]
+    cv2.imwrite(str(tmp_path / "image.png"), gray_photograph((64, 48)))
+    arguments = [word for each in parameters for word in ("-p", each)]
     result = subprocess.run(
-        [sys.executable, "-c", FAULTY_NODE], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", FAULTY_NODE, name, class_name, "--ros-args", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
     assert result.returncode == 0, result.stderr
-    assert "level 2 internal error, see the log" in result.stdout
-    assert result.stderr.count("a fault of the timer'\n") >= 1
-    assert result.stderr.count("internal error, please report it") == 1  # throttled
+    if name != "image_player_node":
+        assert "level 2 internal error, see the log" in result.stdout
+    # Each kind once in ten seconds.
+    reports = [line for line in result.stderr.splitlines() if "internal error, please" in line]
+    assert sum("a fault of one timer" in line for line in reports) == 1
+    assert sum("a fault of the other" in line for line in reports) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

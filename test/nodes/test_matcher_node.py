@@ -277,6 +277,28 @@ def test_parameters_take_effect_while_it_runs(start_matcher, frames, ros):
         assert name in result.reason
 
 
+def test_features_are_received_only_while_somebody_wants_matches(start_node, ros):
+    """So that booster_node, which is lazy too, does nothing for matches that nobody wants."""
+    node = start_node("matcher_node", parameters={"diagnostics_period": 0.1})
+    publisher = ros.publisher(FeatureArray, "features")
+    diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
+    node.wait_for_output("active: waiting for a subscription")
+
+    def messages():
+        statuses = [s for message in list(diagnostics) for s in message.status]
+        return [s.message for s in statuses if s.name.startswith(ros.namespace.lstrip("/"))]
+
+    wait_for(lambda: "idle, as nobody subscribes" in messages(), "the idle status")
+    assert publisher.get_subscription_count() == 0
+    for message_type, topic in ((MatchArray, "matches"), (Image, "match_image")):
+        subscription = ros.node.create_subscription(message_type, topic, lambda message: None, 10)
+        wait_for(publisher.get_subscription_count, f"the subscription to features for {topic}")
+        ros.node.destroy_subscription(subscription)
+        wait_for(lambda: publisher.get_subscription_count() == 0, "the end of the subscription")
+    assert ros.set_parameters(node.full_name, lazy=False)[0].successful
+    wait_for(publisher.get_subscription_count, "the subscription of a node that is not lazy")
+
+
 def test_match_image_only_for_who_subscribes(start_matcher, frames, ros):
     start_matcher(qos_image_reliability="reliable")
     images = ros.publisher(Image, "image")

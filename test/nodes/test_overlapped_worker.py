@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import wait_for
 
-from feature_booster_ros.nodes.overlapped_worker import OverlappedWorker
+from feature_booster_ros.nodes.workers import OverlappedWorker
 
 
 class Stages:
@@ -44,7 +44,7 @@ def stages():
 
 
 def test_the_next_item_is_begun_while_the_second_stage_works(stages):
-    worker = OverlappedWorker(stages.first, stages.second, "test")
+    worker = OverlappedWorker(stages.first, stages.second, "test", lambda: True)
     stages.gates["second"].clear()
     worker.submit(1)
     wait_for(lambda: stages.items("second") == [1], "the second stage's first item")
@@ -59,7 +59,8 @@ def test_the_next_item_is_begun_while_the_second_stage_works(stages):
 
 
 def test_without_overlap_the_stages_take_turns(stages):
-    worker = OverlappedWorker(stages.first, stages.second, "test", overlap=False)
+    overlap = False
+    worker = OverlappedWorker(stages.first, stages.second, "test", lambda: overlap)
     stages.gates["second"].clear()
     worker.submit(1)
     wait_for(lambda: stages.items("second") == [1], "the second stage's first item")
@@ -68,8 +69,8 @@ def test_without_overlap_the_stages_take_turns(stages):
     assert stages.items("first") == [1]
     stages.gates["second"].set()
     wait_for(lambda: stages.items("done") == [1, 2], "both results")
-    # As an attribute it takes effect with the next item.
-    worker.overlap = True
+    # A change takes effect with the next item.
+    overlap = True
     stages.gates["second"].clear()
     worker.submit(3)
     wait_for(lambda: stages.items("second") == [1, 2, 3], "the third result")
@@ -93,7 +94,7 @@ def test_order_is_kept_and_what_is_begun_is_finished(overlap, slow):
         time.sleep(0.004 if slow == "second" else 0.0)
         done.append(item)
 
-    worker = OverlappedWorker(first, second, "test", overlap)
+    worker = OverlappedWorker(first, second, "test", lambda: overlap)
     dropped = 0
     for item in range(1, 201):
         dropped += worker.submit(item)
@@ -114,7 +115,7 @@ def test_the_first_stage_waits_for_newer_items_where_the_second_is_slow():
         began.append(item)
         time.sleep(seconds)
 
-    worker = OverlappedWorker(lambda item: item, second, "test")
+    worker = OverlappedWorker(lambda item: item, second, "test", lambda: True)
     worker.submit(1)
     wait_for(lambda: began == [1], "the first result")
     worker.submit(2)  # begun at once, as it is not known yet how long the second stage takes
@@ -128,7 +129,7 @@ def test_the_first_stage_waits_for_newer_items_where_the_second_is_slow():
 
 
 def test_stop_finishes_what_is_begun_and_forgets_the_rest(stages):
-    worker = OverlappedWorker(stages.first, stages.second, "test")
+    worker = OverlappedWorker(stages.first, stages.second, "test", lambda: True)
     for gate in stages.gates.values():
         gate.clear()
     worker.submit(1)
@@ -153,7 +154,7 @@ def test_stop_finishes_what_is_begun_and_forgets_the_rest(stages):
 
 
 def test_stop_of_an_idle_worker(stages):
-    worker = OverlappedWorker(stages.first, stages.second, "test")
+    worker = OverlappedWorker(stages.first, stages.second, "test", lambda: True)
     worker.stop()
     worker.stop()
     assert not stages.log

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from feature_booster_ros.nodes import parameter_tables
 from feature_booster_ros.nodes.booster_node_parameters import BoosterNodeParameters
 from feature_booster_ros.nodes.image_player_node import ImagePlayerNodeParameters
 from feature_booster_ros.nodes.matcher_node_parameters import MatcherNodeParameters
 from feature_booster_ros.nodes.odometry_node_parameters import OdometryNodeParameters
 from feature_booster_ros.nodes.parameters import (
     Change,
+    NodeParameters,
     ParameterError,
     changed,
     from_values,
@@ -30,11 +32,12 @@ NODES = {
     "odometry_node": OdometryNodeParameters,
     "image_player_node": ImagePlayerNodeParameters,
 }
-BOOSTER_YAML = Path(__file__).parents[2] / "config" / "booster.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+BOOSTER_YAML = ROOT / "config" / "booster.yaml"
 
 
 @dataclasses.dataclass(frozen=True)
-class Example:
+class Example(NodeParameters):
     start: bool = parameter(True, "Set at start.", change=Change.START)
     count: int = parameter(5, "A count.", minimum=1, maximum=10)
     share: float = parameter(0.5, "A share.", minimum=0.0, maximum=1.0)
@@ -105,12 +108,13 @@ def test_table():
     assert "| `start` | bool | `true` | true or false | at start | Set at start. |" in table
 
 
-def test_the_documentation_has_the_tables_as_printed():
+def test_the_documentation_and_the_parameter_file_are_as_printed():
     command = [sys.executable, "-m", "feature_booster_ros.nodes.parameter_tables"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(f"## {name}\n" in printed for name in NODES)
-    page = (Path(__file__).resolve().parents[2] / "docs" / "parameters.md").read_text()
+    page = (ROOT / "docs" / "parameters.md").read_text()
     assert printed.strip() in page, "put what the command prints below the marker in the page"
+    assert parameter_tables.parameter_file() == BOOSTER_YAML.read_text(), f"{command} --yaml"
 
 
 @pytest.mark.parametrize("parameter_type", NODES.values(), ids=NODES.keys())
@@ -132,3 +136,12 @@ def test_parameter_file_has_every_parameter_with_its_default(name, parameter_typ
 
 def test_parameter_file_has_no_other_node():
     assert set(yaml.safe_load(BOOSTER_YAML.read_text())) == {f"/{name}" for name in NODES}
+
+
+def test_common_parameters_come_last():
+    assert list(specifications(Example)) == [
+        "start", "count", "share", "size", "kind",
+        "autostart", "qos_output_reliability", "qos_output_depth",
+    ]  # fmt: skip
+    names = list(specifications(BoosterNodeParameters))
+    assert names[0] == "model" and names[-1] == "qos_output_depth"

@@ -15,9 +15,9 @@ from conftest import wait_for
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
-from feature_booster_ros.nodes.newest_worker import NewestWorker
 from feature_booster_ros.nodes.qos import stream_profile
 from feature_booster_ros.nodes.synchronization import ImageWithCameraInfo
+from feature_booster_ros.nodes.workers import NewestWorker
 
 PIXELS = np.zeros((2, 2), np.uint8)
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 SCRIPT = """
-from feature_booster_ros.nodes.threads import limit_threads, sleep_at_barriers
+from feature_booster_ros.nodes.process import limit_threads, sleep_at_barriers
 sleep_at_barriers()
 limit_threads({before})
 import cv2, torch
