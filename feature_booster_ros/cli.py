@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .benchmark.command_line import add_arguments as add_benchmark_arguments
+from .benchmark.command_line import add_benchmark_arguments
 from .errors import user_message
 from .evaluation.command_line import add_runs
 from .training.datasets.command_line import add_commands

@@ -29,7 +29,7 @@ _OUTPUT_HELP = "write JSON, tables and plots (matplotlib) there"
 _RATES = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0)
 
 
-def add_arguments(
+def add_benchmark_arguments(
     command: argparse.ArgumentParser, run_live: Callable[[argparse.Namespace], None]
 ) -> None:
     """Give ``benchmark`` its arguments and its ``live``; the parsed options' ``run(options)`` does
@@ -194,9 +194,9 @@ def _add_live(live: argparse.ArgumentParser) -> None:
 
 def _stages(options: argparse.Namespace) -> None:
     _check_output(options)
-    from .images import default_source
+    from .inputs import default_source
     from .machine import available_cores
-    from .report import report_text, write_report
+    from .report import benchmark_text, write_benchmark
     from .rounds import Limits
     from .run import ALL_THREADS, BenchmarkSettings, default_devices, run_benchmark
 
@@ -218,9 +218,9 @@ def _stages(options: argparse.Namespace) -> None:
             with_memory=not options.no_memory,
         )
     )
-    print(report_text(report))
+    print(benchmark_text(report))
     if options.output is not None:
-        written = write_report(options.output, report, not options.no_plots)
+        written = write_benchmark(options.output, report, not options.no_plots)
         print(f"\nwritten to {options.output}: {', '.join(path.name for path in written)}")
 
 
@@ -229,12 +229,6 @@ def _chosen(given: float | None, otherwise: float) -> Any:
 
 
 def _check_output(options: argparse.Namespace) -> None:
-    """Raises ValueError where the results could not be written, before the long work."""
-    if options.output is None:
-        return
-    if options.output.exists() and not options.output.is_dir():
-        raise ValueError(f"--output {options.output} is a file: give a folder")
-    if not options.no_plots:
-        from ..evaluation.plots import check_matplotlib
+    from ..evaluation.output import check_output
 
-        check_matplotlib()
+    check_output(options.output, with_plots=not options.no_plots)

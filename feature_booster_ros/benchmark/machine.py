@@ -91,7 +91,7 @@ def _busy_seconds() -> float | None:
 
 
 def _cpu() -> tuple[str, set[str]]:
-    """Model name and flags, as Linux tells them."""
+    """TimedModel name and flags, as Linux tells them."""
     name, flags = platform.processor() or platform.machine(), set()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

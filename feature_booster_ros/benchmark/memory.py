@@ -16,8 +16,8 @@ import torch
 
 from ..booster import Booster
 from ..matching import match
-from .pools import exactly
-from .task import Engine, Model, Task
+from .inputs import exactly
+from .task import Task, TimedEngine, TimedModel
 
 _MEBIBYTE = 1 << 20
 
@@ -30,8 +30,8 @@ class MemoryCase:
 
     features: int
     detector: str
-    model: Model | None = None
-    engine: Engine | None = None
+    model: TimedModel | None = None
+    engine: TimedEngine | None = None
 
 
 @dataclass(frozen=True)

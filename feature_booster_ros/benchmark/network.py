@@ -4,26 +4,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from ..booster import Booster
 from ..booster.engines import PRECISIONS
 from ..booster.pruning import without_dead_parts
 from ..features import Features
-from .pools import exactly
+from .inputs import exactly
 from .rounds import Comparison, Limits, compare, time_rounds
-from .task import EAGER, Engine, Model, Task
+from .task import EAGER, Task, TimedEngine, TimedModel
 
 PRODUCTS = "products"
 LIVE_PRODUCTS = "live products"
 """The products without those of parts that add nothing, of networks that have such."""
 
 
-def load_boosters(task: Task, model: Model) -> dict[Engine, Booster]:
+def load_boosters(task: Task, model: TimedModel) -> dict[TimedEngine, Booster]:
     """The model's booster by each engine."""
     return {
         engine: Booster.from_pretrained(
@@ -34,7 +38,7 @@ def load_boosters(task: Task, model: Model) -> dict[Engine, Booster]:
 
 
 def compare_engines(
-    boosters: dict[Engine, Booster],
+    boosters: dict[TimedEngine, Booster],
     label: str,
     pool: Features,
     image_shape: tuple[int, int],
@@ -70,7 +74,7 @@ def compare_engines(
     notes: dict[str, dict[str, float]] = {}
     for kind, network in networks.items():
         for precision in precisions:
-            name = Engine(kind, precision).label
+            name = TimedEngine(kind, precision).label
             ways[name] = matrix_products(network, count, eager.device, PRECISIONS[precision])
             notes[name] = {"gigaflops": 2e-9 * count * _multiplications(network)}
     seconds = time_rounds(ways, limits)
@@ -79,7 +83,7 @@ def compare_engines(
         taken = seconds[engine.label]
         notes[engine.label] = agreement(reference, booster(features, image_shape))
         for kind in networks:
-            of_products = seconds[Engine(kind, engine.precision).label]
+            of_products = seconds[TimedEngine(kind, engine.precision).label]
             notes[engine.label][f"over_{kind}"] = float(np.median(taken / of_products))
     return compare("network", label, count, seconds, EAGER.label, notes)
 
@@ -132,3 +136,83 @@ def agreement(reference: Features, other: Features) -> dict[str, float]:
     a, b = reference.descriptors.astype(np.float64), other.descriptors.astype(np.float64)
     cosines = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     return {"minimum_cosine": float(cosines.min())}
+
+
+ProfiledEvent = tuple[str, bool, float]
+"""Name, whether it ran on the GPU, and microseconds."""
+
+_CALLS = 20
+_WARM_UP = 5
+# CUDA's calls that put work into a stream, as the profiler names them.
+_LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMemset")
+
+
+@dataclass(frozen=True)
+class GpuShares:
+    """Milliseconds of one call; what the CPU does and what the GPU does overlap.
+
+    Attributes:
+        launches: of the CPU, within CUDA's calls that put work into the stream.
+        copies: of the GPU, between its memory and the computer's.
+        arithmetic: of the GPU, in kernels.
+        kernels: how many it ran.
+        total: from arrays to arrays, without the profiler.
+    """
+
+    launches: float
+    copies: float
+    arithmetic: float
+    kernels: float
+    total: float
+
+
+def gpu_shares(booster: Booster, features: Features, image_shape: tuple[int, int]) -> GpuShares:
+    """The shares of a booster on a CUDA device, over some calls."""
+    for _ in range(_WARM_UP):
+        booster(features, image_shape)
+    begun = time.perf_counter()
+    for _ in range(_CALLS):
+        booster(features, image_shape)
+    total = 1000 * (time.perf_counter() - begun) / _CALLS
+
+    def work() -> None:
+        for _ in range(_CALLS):
+            booster(features, image_shape)
+        torch.cuda.synchronize()
+
+    events = profiled_events(work, (ProfilerActivity.CPU, ProfilerActivity.CUDA))
+    return sum_shares(events, _CALLS, total)
+
+
+def profiled_events(
+    work: Callable[[], None], activities: Sequence[ProfilerActivity]
+) -> list[ProfiledEvent]:
+    """What PyTorch's profiler sees of some work."""
+    with profile(activities=activities) as profiled:
+        work()
+    return [
+        (event.name, event.device_type == DeviceType.CUDA, event.time_range.elapsed_us())
+        for event in profiled.events()
+    ]
+
+
+def sum_shares(events: Iterable[ProfiledEvent], calls: int, total: float) -> GpuShares:
+    """The shares out of what the profiler saw.
+
+    Args:
+        events: as :func:`profiled_events` gives them.
+        calls: of the booster that they are of.
+        total: milliseconds of one call.
+    """
+    launches = copies = arithmetic = 0.0
+    kernels = 0
+    for name, on_gpu, microseconds in events:
+        if not on_gpu:
+            launches += microseconds if name.startswith(_LAUNCHES) else 0.0
+        elif name.startswith(("Memcpy", "Memset")):
+            copies += microseconds
+        else:
+            arithmetic += microseconds
+            kernels += 1
+    scale = 1 / (1000 * calls)
+    return GpuShares(launches * scale, copies * scale, arithmetic * scale, kernels / calls, total)

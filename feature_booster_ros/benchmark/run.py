@@ -21,12 +21,11 @@ from ..booster.engines import ENGINES, PRECISIONS
 from ..features import create_extractor
 from ..pixels import to_gray
 from ..progress import Progress
-from .images import read_frames
+from .inputs import pool_features, read_frames, save_features
 from .machine import Bystanders, available_cores, describe_machine
 from .memory import PeakMemory, memory_cases, peak_memory
-from .pools import pool_features, save_features
 from .rounds import Comparison, Limits
-from .task import BINARY, EAGER, FLOAT, Engine, Model, Task, pool_path
+from .task import BINARY, EAGER, FLOAT, Task, TimedEngine, TimedModel, pool_path
 from .worker import Launches, Result, run_task, steps_of
 
 ALL_THREADS = "all"
@@ -137,10 +136,10 @@ def run_benchmark(settings: BenchmarkSettings) -> Report:
     )
 
 
-def _model(name: str) -> Model:
+def _model(name: str) -> TimedModel:
     network = load_checkpoint(name)
     refused_by = {each for each, engine in ENGINES.items() if engine.refusal(network) is not None}
-    return Model(name, network.config.detector, frozenset(refused_by))
+    return TimedModel(name, network.config.detector, frozenset(refused_by))
 
 
 def _run(task: Task, bar: Progress) -> Run:
@@ -161,7 +160,7 @@ def _run(task: Task, bar: Progress) -> Run:
     )
 
 
-def _tasks(settings: BenchmarkSettings, models: list[Model], folder: Path) -> list[Task]:
+def _tasks(settings: BenchmarkSettings, models: list[TimedModel], folder: Path) -> list[Task]:
     for count in settings.features:
         if count < 1:
             raise ValueError(f"--features must be at least 1, not {count}")
@@ -206,7 +205,9 @@ def parse_threads(texts: Sequence[str]) -> list[int]:
     return sorted(numbers)
 
 
-def choose_engines(texts: Sequence[str], devices: Sequence[str]) -> dict[str, tuple[Engine, ...]]:
+def choose_engines(
+    texts: Sequence[str], devices: Sequence[str]
+) -> dict[str, tuple[TimedEngine, ...]]:
     """The engines to time on each device, ``EAGER`` the first of each.
 
     Args:
@@ -219,7 +220,7 @@ def choose_engines(texts: Sequence[str], devices: Sequence[str]) -> dict[str, tu
     """
     names = dict.fromkeys(str(resolve_device(device)) for device in devices)
     has = {device: available_engines(device) for device in names}
-    wanted = [Engine.parse(text) for text in texts]
+    wanted = [TimedEngine.parse(text) for text in texts]
     for engine in wanted:
         if engine.precision not in PRECISIONS:
             raise ValueError(
@@ -236,15 +237,15 @@ def choose_engines(texts: Sequence[str], devices: Sequence[str]) -> dict[str, tu
         if wanted:
             engines = [engine for engine in wanted if engine.name in names]
         elif device == "cpu":
-            engines = [Engine(name) for name in names]
+            engines = [TimedEngine(name) for name in names]
         else:
-            engines = [Engine(name, "fp16") for name in names]
+            engines = [TimedEngine(name, "fp16") for name in names]
         chosen[device] = tuple(dict.fromkeys([EAGER, *engines]))
     return chosen
 
 
 def _write_pools(
-    folder: Path, images: list[np.ndarray], models: list[Model], enough: int
+    folder: Path, images: list[np.ndarray], models: list[TimedModel], enough: int
 ) -> dict[str, int]:
     """Writes each detector's pools; returns how many features it finds in one image."""
     found = {}

@@ -12,9 +12,9 @@ import numpy as np
 from ..booster import Booster
 from ..features import Features, create_extractor
 from ..matching import Matches, match, verify
-from .pools import exactly
+from .inputs import exactly
 from .rounds import Comparison, Limits, compare, time_rounds
-from .task import EAGER, Engine
+from .task import EAGER, TimedEngine
 
 OPENCV_MATCHER = "OpenCV BFMatcher"
 MATCH = "match"
@@ -89,7 +89,7 @@ def compare_matching(
 
 
 def compare_frames(
-    boosters: dict[Engine, Booster],
+    boosters: dict[TimedEngine, Booster],
     label: str,
     images: Sequence[np.ndarray],
     max_features: int,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..features import Features
-from .pools import load_features
+from .inputs import load_features
 from .rounds import Limits
 
 FLOAT, BINARY = "sift", "orb"
@@ -22,7 +22,7 @@ _SHARE_FOUND = 0.9  # of the features asked for, in an image that is said to hav
 
 
 @dataclass(frozen=True)
-class Engine:
+class TimedEngine:
     """An engine of Booster, and its arithmetic.
 
     Attributes:
@@ -39,18 +39,18 @@ class Engine:
         return self.name if self.precision == "fp32" else f"{self.name} {self.precision}"
 
     @classmethod
-    def parse(cls, text: str) -> Engine:
+    def parse(cls, text: str) -> TimedEngine:
         """Read NAME or NAME:PRECISION."""
         name, _, precision = text.partition(":")
         return cls(name, precision or "fp32")
 
 
-EAGER = Engine("eager")
+EAGER = TimedEngine("eager")
 """The plain network, which all are compared with."""
 
 
 @dataclass(frozen=True)
-class Model:
+class TimedModel:
     """A booster to time.
 
     Attributes:
@@ -86,8 +86,8 @@ class Task:
 
     device: str
     threads: int
-    models: tuple[Model, ...]
-    engines: tuple[Engine, ...]
+    models: tuple[TimedModel, ...]
+    engines: tuple[TimedEngine, ...]
     features: tuple[int, ...]
     limits: Limits
     folder: Path
@@ -103,11 +103,11 @@ class Task:
         """Whether the device is a CUDA one."""
         return self.device.startswith("cuda")
 
-    def engines_for(self, model: Model) -> tuple[Engine, ...]:
+    def engines_for(self, model: TimedModel) -> tuple[TimedEngine, ...]:
         """Those of the engines that can run the model."""
         return tuple(engine for engine in self.engines if engine.name not in model.refused_by)
 
-    def frame_features(self, model: Model) -> tuple[int, ...]:
+    def frame_features(self, model: TimedModel) -> tuple[int, ...]:
         """The numbers of features for which whole frames are timed: what the images have, as more
         would be the same again.
         """

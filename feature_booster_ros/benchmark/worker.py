@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from .launches import GpuShares, gpu_shares
-from .network import compare_engines, load_boosters
-from .pools import exactly
+from .inputs import exactly
+from .network import GpuShares, compare_engines, gpu_shares, load_boosters
 from .rounds import Comparison
 from .stages import compare_extraction, compare_frames, compare_matching
 from .task import BINARY, FLOAT, Task

@@ -27,7 +27,7 @@ from ..matching import match
 from ..odometry.rigid import inverse
 from ..progress import Progress
 from ..sources import Camera
-from .odometry_comparison import OdometryRun
+from .trajectories import OdometryRun
 
 if TYPE_CHECKING:
     import pycolmap

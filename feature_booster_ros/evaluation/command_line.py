@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .benchmark import Benchmark
     from .methods import Method
+    from .metrics import Evaluation
 
 DEFAULT_METHODS = ("sift", "rootsift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
 ODOMETRY_METHODS = ("sift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
 DEFAULT_GAPS = (1, 4, 8)
 
-_Run = Callable[[argparse.Namespace, "list[Method]"], "list[Benchmark]"]
+_Run = Callable[[argparse.Namespace, "list[Method]"], "list[Evaluation]"]
 
 
 def add_runs(command: argparse.ArgumentParser) -> None:
@@ -112,7 +112,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
 
 
 def _add(
-    runs: argparse._SubParsersAction, name: str, text: str, benchmark: _Run | None
+    runs: argparse._SubParsersAction, name: str, text: str, evaluation: _Run | None
 ) -> argparse.ArgumentParser:
     parser = runs.add_parser(name, help=text, description=text)
     parser.add_argument(
@@ -134,7 +134,7 @@ def _add(
         metavar="FOLDER",
         help="write tables, JSON and plots (matplotlib) there",
     )
-    parser.set_defaults(run=lambda options: _evaluate(options, benchmark))
+    parser.set_defaults(run=lambda options: _evaluate(options, evaluation))
     return parser
 
 
@@ -201,69 +201,65 @@ def _add_images(parser: argparse.ArgumentParser, required: bool) -> None:
 
 def _evaluate(options: argparse.Namespace, run: _Run) -> None:
     from .methods import create_methods
-    from .plots import check_matplotlib
-    from .record import write_record
-    from .tables import benchmark_text, summary_text
+    from .output import check_output
+    from .report import evaluation_text, summary_text, write_evaluations
 
-    if options.output is not None:  # what may fail, before the long work
-        check_matplotlib()
-        if options.output.exists() and not options.output.is_dir():
-            raise ValueError(f"--output {options.output} is a file: give a folder")
+    check_output(options.output)
     methods = create_methods(options.methods, options.max_features, options.device)
-    benchmarks = _with_own_names(run(options, methods))
-    for benchmark in benchmarks:
-        print(benchmark_text(benchmark), end="\n\n")
-    if len(benchmarks) > 1:
-        print(summary_text(benchmarks), end="\n\n")
+    evaluations = _with_own_names(run(options, methods))
+    for evaluation in evaluations:
+        print(evaluation_text(evaluation), end="\n\n")
+    if len(evaluations) > 1:
+        print(summary_text(evaluations), end="\n\n")
     if options.output is not None:
         settings = {
             key: value for key, value in vars(options).items() if key not in ("run", "output")
         }
-        written = write_record(options.output, benchmarks, settings)
+        written = write_evaluations(options.output, evaluations, settings)
         print(f"written to {options.output}: {', '.join(path.name for path in written)}")
 
 
-def _with_own_names(benchmarks: Sequence[Benchmark]) -> list[Benchmark]:
-    """The benchmarks, numbered where several have one name."""
+def _with_own_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The evaluations, numbered where several have one name."""
     import dataclasses
 
     names: list[str] = []
-    for benchmark in benchmarks:
-        name, number = benchmark.name, 2
+    for evaluation in evaluations:
+        name, number = evaluation.name, 2
         while name in names:
-            name, number = f"{benchmark.name} {number}", number + 1
+            name, number = f"{evaluation.name} {number}", number + 1
         names.append(name)
     return [
-        dataclasses.replace(benchmark, name=name)
-        for benchmark, name in zip(benchmarks, names, strict=True)
+        dataclasses.replace(evaluation, name=name)
+        for evaluation, name in zip(evaluations, names, strict=True)
     ]
 
 
-def _photos(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+def _photos(options: argparse.Namespace, methods: list[Method]) -> list[Evaluation]:
     from .runs import run_photos
 
     return [run_photos(options.photos, methods, options.holdout, options.seed)]
 
 
-def _hpatches(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+def _hpatches(options: argparse.Namespace, methods: list[Method]) -> list[Evaluation]:
     from .runs import run_hpatches
 
     return [run_hpatches(options.hpatches, methods, options.every_sequence)]
 
 
-def _homography(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+def _homography(options: argparse.Namespace, methods: list[Method]) -> list[Evaluation]:
     from .runs import run_homography
 
     return [run_homography(options.first, options.second, options.matrix, methods)]
 
 
-def _pose(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+def _pose(options: argparse.Namespace, methods: list[Method]) -> list[Evaluation]:
     from .runs import run_pose
 
     return [run_pose(options.pose, options.images, methods, options.longest_side)]
 
 
-def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Evaluation]:
     from .runs import run_sequence
 
     return run_sequence(options.sequence, methods, options.gaps, options.wide_pixels)
@@ -275,16 +271,13 @@ def _odometry(options: argparse.Namespace) -> None:
     from .methods import create_methods
     from .odometry_report import odometry_text, write_odometry
     from .odometry_run import run_odometry
-    from .plots import check_matplotlib
+    from .output import check_output
     from .trajectories import check_evo
 
     check_evo()
     if options.colmap:
         import_pycolmap("odometry")
-    if options.output is not None:
-        check_matplotlib()
-        if options.output.exists() and not options.output.is_dir():
-            raise ValueError(f"--output {options.output} is a file: give a folder")
+    check_output(options.output)
     for name, least in (("every", 1), ("start", 0), ("count", 1)):
         value = getattr(options, name)
         if value is not None and value < least:
@@ -313,23 +306,23 @@ def _odometry(options: argparse.Namespace) -> None:
         print(f"written to {options.output}: {', '.join(path.name for path in written)}")
 
 
-def _all(options: argparse.Namespace, methods: list[Method]) -> list[Benchmark]:
+def _all(options: argparse.Namespace, methods: list[Method]) -> list[Evaluation]:
     if (options.pose is None) != (options.images is None):
         raise ValueError("--pose PAIRS and --images FOLDER go together: give both or neither")
-    benchmarks = []
+    evaluations = []
     if options.photos is not None:
-        benchmarks += _photos(options, methods)
+        evaluations += _photos(options, methods)
     if options.hpatches is not None:
-        benchmarks += _hpatches(options, methods)
+        evaluations += _hpatches(options, methods)
     for first, second, matrix in options.homography:
         pair = argparse.Namespace(first=first, second=second, matrix=matrix)
-        benchmarks += _homography(pair, methods)
+        evaluations += _homography(pair, methods)
     if options.sequence is not None:
-        benchmarks += _sequence(options, methods)
+        evaluations += _sequence(options, methods)
     if options.pose is not None:
-        benchmarks += _pose(options, methods)
-    if not benchmarks:
+        evaluations += _pose(options, methods)
+    if not evaluations:
         raise ValueError(
             "nothing to evaluate on: give --photos, --hpatches, --homography, --sequence or --pose"
         )
-    return benchmarks
+    return evaluations

@@ -6,8 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
+
+from ..matching.drawing import draw_matches
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,3 +104,95 @@ def common_pairs(
         )
         for name, pairs in compared.items()
     }
+
+
+_GAP = 6  # pixels between two pictures
+
+
+def compare_matches(
+    pairs: Mapping[str, FramePair],
+    query_image: np.ndarray,
+    reference_image: np.ndarray,
+    max_lines: int = 250,
+) -> np.ndarray:
+    """Draw one frame pair as matched in several ways, one below the other.
+
+    A match is green where ground truth confirms it, and red where not; without ground truth, green
+    where it is an inlier of the two-view geometry.
+
+    Args:
+        pairs: the same pair's matches by the name of the way.
+        query_image, reference_image: (H, W) or (H, W, 3) BGR, uint8.
+        max_lines: of each way, drawn at most.
+
+    Returns:
+        (H', W', 3) uint8 BGR.
+    """
+    rows = []
+    for name, pair in pairs.items():
+        marks, noun = pair.confirmed, "confirmed by ground truth"
+        if marks is None:
+            marks, noun = pair.inliers, "inliers"
+        rows.append(
+            draw_matches(
+                query_image,
+                reference_image,
+                pair.query_points,
+                pair.reference_points,
+                marks,
+                caption=f"{name}, frames {pair.reference} and {pair.query}",
+                max_lines=max_lines,
+                noun=noun,
+            )
+        )
+        rows.append(np.full((_GAP, rows[0].shape[1], 3), 255, np.uint8))
+    return np.vstack(rows[:-1])
+
+
+def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, width: int = 320) -> np.ndarray:
+    """Arrange images of one size, shrunk to `width` pixels, in rows of `columns`.
+
+    Returns:
+        (H', W', ...) uint8; the last row is filled up with black.
+    """
+    height = max(1, round(images[0].shape[0] * width / images[0].shape[1]))
+    tiles = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % min(columns, len(tiles)))
+    columns = min(columns, len(tiles))
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return np.vstack(rows)
+
+
+def plot_pairs(path: Path, compared: Mapping[str, Sequence[FramePair]], title: str = "") -> None:
+    """Plot matches, inliers and confirmed matches over the frames, and write it to `path` (PNG).
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    # Here, so that all else works without it; the canvas, unlike pyplot, asks for no display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = {
+        "mutual matches": len,
+        "inliers of the two-view geometry": lambda pair: pair.inliers.sum(),
+    }
+    if all(pair.confirmed is not None for pairs in compared.values() for pair in pairs):
+        panels["matches confirmed by ground truth"] = lambda pair: pair.confirmed.sum()
+        panels["share confirmed"] = lambda pair: pair.confirmed.mean() if len(pair) else np.nan
+    figure = Figure(figsize=(9, 2.2 * len(panels) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (label, value) in zip(
+        figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0],
+        panels.items(),
+        strict=True,
+    ):
+        for name, pairs in compared.items():
+            axes.plot([pair.query for pair in pairs], [value(pair) for pair in pairs], label=name)
+        axes.set_ylabel(label, fontsize=8)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    axes.set_xlabel("frame")
+    figure.axes[0].legend(loc="lower left", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=120)

@@ -17,8 +17,7 @@ from ..sources import Source
 from ..stamps import rising
 from .colmap_run import run_colmap
 from .methods import Method, describe_all
-from .odometry_comparison import TRUTH, OdometryComparison, OdometryRun
-from .trajectories import Poses, trajectory_error
+from .trajectories import TRUTH, OdometryComparison, OdometryRun, Poses, trajectory_error
 
 logger = logging.getLogger(__name__)
 

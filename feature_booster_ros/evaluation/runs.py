@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The runs of ``feature-booster evaluate``: from paths to benchmarks."""
+"""The runs of ``feature-booster evaluate``: from paths to evaluations."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from ..features import Extractor
 from ..photos import find_photos, split_photos
 from ..progress import Progress
 from ..sources import open_source
-from .benchmark import OVERALL, Benchmark, MethodScore
-from .homography_benchmark import evaluate_homography_sets
-from .homography_files import read_hpatches, read_pair
+from .homography import evaluate_homography_sets
+from .image_pairs import read_hpatches, read_pair, read_pose_pairs
 from .methods import Method
-from .pose_benchmark import evaluate_pose_pairs
-from .pose_pairs import read_pose_pairs
+from .metrics import OVERALL, Evaluation, MethodScore
+from .relative_pose import evaluate_pose_pairs
 from .sequence import evaluate_sequence
 from .warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
 
 
 def run_photos(
     folder: str | Path, methods: Sequence[Method], holdout: int, seed: int = 1
-) -> Benchmark:
+) -> Evaluation:
     """Methods side by side on warped photographs.
 
     Args:
@@ -60,7 +59,7 @@ def run_photos(
     unread = len(photos) - scores[0].pairs
     notes = (f"{unread} photographs could not be read and are left out",) if unread else ()
     title = f"{scores[0].pairs} warped photographs, {_cap(methods)}"
-    return Benchmark("photos", "photos", title, tuple(scores), notes)
+    return Evaluation("photos", "photos", title, tuple(scores), notes)
 
 
 def run_sequence(
@@ -68,8 +67,8 @@ def run_sequence(
     methods: Sequence[Method],
     gaps: Sequence[int],
     wide_pixels: str = "stretch",
-) -> list[Benchmark]:
-    """Methods side by side on a sequence's pairs of frames, one benchmark a gap.
+) -> list[Evaluation]:
+    """Methods side by side on a sequence's pairs of frames, one evaluation a gap.
 
     Args:
         uri: as :func:`open_source` takes it.
@@ -81,14 +80,14 @@ def run_sequence(
         by_gap = evaluate_sequence(source, methods, gaps, wide_pixels)
         skipped, has_camera = len(source.skipped), source.camera is not None
     notes = [f"{skipped} frames could not be used and are skipped"] if skipped else []
-    benchmarks = []
+    evaluations = []
     for gap, scores in by_gap.items():
         title = f"{scores[0].pairs} pairs {gap} frames apart of {uri}, {_cap(methods)}"
         pose_notes = _pose_notes(scores[0], has_camera)
-        benchmarks.append(
-            Benchmark("sequence", f"gap {gap}", title, tuple(scores), (*notes, *pose_notes))
+        evaluations.append(
+            Evaluation("sequence", f"gap {gap}", title, tuple(scores), (*notes, *pose_notes))
         )
-    return benchmarks
+    return evaluations
 
 
 def _pose_notes(score: MethodScore, has_camera: bool) -> list[str]:
@@ -107,7 +106,7 @@ def _pose_notes(score: MethodScore, has_camera: bool) -> list[str]:
 
 def run_hpatches(
     folder: str | Path, methods: Sequence[Method], every_sequence: bool = False
-) -> Benchmark:
+) -> Evaluation:
     """Methods side by side on HPatches; arguments as of :func:`read_hpatches`."""
     sets, left_out = read_hpatches(folder, every_sequence)
     scores = evaluate_homography_sets(sets, methods)
@@ -119,17 +118,17 @@ def run_hpatches(
     notes = []
     if left_out:
         notes.append(f"left out for their size, as in D2-Net's protocol: {', '.join(left_out)}")
-    return Benchmark("homography", "hpatches", title, tuple(scores), tuple(notes))
+    return Evaluation("homography", "hpatches", title, tuple(scores), tuple(notes))
 
 
 def run_homography(
     first: str | Path, second: str | Path, homography: str | Path, methods: Sequence[Method]
-) -> Benchmark:
+) -> Evaluation:
     """Methods side by side on one pair of images; arguments as of :func:`read_pair`."""
     images = read_pair(first, second, homography)
     scores = evaluate_homography_sets([images], methods)
     title = f"{first} and {second}, {_cap(methods)}"
-    return Benchmark("homography", images.name, title, tuple(scores))
+    return Evaluation("homography", images.name, title, tuple(scores))
 
 
 def run_pose(
@@ -137,7 +136,7 @@ def run_pose(
     images: str | Path,
     methods: Sequence[Method],
     longest_side: int | None = None,
-) -> Benchmark:
+) -> Evaluation:
     """Methods side by side on pairs with known relative pose.
 
     Args:
@@ -149,7 +148,7 @@ def run_pose(
     scores = evaluate_pose_pairs(pairs, methods, longest_side)
     title = f"{len(pairs)} pairs of {pairs_file}, {_cap(methods)}"
     notes = _pose_notes(scores[0], has_camera=True)
-    return Benchmark("pose", "pose", title, tuple(scores), tuple(notes))
+    return Evaluation("pose", "pose", title, tuple(scores), tuple(notes))
 
 
 def _cap(methods: Sequence[Method]) -> str:

@@ -16,10 +16,9 @@ from ..matching import match, verify
 from ..pixels import to_gray
 from ..progress import Progress
 from ..sources import Frame, Source
-from .benchmark import MethodScore
 from .methods import Method
-from .pose_tally import PoseTally
-from .relative_pose import VERIFICATION, pose_error, recover_pose
+from .metrics import MethodScore
+from .relative_pose import VERIFICATION, PoseTally, pose_error, recover_pose
 
 STAGES = ("extract", "boost", "match", "verify")
 

@@ -13,8 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from feature_booster_ros.evaluation.frame_pairs import FramePair, pair_statistics
-from feature_booster_ros.evaluation.pair_pictures import compare_matches, contact_sheet, plot_pairs
+from feature_booster_ros.evaluation.frame_pairs import (
+    FramePair,
+    compare_matches,
+    contact_sheet,
+    pair_statistics,
+    plot_pairs,
+)
 
 from .pipeline_recorder import PipelineRecord
 

@@ -20,7 +20,7 @@ import rclpy
 import yaml
 from rclpy.signals import SignalHandlerOptions
 
-from feature_booster_ros.benchmark.images import default_source, read_frames
+from feature_booster_ros.benchmark.inputs import default_source, read_frames
 from feature_booster_ros.benchmark.machine import Bystanders
 from feature_booster_ros.progress import Progress
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_booster_ros.benchmark.machine import describe_machine, machine_text
-from feature_booster_ros.evaluation.plots import new_figure
-from feature_booster_ros.evaluation.table import format_table
+from feature_booster_ros.evaluation.output import format_table, new_figure
 
 from .latency_results import RateResult, Stream, highest_rate
 

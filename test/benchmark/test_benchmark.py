@@ -15,13 +15,18 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity
 
-from feature_booster_ros.benchmark.launches import gpu_shares, profiled_events, sum_shares
-from feature_booster_ros.benchmark.network import agreement, compare_engines
-from feature_booster_ros.benchmark.pools import exactly
+from feature_booster_ros.benchmark.inputs import exactly
+from feature_booster_ros.benchmark.network import (
+    agreement,
+    compare_engines,
+    gpu_shares,
+    profiled_events,
+    sum_shares,
+)
 from feature_booster_ros.benchmark.rounds import LEAST_ROUNDS, Limits, Spread, compare, time_rounds
 from feature_booster_ros.benchmark.run import choose_engines, parse_threads
 from feature_booster_ros.benchmark.stages import MATCH, OPENCV_MATCHER, compare_matching
-from feature_booster_ros.benchmark.task import EAGER, Engine, Model, Task
+from feature_booster_ros.benchmark.task import EAGER, Task, TimedEngine, TimedModel
 from feature_booster_ros.benchmark.worker import run_task
 from feature_booster_ros.booster import Booster, load_models
 from feature_booster_ros.cli import main
@@ -128,7 +133,7 @@ def test_agreement_of_descriptors():
 
 def test_an_engine_beside_itself_and_the_products():
     boosters = {EAGER: Booster.from_pretrained("SIFT+Boost-F", "cpu", "fp32", engine="eager")}
-    boosters[Engine("eager", "bf16")] = Booster.from_pretrained(
+    boosters[TimedEngine("eager", "bf16")] = Booster.from_pretrained(
         "SIFT+Boost-F", "cpu", "bf16", engine="eager"
     )
     found = compare_engines(boosters, "m", features(40, False), (100, 100), 30, ONE_ROUND)
@@ -213,11 +218,11 @@ def test_engines_of_a_device():
     chosen = choose_engines([], ["cpu", "cpu"])
     assert list(chosen) == ["cpu"] and chosen["cpu"][0] == EAGER
     assert {engine.precision for engine in chosen["cpu"]} == {"fp32"}
-    assert choose_engines(["eager:bf16"], ["cpu"])["cpu"] == (EAGER, Engine("eager", "bf16"))
+    assert choose_engines(["eager:bf16"], ["cpu"])["cpu"] == (EAGER, TimedEngine("eager", "bf16"))
 
 
 def test_frames_have_as_many_features_as_there_are(tmp_path):
-    model = Model("SIFT+Boost-F", "sift")
+    model = TimedModel("SIFT+Boost-F", "sift")
     task = Task("cpu", 1, (model,), (EAGER,), (500, 1000, 2000), ONE_ROUND, tmp_path)
     for found, counts in ((2000, (500, 1000, 2000)), (950, (500, 1000)), (90, (500,))):
         assert dataclasses.replace(task, found={"sift": found}).frame_features(model) == counts

@@ -13,14 +13,18 @@ import numpy as np
 import pytest
 
 from feature_booster_ros import cli
-from feature_booster_ros.evaluation.cameras import resized_matrix
 from feature_booster_ros.evaluation.colmap_run import run_colmap
 from feature_booster_ros.evaluation.methods import create_methods
-from feature_booster_ros.evaluation.odometry_comparison import OdometryComparison, OdometryRun
-from feature_booster_ros.evaluation.odometry_plots import plot_support, plot_trajectories
-from feature_booster_ros.evaluation.odometry_report import odometry_text
+from feature_booster_ros.evaluation.odometry_report import (
+    odometry_text,
+    plot_support,
+    plot_trajectories,
+)
 from feature_booster_ros.evaluation.odometry_run import run_odometry
+from feature_booster_ros.evaluation.relative_pose import resized_matrix
 from feature_booster_ros.evaluation.trajectories import (
+    OdometryComparison,
+    OdometryRun,
     path_length,
     positions,
     trajectory_error,

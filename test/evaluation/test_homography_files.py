@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from feature_booster_ros.evaluation.homography_files import (
+from feature_booster_ros.evaluation.image_pairs import (
     read_homography,
     read_hpatches,
     read_pair,
+    read_pose_pairs,
 )
-from feature_booster_ros.evaluation.pose_pairs import read_pose_pairs
 
 H = np.array([[0.76, -0.3, 225.67], [0.33, 1.01, -77], [3.5e-4, -1.4e-5, 1]])
 

@@ -8,11 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from feature_booster_ros.evaluation.cameras import (
-    resized_matrix,
-    turn_about_axis,
-    turned_matrix,
-)
 from feature_booster_ros.evaluation.homography import (
     corner_error,
     estimate_homography,
@@ -24,7 +19,13 @@ from feature_booster_ros.evaluation.metrics import (
     score_estimates,
     score_matches,
 )
-from feature_booster_ros.evaluation.relative_pose import estimate_pose, pose_error
+from feature_booster_ros.evaluation.relative_pose import (
+    estimate_relative_pose,
+    pose_error,
+    resized_matrix,
+    turn_about_axis,
+    turned_matrix,
+)
 from feature_booster_ros.photos import warp_points
 
 MATRIX = np.array([[300.0, 0, 150], [0, 320, 130], [0, 0, 1]])
@@ -145,10 +146,10 @@ def test_the_pose_comes_back_from_exact_points():
         (seen @ matrix.T)[:, :2] / seen[:, 2:]
         for seen, matrix in ((points, MATRIX), (there, other))
     )
-    geometry, estimate = estimate_pose(pixels_a, pixels_b, MATRIX, other)
+    geometry, estimate = estimate_relative_pose(pixels_a, pixels_b, MATRIX, other)
     assert geometry.inliers.all() and pose_error(estimate, truth) < 0.01
     assert estimate[:3, 3] @ truth[:3, 3] > 0  # before both cameras, so the sign is known, too
-    geometry, estimate = estimate_pose(pixels_a[:4], pixels_b[:4], MATRIX, other)
+    geometry, estimate = estimate_relative_pose(pixels_a[:4], pixels_b[:4], MATRIX, other)
     assert geometry.model == "none" and estimate is None
 
 

@@ -16,13 +16,13 @@ from skimage import data
 from feature_booster_ros.camera import Camera
 from feature_booster_ros.evaluation.command_line import add_runs
 from feature_booster_ros.evaluation.methods import create_methods
+from feature_booster_ros.evaluation.report import evaluation_text
 from feature_booster_ros.evaluation.runs import (
     run_homography,
     run_hpatches,
     run_pose,
     run_sequence,
 )
-from feature_booster_ros.evaluation.tables import benchmark_text
 from feature_booster_ros.sources import open_source
 from feature_booster_ros.sources.calibration import write_camera
 
@@ -116,10 +116,10 @@ def test_a_wrong_homography_is_seen(hpatches, tmp_path):
 def test_no_matches_are_said_to_give_no_homography(hpatches, tmp_path):
     cv2.imwrite(str(tmp_path / "gray.png"), np.full((60, 80), 128, np.uint8))
     folder = hpatches / "v_astronaut"
-    benchmark = run_homography(
+    evaluation = run_homography(
         folder / "1.ppm", tmp_path / "gray.png", folder / "H_1_2", create_methods(["sift"], 50)
     )
-    (row,) = table(benchmark_text(benchmark), benchmark.title)
+    (row,) = table(evaluation_text(evaluation), evaluation.title)
     assert (row["matches"], row["H error px"], row["no H"]) == ("0.0", "n/a", "1")
 
 
@@ -144,27 +144,27 @@ def test_the_pose_is_right_however_the_images_are_turned(drive, tmp_path):
         "".join(f"a.png b.png {i} {j} {numbers}\n" for i in (0, 1) for j in range(4))
     )
     methods = create_methods(["sift"], 700)
-    benchmark = run_pose(listing, tmp_path, methods)
-    pose = benchmark.scores[0].pose
+    evaluation = run_pose(listing, tmp_path, methods)
+    pose = evaluation.scores[0].pose
     assert (pose.pairs, pose.failures) == (8, 0)
     assert pose.accuracy[5] == 1 and pose.auc[5] > 0.5
     (shrunk,) = run_pose(listing, tmp_path, methods, longest_side=250).scores
-    assert shrunk.features < benchmark.scores[0].features and shrunk.pose.accuracy[10] > 0.8
+    assert shrunk.features < evaluation.scores[0].features and shrunk.pose.accuracy[10] > 0.8
     listing.write_text(f"a.png b.png 0 1 {numbers}\n".replace(str(fx), str(3 * fx)))
     (wrong,) = run_pose(listing, tmp_path, methods).scores
     assert wrong.pose is not None and wrong.pose.accuracy[5] == 0
 
 
 def test_a_sequence_with_poses_is_judged_by_them(drive):
-    benchmarks = run_sequence(drive, create_methods(["sift", "rootsift"], 700), [1, 2])
-    assert [benchmark.name for benchmark in benchmarks] == ["gap 1", "gap 2"]
-    for gap, benchmark in enumerate(benchmarks, start=1):
-        assert benchmark.notes == ()
-        for score in benchmark.scores:
+    evaluations = run_sequence(drive, create_methods(["sift", "rootsift"], 700), [1, 2])
+    assert [evaluation.name for evaluation in evaluations] == ["gap 1", "gap 2"]
+    for gap, evaluation in enumerate(evaluations, start=1):
+        assert evaluation.notes == ()
+        for score in evaluation.scores:
             assert score.pairs == score.pose.pairs == 5 - gap
             assert score.inliers > 50 and score.pose.auc[20] > 0.6
             assert set(score.milliseconds) == {"extract", "boost", "match", "verify"}
-        raw, root = benchmark.scores
+        raw, root = evaluation.scores
         assert raw.milliseconds["extract"] == root.milliseconds["extract"] > 0
         assert raw.matches != root.matches
 
@@ -222,10 +222,10 @@ def test_without_ground_truth_there_is_no_pose_auc(drive):
     methods = create_methods(["orb"], 300)
     images = f"folder:{drive / 'image_0'}"
     for source, why in ((images, "intrinsics"), (f"{images},camera=228,228,159.5,119.5", "poses")):
-        (benchmark,) = run_sequence(source, methods, [2])
-        assert benchmark.scores[0].inliers > 20 and benchmark.scores[0].pose is None
-        assert why in benchmark.notes[0]
-        (row,) = table(benchmark_text(benchmark), benchmark.title)
+        (evaluation,) = run_sequence(source, methods, [2])
+        assert evaluation.scores[0].inliers > 20 and evaluation.scores[0].pose is None
+        assert why in evaluation.notes[0]
+        (row,) = table(evaluation_text(evaluation), evaluation.title)
         assert row["AUC@5 %"] == row["AUC@20 %"] == row["no pose"] == "n/a"
 
 
@@ -262,9 +262,9 @@ def test_all_in_one_run_with_a_record(hpatches, drive, tmp_path, capsys):
         raise AssertionError(f"{constant} is not JSON")
 
     record = json.loads((output / "results.json").read_text(), parse_constant=refuse)
-    assert [benchmark["name"] for benchmark in record["benchmarks"]] == names
+    assert [evaluation["name"] for evaluation in record["evaluations"]] == names
     assert record["settings"]["methods"] == ["sift", "ours=SIFT+Boost-B", "orb"]
-    scores = [benchmark["scores"] for benchmark in record["benchmarks"]]
+    scores = [evaluation["scores"] for evaluation in record["evaluations"]]
     correct = [row["photos: correct"] for row in summary]
     assert [f"{score['matching']['overall']['correct']:.1f}" for score in scores[0]] == correct
     assert scores[3][1]["method"] == "ours" and scores[3][1]["pose"] is None
@@ -282,7 +282,7 @@ def test_poses_are_plotted(drive, tmp_path):
     )  # fmt: skip
     assert cv2.imread(str(tmp_path / "pose_auc.png")).std() > 10
     record = json.loads((tmp_path / "results.json").read_text())
-    assert record["benchmarks"][0]["scores"][0]["pose"]["pairs"] == 4
+    assert record["evaluations"][0]["scores"][0]["pose"]["pairs"] == 4
 
 
 def test_what_cannot_be_done_is_said_before_the_work(tmp_path, monkeypatch):

@@ -18,12 +18,13 @@ import pytest
 pytest.importorskip("rclpy", reason="the demo needs ROS 2")
 pytest.importorskip("feature_booster_ros.msg", reason="the messages are not built")
 
-from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402
+from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402  # noqa: E402
     FramePair,
     common_pairs,
+    compare_matches,
+    contact_sheet,
     pair_statistics,
 )
-from feature_booster_ros.evaluation.pair_pictures import compare_matches, contact_sheet  # noqa: E402
 from feature_booster_ros.live import demo  # noqa: E402
 from feature_booster_ros.live.demo_report import format_table  # noqa: E402
 from feature_booster_ros.live.node_process import (  # noqa: E402

@@ -20,7 +20,7 @@ from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
-from feature_booster_ros.benchmark.command_line import add_arguments  # noqa: E402
+from feature_booster_ros.benchmark.command_line import add_benchmark_arguments  # noqa: E402
 from feature_booster_ros.live.latency import run_from_options, settings_from_options  # noqa: E402
 from feature_booster_ros.live.latency_images import (  # noqa: E402
     prepare_images,
@@ -53,7 +53,7 @@ def run(folder, *arguments: str) -> subprocess.CompletedProcess:
 
 def options(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_arguments(parser, run_from_options)
+    add_benchmark_arguments(parser, run_from_options)
     return parser.parse_args(["live", "--source", "somewhere", *arguments])
 
 
