@@ -18,7 +18,7 @@ class CameraInfoError(ValueError):
 
 
 def camera_of(camera_info: CameraInfo, rectified: bool = False) -> Camera | None:
-    """Return the camera of the image that a CameraInfo goes with; None if it is uncalibrated.
+    """Return the camera of the image that a CameraInfo describes; None if it is uncalibrated.
 
     Raises:
         CameraInfoError: The CameraInfo makes no sense.

@@ -50,7 +50,7 @@ class ImageInput:
 
         Args:
             resources: Of the activation.
-            receive: Takes each image and its CameraInfo, or None where there is none.
+            receive: Takes each image and its CameraInfo, or None without one.
             frames: Counts them.
 
         Returns:

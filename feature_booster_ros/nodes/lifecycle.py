@@ -168,7 +168,7 @@ class ManagedNode(LifecycleNode):
     """
 
     node_name: ClassVar[str]
-    """Name, unless ROS is told another one (``__node:=NAME``)."""
+    """Name, unless the node is started under another one (``__node:=NAME``)."""
     parameter_type: ClassVar[type[NodeParameters]]
     example: ClassVar[str] = ""
     """Arguments after ``--ros-args``, for ``--help``."""

@@ -61,7 +61,7 @@ class MatcherNodeParameters(FrameNodeParameters):
     )
     device: str = parameter(
         "auto",
-        "Where descriptors are compared: auto (CUDA where there is one), cpu, cuda or cuda:N.",
+        "Where descriptors are compared: auto (CUDA if available), cpu, cuda or cuda:N.",
     )
     threshold: float = parameter(
         _SETTINGS.threshold,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.lifecycle import LifecyclePublisher
 from sensor_msgs.msg import PointCloud2
@@ -42,14 +43,22 @@ from .messages import to_feature_frame
 from .odometry_messages import to_odometry, to_path, to_point_cloud, to_transform
 from .odometry_node_parameters import OdometryNodeParameters
 from .process import keep_handler, run
-from .transform_broadcaster import TransformBroadcaster
+from .qos import stream_profile
 from .workers import NewestWorker
+
+# Broadcasting needs nothing but the message, so tf2_ros, which needs C++, is not used. Both come
+# with a ROS 2 distribution and are not on PyPI.
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:
+    TFMessage = None
 
 if TYPE_CHECKING:
     from feature_booster_ros.odometry import Estimate
 
 _UNKNOWN_VARIANCE = 1e6
 """Variance of a twist that is not known, which is published as zero [(m/s)^2 and (rad/s)^2]."""
+_TRANSFORMS_KEPT = 100  # Depth of /tf, as in tf2_ros, so that a listener receives bursts whole.
 
 
 class OdometryNode(ManagedNode):
@@ -94,9 +103,13 @@ class OdometryWork(Work):
         self._estimate: Estimate | None = None
         self._base_from_optical = base_from_optical(parse_pose(parameters.camera_pose))
         self._odometry_publisher = resources.lifecycle_publisher(Odometry, "odometry", qos)
-        self._path = _Throttled(resources.lifecycle_publisher(Path, "path", qos))
-        self._landmarks = _Throttled(resources.lifecycle_publisher(PointCloud2, "landmarks", qos))
-        self._broadcaster = TransformBroadcaster(node, resources) if parameters.publish_tf else None
+        self._path = _MapPublisher(resources.lifecycle_publisher(Path, "path", qos))
+        self._landmarks = _MapPublisher(
+            resources.lifecycle_publisher(PointCloud2, "landmarks", qos)
+        )
+        self._broadcaster = None
+        if parameters.publish_tf:
+            self._broadcaster = _TransformBroadcaster(node, resources)
         resources.service(Trigger, "~/reset", self._reset)
 
     def activate(self, resources: Resources) -> str:
@@ -253,7 +266,33 @@ class OdometryWork(Work):
         self._node.get_logger().info(text)
 
 
-class _Throttled:
+class _TransformBroadcaster:
+    """Publish transforms; without tf2_msgs, warn at construction and then do nothing.
+
+    Args:
+        node: That publishes.
+        resources: Of the node, in which the publisher is kept.
+    """
+
+    def __init__(self, node: OdometryNode, resources: Resources) -> None:
+        self._publisher = None
+        if TFMessage is None:
+            node.get_logger().warning(
+                "tf2_msgs is not installed: no transforms are published. It comes with a ROS 2 "
+                "distribution; with publish_tf:=false there is no such warning"
+            )
+        else:
+            self._publisher = resources.publisher(
+                TFMessage, "/tf", stream_profile("reliable", _TRANSFORMS_KEPT)
+            )
+
+    def send(self, transform: TransformStamped) -> None:
+        """Publish one transform."""
+        if self._publisher is not None:
+            self._publisher.publish(TFMessage(transforms=[transform]))
+
+
+class _MapPublisher:
     """A publisher of something large: only while somebody subscribes, and not too often."""
 
     def __init__(self, publisher: LifecyclePublisher) -> None:

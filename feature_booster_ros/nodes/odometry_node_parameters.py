@@ -73,7 +73,7 @@ class OdometryNodeParameters(FrameNodeParameters):
     initial_scale: float = parameter(
         1.0,
         "Median depth of the first landmarks: with the true one in meters, poses are in meters, "
-        "and else in units of that depth, as one camera cannot tell scale.",
+        "and else in units of that depth, as one camera cannot measure scale.",
         minimum=1e-6,
         maximum=1e6,
         change=Change.UNCONFIGURED,

@@ -67,6 +67,11 @@ class Specification:
         return _TYPE_NAMES[self.type].partition(" ")[2]
 
     @property
+    def is_free(self) -> bool:
+        """Whether every value of the type is allowed."""
+        return not self.choices and self.minimum is None and self.maximum is None
+
+    @property
     def literal(self) -> str:
         """The default as it is written in a parameter file."""
         if isinstance(self.default, bool):
@@ -334,10 +339,15 @@ def markdown_table(parameter_type: type) -> str:
 def plain_table(parameter_type: type) -> str:
     """Return the parameters as lines for a terminal."""
     return "\n".join(
-        f"  {each.name} ({each.type_name}, {each.literal}, {each.allowed})\n"
+        f"  {each.name} ({', '.join(_summary(each))})\n"
         + textwrap.indent(textwrap.fill(each.description, 90), "      ")
         for each in specifications(parameter_type).values()
     )
+
+
+def _summary(parameter: Specification) -> list[str]:
+    parts = [parameter.type_name, parameter.literal]
+    return parts if parameter.is_free else [*parts, parameter.allowed]
 
 
 def parameter_file_section(parameter_type: type) -> str:
@@ -345,7 +355,7 @@ def parameter_file_section(parameter_type: type) -> str:
     lines = []
     for each in specifications(parameter_type).values():
         text = each.description
-        if each.type is not bool and not each.allowed.startswith("any "):
+        if not each.is_free:
             text = f"{text.rstrip('.')} ({each.allowed.removeprefix('one of ')})."
         if each.change is not Change.LIVE:
             text += f" [{each.change.value.removeprefix('while ')}]"

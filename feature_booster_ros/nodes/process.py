@@ -72,13 +72,20 @@ def run(node_type: type[ManagedNode], args: Sequence[str] | None = None) -> int:
 
 def usage(node_type: type[ManagedNode]) -> str:
     """Return what ``--help`` prints: the module's docstring, an example, and the parameters."""
-    module = inspect.getmodule(node_type)
-    description = inspect.cleandoc((module.__doc__ if module else None) or "")
-    name = node_type.node_name
-    return (
-        f"usage: {name} [--ros-args [-p PARAMETER:=VALUE] [-r FROM:=TO] [--params-file FILE] ...]\n"
-        f"\n{description}\n\nExample:\n  {name} --ros-args {node_type.example}\n\n"
-        f"Parameters (type, default, allowed values):\n{plain_table(node_type.parameter_type)}"
+    name, module = node_type.node_name, inspect.getmodule(node_type)
+    description = inspect.cleandoc((module.__doc__ if module else None) or "").replace("``", "")
+    return "\n".join(
+        [
+            f"usage: {name} [--ros-args [-p PARAMETER:=VALUE] [-r FROM:=TO] [--params-file FILE]]",
+            "",
+            description,
+            "",
+            "Example:",
+            f"  {name} --ros-args {node_type.example}",
+            "",
+            "Parameters (type, default, allowed values if not all):",
+            plain_table(node_type.parameter_type),
+        ]
     )
 
 

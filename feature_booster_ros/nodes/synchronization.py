@@ -111,7 +111,7 @@ class ImageWithCameraInfo:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an image waits, and no camera_info has come that it could go with."""
+        """Whether an image waits, and no camera_info has arrived that fits it."""
         return bool(self._waiting) and self._newest_for(self._waiting[0][0]) is None
 
     def stop_waiting(self) -> None:
@@ -251,11 +251,11 @@ class ImageWithCameraInfo:
     def _report_choice(self, choice: str) -> None:
         image_topic, camera_info_topic = self._topics
         if choice == "exact":
-            text = f"has the stamps of {image_topic}: each image goes with its own"
+            text = f"has the stamps of {image_topic}: each image is paired with its own"
         elif choice == "newest":
             text = (
                 f"does not come with each image of {image_topic} (latched, of a lower rate, or "
-                "stamped differently): images go with the newest of their frame_id"
+                "stamped differently): images are paired with the newest of their frame_id"
             )
         else:
             return  # the node warns about that

@@ -37,7 +37,7 @@ class Camera:
         self._diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
 
     def send(self, image, camera_info=None, topic="image"):
-        """Publishes an image, with a stamp of its own, and its camera_info."""
+        """Publishes an image, with the next stamp, and its camera_info."""
         self._stamp += 1
         image.header.stamp.sec = self._stamp
         image.header.frame_id = "camera"
@@ -171,7 +171,7 @@ def test_parameters_take_effect_while_it_runs(start_node, camera, ros):
     )
 
 
-def test_bad_images_are_told_of_and_passed_over(start_node, camera):
+def test_bad_images_are_reported_and_skipped(start_node, camera):
     node = start_node("booster_node", parameters=RAW)
     good = image_message(GRAY, "mono8")
     count = len(camera.take(good).x)
@@ -239,7 +239,7 @@ def test_compressed_images(start_node, camera, ros):
     camera.take(good, topic=topic)
 
 
-def test_camera_info_that_makes_no_sense_is_told_of_and_done_without(start_node, camera):
+def test_camera_info_that_makes_no_sense_is_reported_and_not_used(start_node, camera):
     node = start_node("booster_node", parameters={**BASE, "model": "none"})
     image = image_message(GRAY, "mono8")
     for fields, text in (
@@ -308,11 +308,11 @@ def test_best_effort_publisher_for_a_reliable_subscription(start_node, ros, topi
         parameters={**BASE, "model": "none", "qos_input_reliability": "reliable"},
     )
 
-    def told():
+    def reported():
         publishers["image"].publish(image_message(GRAY, "mono8"))
         return "set the parameter qos_input_reliability to best_effort" in node.output()
 
-    wait_for(told, "the remedy")
+    wait_for(reported, "the remedy")
     assert f"{ros.namespace}/{topic} is published as best effort" in node.output()
 
 
@@ -330,7 +330,7 @@ def test_stamps_that_are_only_near(start_node, camera, ros):
         wait_for(lambda: len(camera.features) >= camera._stamp, "features of each image")
     assert np.any(camera.features[-1].camera_info.k)
     assert camera.features[-1].camera_info.header == camera.features[-1].header
-    output = node.wait_for_output("images go with the newest of their frame_id")
+    output = node.wait_for_output("images are paired with the newest of their frame_id")
     assert "parameter 'approximate_sync' no longer exists" in output and "'sync_slop'" in output
     camera.status(
         lambda level, message, values: (
@@ -357,7 +357,7 @@ def test_stamps_that_repeat_are_a_warning(start_node, camera):
     node.wait_for_output("(repeated, in whole seconds)")
 
 
-def test_simulated_time_without_a_clock_is_told(start_node, camera):
+def test_simulated_time_without_a_clock_is_reported(start_node, camera):
     node = start_node("booster_node", parameters={**ALONE, "model": "none", "use_sim_time": True})
     camera.take(image_message(GRAY, "mono8"))
     camera.status(

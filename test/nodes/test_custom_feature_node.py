@@ -1,11 +1,14 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""booster_node with a feature of one's own: the example of docs/custom_feature.md."""
+"""booster_node and the demo with a user's feature: the example of docs/custom_feature.md."""
 
+import subprocess
+
+import cv2
 import numpy as np
 import pytest
 from camera_messages import gray_photograph, image_message
-from conftest import wait_for
+from conftest import executable, wait_for
 from custom_feature import DETECTOR, MODEL, example_folder
 
 from feature_booster_ros.booster import Booster, FeatureBooster, load_models, save_checkpoint
@@ -47,9 +50,35 @@ def test_unknown_detector_is_refused_with_the_choices(start_node):
     assert "orb, sift, sift_gpu, and package.module:ClassName" in last
 
 
-def test_booster_node_extracts_and_boosts_it(start_node, ros, user_folder, tmp_path):
-    weights = tmp_path / "mine.safetensors"
-    save_checkpoint(FeatureBooster(load_models()[MODEL]), weights)
+@pytest.fixture
+def weights(user_folder, tmp_path):
+    """Weights of a network for the feature."""
+    path = tmp_path / "mine.safetensors"
+    save_checkpoint(FeatureBooster(load_models()[MODEL]), path)
+    return path
+
+
+def test_demo_plays_it(weights, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(photos / f"{number}.png"), np.roll(GRAY, 4 * number, axis=1))
+    result = subprocess.run(
+        [
+            *(executable("demo"), "--source", photos, "--output", tmp_path / "out"),
+            *("--models", "none", f"{MODEL}={weights}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "features: colmap_sift, raw" in "".join(
+        path.read_text() for path in (tmp_path / "out").rglob("*booster*")
+    )
+
+
+def test_booster_node_extracts_and_boosts_it(start_node, ros, weights):
     parameters = {**PARAMETERS, "model": MODEL, "weights": str(weights)}
     start_node("booster_node", parameters=parameters)
     messages = ros.listen(FeatureArray, "features")

@@ -73,7 +73,7 @@ def test_help(name):
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"usage: {name} [--ros-args")
     for text in ("Publishes" if name == "image_player_node" else "Subscribes to", "publishes",
-        f"Example:\n  {name} --ros-args ", "autostart (bool, true, true or false)"):  # fmt: skip
+        f"Example:\n  {name} --ros-args ", "autostart (bool, true)"):  # fmt: skip
         assert text.lower() in result.stdout.lower()
 
 

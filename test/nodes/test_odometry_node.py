@@ -115,12 +115,12 @@ class Stream:
         return self._ros.publisher(FeatureArray, "features").get_subscription_count() > 0
 
     def restarted(self):
-        """To be called when the node counts from 0 anew."""
+        """To be called when the node counts from 0 again."""
         self._sent = 0
         self._diagnostics.clear()
 
     def wait_for_status(self, level, text):
-        """Until the node has told this level, and a message with this text, on /diagnostics."""
+        """Wait for this level, and a message with this text, on /diagnostics."""
         wait_for(
             lambda: any(s.level == level and text in s.message for s in self._statuses()),
             f"status {level!r} {text!r}",
@@ -277,7 +277,7 @@ def test_path_and_landmarks(start_odometry, stream, flight, ros):
 
 
 def test_stamps(start_odometry, stream, ros):
-    """A frame that comes late or twice is left out; one that goes far back begins anew."""
+    """A frame that comes late or twice is left out; one that goes far back restarts."""
     node = start_odometry()
     for number in range(6):
         stream.send(number)
@@ -354,7 +354,7 @@ def test_intrinsics(start_odometry, stream, flight):
     assert 0 < step < 0.3
 
 
-def test_bad_messages_are_told_of_and_passed_over(start_odometry, stream):
+def test_bad_messages_are_reported_and_skipped(start_odometry, stream):
     node = start_odometry()
     for number in range(5):
         stream.send(number)
@@ -366,7 +366,7 @@ def test_bad_messages_are_told_of_and_passed_over(start_odometry, stream):
     assert "Traceback" not in node.output() and node.running()
 
 
-def test_what_cannot_go_on_starts_anew(start_odometry, stream, flight):
+def test_what_cannot_go_on_restarts(start_odometry, stream, flight):
     node = start_odometry()
     for number in range(5):
         stream.send(number)
@@ -403,7 +403,7 @@ def test_lost_and_found(start_odometry, stream):
     assert again.twist.covariance[0] == 1e6
 
 
-def test_a_new_map_is_told(start_odometry, stream):
+def test_a_new_map_is_reported(start_odometry, stream):
     """In another place: the log says what the way from there on is worth."""
     node = start_odometry(restart_after=1)
     for number in range(7):
@@ -472,7 +472,7 @@ def test_frames_scale_and_transforms(start_odometry, stream, ros):
         ({"window": 50}, "cannot configure: window must not exceed max_keyframes"),
     ],
 )
-def test_bad_parameters_are_told_at_once(start_odometry, parameters, text):
+def test_bad_parameters_are_reported_at_once(start_odometry, parameters, text):
     node = start_odometry(**parameters)
     assert "Traceback" not in node.wait_for_output(text)
 

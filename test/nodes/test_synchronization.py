@@ -175,17 +175,18 @@ def test_camera_info_of_another_frame_is_none(camera):
     camera.expect((2, None), (3, None))
 
 
-def test_equal_stamps_of_two_frames_are_paired_and_told_once(camera, monkeypatch):
-    told = []
+def test_equal_stamps_of_two_frames_are_paired_and_reported_once(camera, monkeypatch):
+    warnings = []
     logger = camera.ros.node.get_logger()
-    monkeypatch.setattr(type(logger), "warning", lambda self, text, **kwargs: told.append(text))
+    monkeypatch.setattr(type(logger), "warning", lambda self, text, **kwargs: warnings.append(text))
     for stamp in (1, 2):
         camera.info(stamp, frame_id="other")
         camera.image(stamp)
     camera.info(3, frame_id="")
     camera.image(3)
     camera.expect((1, 1), (2, 2), (3, 3))
-    assert len(told) == 1 and "is of frame 'other'" in told[0] and "'camera'" in told[0]
+    assert len(warnings) == 1
+    assert "is of frame 'other'" in warnings[0] and "'camera'" in warnings[0]
 
 
 def test_stamps_before_1970_go_with_the_newest(camera):
@@ -197,7 +198,7 @@ def test_stamps_before_1970_go_with_the_newest(camera):
     camera.expect((-5, -5), (-4, -5), (1, 1))
 
 
-def test_stamps_that_go_back_start_anew(camera):
+def test_stamps_that_go_back_restart(camera):
     """A bag that loops: what was left over of its end must not push out its beginning."""
     camera.image(*range(101, 121))
     camera.info(1)
