@@ -15,8 +15,7 @@ from . import __version__
 from .benchmark.command_line import add_benchmark_arguments
 from .errors import user_message
 from .evaluation.command_line import add_runs
-from .training.datasets.command_line import add_commands
-from .training.options import add_arguments, settings_from_options
+from .training.command_line import add_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,42 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands)
-    _add_evaluate(commands)
     add_commands(commands)
-    _add_benchmark_training(commands)
+    _add_evaluate(commands)
     _add_benchmark(commands)
     _add_export(commands)
     return parser
-
-
-def _add_train(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("train", help="train a booster")
-    add_arguments(command)
-    command.set_defaults(run=_train)
-
-
-def _train(options: argparse.Namespace) -> None:
-    from .training.trainer import train
-
-    train(settings_from_options(options))
-
-
-def _add_benchmark_training(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser(
-        "benchmark-training", help="time steps of a run, against a plain loop over its pairs"
-    )
-    add_arguments(command)
-    command.add_argument(
-        "--timed-steps", type=int, default=5, help="steps timed of each way (default: %(default)s)"
-    )
-    command.set_defaults(run=_benchmark_training)
-
-
-def _benchmark_training(options: argparse.Namespace) -> None:
-    from .training.benchmark import benchmark_step
-
-    print(benchmark_step(settings_from_options(options), options.timed_steps))
 
 
 def _add_benchmark(commands: argparse._SubParsersAction) -> None:

@@ -15,8 +15,8 @@ from skimage import data
 
 from feature_booster_ros.features import Features
 from feature_booster_ros.training.datasets import FeaturePair, PairSource
-from feature_booster_ros.training.datasets.fixed_pairs import FixedPairs, fix_pairs
-from feature_booster_ros.training.datasets.specification import (
+from feature_booster_ros.training.datasets.pairs import FixedPairs, fix_pairs
+from feature_booster_ros.training.datasets.sources import (
     OpeningContext,
     PairSourceSpecification,
 )

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Dataclasses from what a YAML file or a command line says, with errors that name the key."""
+"""Read the fields of a dataclass from YAML or a command line, with errors that name the key."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ _TRUTH = {"true": True, "false": False, "yes": True, "no": False}
 
 
 def check_keys(values: Collection[str], known: Collection[str], what: str, noun: str) -> None:
-    """ValueError names the first of ``values`` that is not known, and the nearest that is.
+    """Refuse keys that are not known.
 
     Args:
-        values: what was said.
-        known: what can be.
-        what: is configured.
-        noun: what the values are.
+        values: Keys that are given.
+        known: Keys that exist.
+        what: What is configured, for the message.
+        noun: What a key is, for the message.
+
+    Raises:
+        ValueError: A key is not known; the message names it and the nearest that is.
     """
     for key in values:
         if key not in known:
@@ -30,17 +33,18 @@ def check_keys(values: Collection[str], known: Collection[str], what: str, noun:
 
 
 def read_fields(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The fields of a dataclass by name, each of its annotated type: int, float, str or bool, or
-    one of these or None. Fields of other types are taken as they are.
+    """Return the arguments of a dataclass by name, each of its field's type.
+
+    The types are int, float, str or bool, or one of these or None; other fields are not changed.
 
     Args:
-        cls: the dataclass.
-        values: what was said; a number or a truth may be given as text.
-        what: is configured, for the errors.
+        cls: Dataclass whose annotations are text.
+        values: Values by name; a number or a truth may be text.
+        what: What is configured, for the messages.
 
     Raises:
-        ValueError: a key is not a field, a field without default is missing, or a value is of
-            another type.
+        ValueError: A key is not a field, a field without default is missing, or a value has
+            another type; the message names it.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     check_keys(list(values), list(fields), what, "option")
@@ -52,19 +56,23 @@ def read_fields(cls: type, values: Mapping[str, Any], what: str) -> dict[str, An
     if missing:
         raise ValueError(f"{what}: {missing[0]} is missing")
     return {
-        name: read_value(f"{what}: {name}", value, fields[name].type)
+        name: read_value(f"{what}: {name}", value, str(fields[name].type))
         for name, value in values.items()
     }
 
 
 def read_value(name: str, value: Any, annotation: str) -> Any:
-    """A value as its annotation has it; ValueError names it where it is none."""
+    """Return a value as its annotation asks.
+
+    Raises:
+        ValueError: It has another type; the message begins with ``name``.
+    """
     kind = annotation.removesuffix(" | None")
     if value is None and kind != annotation:
         return None
     if kind not in (*_KINDS, "bool"):
         return value
-    # YAML reads 1e-3, without a point, as text, and a command line has nothing but text.
+    # YAML reads 1e-3, without a point, as text, and a command line gives text only.
     if kind == "bool":
         truth = _TRUTH.get(value.lower()) if isinstance(value, str) else value
         if isinstance(truth, bool):

@@ -1,13 +1,13 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A start of binary networks whose bits tell how the keypoint lies, too.
+"""Start binary networks with bits that code the keypoint's geometry.
 
-What a booster adds to a descriptor of its own kind is the keypoint's geometry (arXiv 2211.15069,
-section 3.1): features that show one point mostly lie alike, and chance neighbors do not. Gradients
-through signs hardly find such bits, so they are put there: of an angle, the sides of evenly turned
-diameters on which it lies, whose Hamming distance grows evenly with the difference of two angles;
-of a number, the thresholds that it exceeds. The keypoint encoder, an MLP, is fitted to these by
-regression; what it did before stays.
+What a booster adds to a descriptor is the keypoint's geometry (arXiv 2211.15069, section 3.1):
+features that show one point mostly have similar geometry, and chance neighbors do not. Gradients
+through signs hardly find such bits, so they are computed. An angle is coded by the sides of evenly
+rotated diameters on which it lies, so that the Hamming distance is proportional to the difference
+of two angles; a number is coded by the thresholds that it exceeds. The keypoint encoder, an MLP, is
+fitted to add this code to its output by regression.
 """
 
 from __future__ import annotations
@@ -24,36 +24,43 @@ from ..booster import FeatureBooster
 from ..booster.descriptors import network_input
 from ..booster.network import KeypointEncoder
 from .datasets.batches import PairBatch
-from .initialization import residual_branches, sign_projection
+from .initialization import linear_layers, residual_branches, sign_projection
 
 ANGLE_BITS, SCALE_BITS, X_BITS, Y_BITS = 16, 8, 12, 8
 CODE_BITS = ANGLE_BITS + SCALE_BITS + X_BITS + Y_BITS
+"""Bits of the code."""
 OCTAVES, WIDTH, HEIGHT = 1.85, 1.4, 1.1
-"""Ranges of the thresholds: ORB's eight levels, and an image as the network's input has it."""
+"""Ranges of the thresholds: ORB's eight levels [octaves], and an image in the network's input."""
 
 CODE_BATCHES = 6
-"""Batches of pairs to tell and to fit by."""
+"""Batches of pairs to choose bits and to fit with."""
 
 CONTESTED_BITS = 20
-"""A right and a wrong neighbor are rivals if their distances differ by less."""
+"""Distance [bits] by which the nearest right and wrong neighbors of a rivalry differ at most."""
 
 ANGLE_SHARE = 0.2
-"""Length of an angle beside a float descriptor of length 1, before both become signs."""
+"""Length of the angle's vector beside a descriptor of length 1, before both become signs."""
 
 CARRIER = 0.06
-"""Length of an angle on its way through the network, beside a descriptor of length 1."""
+"""Length of the angle's vector inside the network, beside a descriptor of length 1."""
 
 CONSTANT = 1e-5
-"""Share of the largest singular value below which a direction is taken not to vary."""
+"""Share of the largest singular value below which a direction counts as constant."""
 
 FIT_STEPS, FIT_BATCH, FIT_RATE = 1500, 2048, 2e-3
+"""Steps, keypoints of a step and first learning rate of the regression."""
 BEYOND = 1.3
-"""Positions are fitted this far beyond the image, as cameras of other shapes have them."""
+"""Positions are fitted to this many image sizes, for cameras of other shapes."""
 
 
 def geometry_code(keypoints: Tensor) -> Tensor:
-    """Numbers (..., CODE_BITS) about 1 in size whose signs code keypoints (..., 4): angle, scale,
-    x, y.
+    """Return numbers whose signs code the geometry of keypoints.
+
+    Args:
+        keypoints: (..., 4) x, y, scale, angle as the network takes them.
+
+    Returns:
+        (..., CODE_BITS) of magnitude about 1, for angle, scale, x and y.
     """
     x, y, scale, angle = keypoints.unbind(-1)
     turns = torch.arange(ANGLE_BITS) * (math.pi / ANGLE_BITS)
@@ -71,20 +78,18 @@ def geometry_code(keypoints: Tensor) -> Tensor:
 
 @torch.no_grad()
 def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch]) -> None:
-    """Makes the bits of a binary network that passes on its input, and tell least, a code of the
-    keypoint's geometry.
+    """Replace the least informative bits of a near-identity network by a code of the geometry.
 
-    The descriptor encoder takes them away, and the keypoint encoder puts the code in their place.
-    All else that the network would add to the bits is set to exactly 0, so that an engine can leave
-    it out (:mod:`feature_booster_ros.booster.engines`): a near-identity changes no bit for what it
-    costs.
+    The descriptor encoder removes these bits, and the keypoint encoder puts the code in their
+    place. All other residual branches are set to exactly 0, so that an engine can leave them out
+    (:mod:`feature_booster_ros.booster.engines`): near the identity they change hardly any bit.
 
     Args:
-        network: from :func:`.start_near_identity`, binary with as many bits as go in.
-        batches: pairs to tell by, and keypoints to fit to.
+        network: Binary network from :func:`.start_near_identity` with as many bits out as in.
+        batches: Pairs to choose the bits with, and keypoints to fit to.
 
     Raises:
-        ValueError: it is not such a network.
+        ValueError: The network is of another kind.
     """
     config = network.config
     fits = config.binary and config.output_dim == config.descriptor_dim
@@ -93,11 +98,11 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
             f"{config.name} cannot start with a geometry code: it takes a binary network with both "
             "encoders, that gives as many bits as it takes, of features with scale and angle"
         )
-    traded = least_telling_bits(batches)[:CODE_BITS]
+    traded = least_informative_bits(batches)[:CODE_BITS]
     for branch in residual_branches(network):
         branch.weight.zero_()
         branch.bias.zero_()
-    _take_away(network.denc.encoder, traded)
+    _remove(network.denc.encoder, traded)
 
     def wanted(keypoints: Tensor) -> Tensor:
         added = torch.zeros(*keypoints.shape[:-1], config.descriptor_dim)
@@ -108,15 +113,22 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
     fit_keypoint_encoder(network.kenc, keypoints, wanted)
     kept = torch.ones(config.descriptor_dim, dtype=torch.bool)
     kept[traded] = False
-    network.kenc.encoder[-1].weight[kept] = 0
-    network.kenc.encoder[-1].bias[kept] = 0
+    last = linear_layers(network.kenc.encoder)[-1]
+    last.weight[kept] = 0
+    last.bias[kept] = 0
 
 
-def least_telling_bits(batches: Sequence[PairBatch]) -> Tensor:
-    """The descriptors' bits (D,), those first that tell right from wrong matches least.
+def least_informative_bits(batches: Sequence[PairBatch]) -> Tensor:
+    """Return the bits of the descriptors, least informative first.
 
-    By the weights of a logistic regression on which bits differ, between a feature's nearest right
-    and nearest wrong neighbor, where the two are rivals.
+    They are ordered by the weights of a logistic regression on which bits differ, between a
+    feature's nearest right and nearest wrong neighbor, of features where these are rivals.
+
+    Args:
+        batches: Pairs of binary descriptors.
+
+    Returns:
+        (D,) numbers of bits.
     """
     differences = []
     for batch in batches:
@@ -153,20 +165,20 @@ def least_telling_bits(batches: Sequence[PairBatch]) -> Tensor:
 def project_with_angle(
     network: FeatureBooster, source: FeatureBooster, batches: Sequence[PairBatch]
 ) -> None:
-    """Makes the bits of a binary network those of a float one's descriptors and keypoints' angles.
+    """Make the bits of a binary network those of a float network's descriptors and the angles.
 
     The keypoint encoder writes the angle's cosine and sine where descriptors hardly vary. The
-    projection then is the linear map from what reaches it to the float descriptors, less their
-    mean, so that bits are as often set as not, beside the two; turned so that the signs of both
-    lose least (:func:`.sign_projection`).
+    projection becomes the linear map from its input to these two and the float descriptors less
+    their mean, so that bits are as often set as not. It is rotated so that the signs lose least
+    (:func:`.sign_projection`).
 
     Args:
-        network: from :func:`.start_from_checkpoint`.
-        source: the float network it started from.
-        batches: features to fit to.
+        network: Binary network from :func:`.start_from_checkpoint`.
+        source: Float network that it started from.
+        batches: Features to fit to.
 
     Raises:
-        ValueError: the networks are not such.
+        ValueError: The networks are of other kinds.
     """
     config = network.config
     if not config.binary or source.config.binary or config.keypoint_dim != 4 or not network.kenc:
@@ -185,8 +197,8 @@ def project_with_angle(
     wanted = nn.functional.normalize(wanted, dim=-1)
     reaching = _outputs(network, batches, before="final_proj")
     reaching = torch.cat([reaching, torch.ones(len(reaching), 1)], dim=1)
-    # Layer norm leaves one direction without variance. What rounding leaves there is not fitted to:
-    # the weights would be huge, and half precision useless.
+    # Layer norm leaves one direction without variance. Fitting to the rounding errors there would
+    # make huge weights, which half precision cannot hold.
     linear = torch.linalg.lstsq(
         reaching.double(), wanted.double(), rcond=CONSTANT, driver="gelsd"
     ).solution.float()
@@ -198,28 +210,34 @@ def project_with_angle(
 
 
 def quiet_directions(vectors: Tensor, number: int) -> Tensor:
-    """(D, number) orthonormal directions in which vectors (M, D) vary least, and that layer norm
-    keeps: they sum to 0.
+    """Return orthonormal directions in which vectors vary least and which layer norm keeps.
+
+    Args:
+        vectors: (M, D).
+        number: Number of directions.
+
+    Returns:
+        (D, number); the elements of each sum to 0.
     """
     centered = vectors - vectors.mean(0)
     centered = centered - centered.mean(1, keepdim=True)
     _, directions = torch.linalg.eigh((centered.T @ centered).double())
-    # The first is the mean over the elements, which was taken away.
+    # The first direction is the mean over the elements, which was subtracted.
     return directions[:, 1 : 1 + number].float()
 
 
 def fit_keypoint_encoder(
     encoder: KeypointEncoder, keypoints: Tensor, addition: Callable[[Tensor], Tensor]
 ) -> float:
-    """Teaches the encoder to add something to what it gives.
+    """Fit the encoder to add something to its output.
 
     Args:
-        encoder: taught.
+        encoder: Changed in place.
         keypoints: (M, 4) examples.
-        addition: keypoints (..., 4) to what is to be added, (..., D).
+        addition: Function from keypoints (..., 4) to what is added, (..., D).
 
     Returns:
-        The root mean square error of a row, at the end.
+        Root mean square error of a row in the last step.
     """
     before = copy.deepcopy(encoder)
     optimizer = torch.optim.Adam(encoder.parameters(), FIT_RATE)
@@ -240,11 +258,9 @@ def fit_keypoint_encoder(
     return float(loss.detach().sqrt())
 
 
-def _take_away(encoder: nn.Sequential, elements: Tensor) -> None:
-    """Makes the residual MLP of a descriptor encoder the negative of these elements of its input,
-    so that they come out as 0.
-    """
-    first, second, third = encoder[0], encoder[2], encoder[4]
+def _remove(encoder: nn.Sequential, elements: Tensor) -> None:
+    """Make a residual MLP the negative of these elements of its input, so that their sum is 0."""
+    first, second, third = linear_layers(encoder)
     units = torch.arange(2 * len(elements)).reshape(2, -1)
     for layer in (first, second):
         layer.weight[units] = 0
@@ -260,20 +276,28 @@ def _take_away(encoder: nn.Sequential, elements: Tensor) -> None:
 
 
 def _circle(keypoints: Tensor) -> Tensor:
-    """Cosine and sine (..., 2) of the angles of keypoints (..., 4)."""
+    """Return cosine and sine (..., 2) of the angles of keypoints (..., 4)."""
     return torch.stack([keypoints[..., 3].cos(), keypoints[..., 3].sin()], dim=-1)
 
 
 def _outputs(
     network: FeatureBooster, batches: Sequence[PairBatch], before: str | None = None
 ) -> Tensor:
-    """What the network gives for the features of some batches, (M, D); or what reaches its
-    cross-boosting ("attn_proj") or its projection ("final_proj"), not yet normalized.
+    """Return the network's outputs for the features of batches.
+
+    Args:
+        network: The network.
+        batches: Features.
+        before: "attn_proj" or "final_proj" for the inputs of that part instead.
+
+    Returns:
+        (M, D).
     """
     cut = copy.deepcopy(network).eval()
     if before is not None:
         cut.config = dataclasses.replace(network.config, l2_normalization=False)
-        cut.final_proj, cut.last_activation = nn.Identity(), None
+        cut.last_activation = None
+        cut.register_module("final_proj", nn.Identity())
     if before == "attn_proj":
         cut.attn_proj = None
     outputs = []

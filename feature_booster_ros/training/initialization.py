@@ -1,11 +1,12 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where training starts."""
+"""Prepare the weights that training starts from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -13,24 +14,36 @@ from torch import Tensor, nn
 
 from ..booster import FeatureBooster, load_checkpoint
 from ..booster.descriptors import network_input
+from ..booster.network import AttentionalLayer
 from .datasets.batches import PairBatch
 
 SMALL = 0.01
-"""Factor of the residual branches' last layers."""
+"""Factor of the last layers of the residual branches; smaller is nearer to the identity."""
 
 PROJECTION_BATCHES = 6
+"""Batches of pairs whose features a projection is fitted to."""
 PROJECTION_ITERATIONS = 30
+"""Iterations of iterative quantization."""
+
+SILENCE_BATCHES = 30
+"""Batches of pairs to look for silent units with: hundreds of thousands of features."""
+_KEYPOINTS = 1 << 18
+"""Random keypoints to look for silent units with."""
+_MAX_POSITION = 2.0
+"""Half width of the square of random keypoints, in the network's input; images have 0.7."""
+_MIN_SCALE, _MAX_SCALE = 0.3, 300.0
+"""Range of the scales of random keypoints [px]; cameras give less."""
 
 
 @torch.no_grad()
 def start_near_identity(network: FeatureBooster) -> None:
-    """Makes a fresh network pass its input on almost unchanged.
+    """Make a new network pass its input on almost unchanged.
 
-    From random weights the descriptors are first destroyed and learnt anew, which takes about a
-    million pairs; from here training improves on what is there. The last layer of every residual
-    branch is made small, and the final projection an identity: orthonormal rows, repeated with
-    other directions where the output is wider than the input, so that its signs are the bits of a
-    random-hyperplane hash.
+    Random weights first destroy the descriptors, and it takes about a million pairs to learn them
+    again; from the identity, training improves what the descriptors have. The last layer of every
+    residual branch is made small, and the final projection an identity: orthonormal rows. If the
+    output is wider than the input, blocks of other directions follow, so that the signs are the
+    bits of a random-hyperplane hash.
     """
     for branch in residual_branches(network):
         branch.weight.mul_(SMALL)
@@ -39,7 +52,7 @@ def start_near_identity(network: FeatureBooster) -> None:
     rows, columns = weight.shape
     weight[:columns] = torch.eye(columns)[:rows]
     if rows > columns:
-        # An identity would make bits of single coordinates; all directions should be alike.
+        # The signs of an identity are bits of single coordinates; all directions should count.
         for start in range(0, rows, columns):
             block = weight[start : start + columns]
             block.copy_(torch.linalg.qr(torch.randn(columns, columns))[0][: len(block)])
@@ -47,36 +60,43 @@ def start_near_identity(network: FeatureBooster) -> None:
 
 
 def residual_branches(network: FeatureBooster) -> list[nn.Linear]:
-    """The last layer of every branch whose output is added to what the network passes on."""
+    """Return the last layer of every branch whose output is added to the network's state."""
     branches: list[nn.Linear] = []
     if network.kenc is not None:
-        branches.append(network.kenc.encoder[-1])
+        branches.append(linear_layers(network.kenc.encoder)[-1])
     if network.denc is not None:
-        branches.append(network.denc.encoder[-1])
+        branches.append(linear_layers(network.denc.encoder)[-1])
     if network.attn_proj is not None:
-        for layer in network.attn_proj.layers:
-            branches += [layer.attn.proj, layer.ffn.mlp[-1]]
+        for layer in network.attn_proj.modules():
+            if isinstance(layer, AttentionalLayer):
+                branches += [layer.attn.proj, linear_layers(layer.ffn.mlp)[-1]]
     return branches
+
+
+def linear_layers(mlp: nn.Sequential) -> list[nn.Linear]:
+    """Return the linear layers of an MLP in order."""
+    return [layer for layer in mlp if isinstance(layer, nn.Linear)]
 
 
 @torch.no_grad()
 def start_from_checkpoint(
     network: FeatureBooster, name_or_path: str | Path, batches: Iterator[PairBatch]
 ) -> list[str]:
-    """Copies every tensor that a trained network shares by name and shape.
+    """Copy every tensor that a trained network has with the same name and shape.
 
-    Returns the names of the others.
-
-    A binary network may so start from the float one of the same feature: its projection is then the
-    float one's, turned so that the signs lose least (:func:`sign_projection`).
+    A binary network can start from the float network of the same feature: its projection is then
+    the float one's, rotated so that the signs lose least (:func:`sign_projection`).
 
     Args:
-        network: gets the tensors.
-        name_or_path: of the trained network.
-        batches: features to turn the projection by.
+        network: Network to change.
+        name_or_path: Model name or file of the trained network.
+        batches: Features that the rotation is fitted to.
+
+    Returns:
+        Names of the tensors that were not copied.
 
     Raises:
-        ValueError: the trained network takes descriptors of another length.
+        ValueError: The trained network takes descriptors of another length.
     """
     source = load_checkpoint(name_or_path)
     if source.config.descriptor_dim != network.config.descriptor_dim:
@@ -104,10 +124,17 @@ def start_from_checkpoint(
 
 
 def sign_projection(vectors: Tensor, bits: int) -> Tensor:
-    """The tight frame (D, bits) whose signs stand for unit vectors (M, D) with least error.
+    """Return the tight frame whose signs represent unit vectors with least error.
 
-    Iterative quantization (Gong and Lazebnik, CVPR 2011): the signs for the frame, then the frame
-    for the signs by orthogonal Procrustes, in turn; here with more bits than dimensions.
+    This is iterative quantization (Gong and Lazebnik, CVPR 2011) for more bits than dimensions: the
+    signs of the frame, and the frame of the signs by orthogonal Procrustes, in turn.
+
+    Args:
+        vectors: (M, D) unit rows.
+        bits: Number of bits.
+
+    Returns:
+        (D, bits), to be multiplied from the right.
     """
     dimensions = vectors.shape[1]
     blocks = [
@@ -123,7 +150,7 @@ def sign_projection(vectors: Tensor, bits: int) -> Tensor:
 
 
 def _projected(network: FeatureBooster, batches: Iterator[PairBatch]) -> Tensor:
-    """The network's output before normalization, (M, D), for the features of some batches."""
+    """Return the network's output (M, D) before normalization, for the features of batches."""
     config = dataclasses.replace(network.config, l2_normalization=False)
     unnormalized = FeatureBooster(config).eval()
     unnormalized.load_state_dict(network.state_dict())
@@ -136,3 +163,62 @@ def _projected(network: FeatureBooster, batches: Iterator[PairBatch]) -> Tensor:
         output = unnormalized(network_input(descriptors, config), keypoints, padding)
         projected.append(output[~padding])
     return torch.cat(projected)
+
+
+@torch.no_grad()
+def silence_units(network: FeatureBooster, batches: Iterable[PairBatch]) -> int:
+    """Set the weights of the encoders' hidden units that never fire to exactly zero.
+
+    A ReLU that no feature makes fire adds nothing, and has no gradient that would change it. Of
+    SIFT+Boost-F's descriptor encoder this is half of the first layer and nearly all of the second.
+    An engine leaves out units of zeros (:mod:`feature_booster_ros.booster.pruning`). Units of the
+    keypoint encoder must not fire for random keypoints either, since photographs of one size show
+    few places and scales.
+
+    Args:
+        network: Changed in place; its output for the features in ``batches`` stays the same.
+        batches: Features to look for units with.
+
+    Returns:
+        Number of units set to zero.
+    """
+    fires: dict[nn.Linear, Tensor] = {}
+    for batch in batches:
+        present = ~batch.padding
+        if network.denc is not None:
+            descriptors = network_input(batch.descriptors[present], network.config)
+            _watch(network.denc.encoder, descriptors, fires)
+        if network.kenc is not None:
+            _watch(network.kenc.encoder, batch.keypoints[present], fires)
+    if network.kenc is not None and network.config.keypoint_dim == 4:
+        _watch(network.kenc.encoder, _any_keypoints(), fires)
+    silenced = 0
+    for encoder in (network.denc, network.kenc):
+        if encoder is None:
+            continue
+        layers = linear_layers(encoder.encoder)
+        for layer, following in zip(layers[:-1], layers[1:], strict=True):
+            silent = ~fires[layer]
+            layer.weight[silent] = 0
+            layer.bias[silent] = 0
+            following.weight[:, silent] = 0
+            silenced += int(silent.sum())
+    return silenced
+
+
+def _watch(mlp: nn.Sequential, inputs: Tensor, fires: dict[nn.Linear, Tensor]) -> None:
+    """Note which units of the hidden layers fire for inputs (M, K)."""
+    for layer in linear_layers(mlp)[:-1]:
+        inputs = torch.relu(layer(inputs))
+        fired = (inputs > 0).any(dim=0)
+        fires[layer] = fires[layer] | fired if layer in fires else fired
+
+
+def _any_keypoints() -> Tensor:
+    """Return random keypoints (M, 4) of any place, scale and angle."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(_KEYPOINTS, 4, generator=generator)
+    drawn[:, :2] = _MAX_POSITION * (2 * drawn[:, :2] - 1)
+    drawn[:, 2] = _MIN_SCALE * (_MAX_SCALE / _MIN_SCALE) ** drawn[:, 2]
+    drawn[:, 3] *= 2 * math.pi
+    return drawn

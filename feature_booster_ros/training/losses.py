@@ -1,7 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The losses of FeatureBooster (arXiv 2211.15069, section 3.3) and another, for whole batches of
-image pairs at once.
+"""Losses of whole batches of image pairs.
+
+They are those of FeatureBooster (arXiv 2211.15069, section 3.3), and a reward of matching.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor
 
 BINS = 10
+"""Bins of FastAP's histogram, as in the paper."""
 L2_RANGE = 4.0
 """Largest squared distance of two unit vectors."""
 
 
 class _SoftCumulativeHistogram(torch.autograd.Function):
-    """How many distances lie below each bin's edge, softly: the running sum of FastAP's histogram.
+    """Soft count of the distances below each bin's edge: the running sum of FastAP's histogram.
 
     FastAP counts a distance u, in units of bins, with weight max(0, 1 - |u - l|) in bin l. Summed
-    up to bin l this is clamp(l + 1 - u, 0, 1), whose derivative is -1 in one bin alone, the one u
-    lies in. So neither direction needs the (bins, N, N) tensor that the definition suggests.
+    up to bin l this is clamp(l + 1 - u, 0, 1), whose derivative is -1 in the bin of u and 0 in the
+    others. So neither direction needs the (bins, N, N) tensor that the definition suggests.
     """
 
     @staticmethod
@@ -45,15 +47,16 @@ class _SoftCumulativeHistogram(torch.autograd.Function):
 def fast_ap(
     distances: Tensor, positive: Tensor, negative: Tensor, largest: float, bins: int = BINS
 ) -> Tensor:
-    """Average precision of each query, by soft histograms (FastAP, Cakir et al., CVPR 2019,
-    equation 8).
+    """Return the average precision of each query.
+
+    It is computed from soft histograms (FastAP, Cakir et al., CVPR 2019, equation 8).
 
     Args:
         distances: (..., M, N), query by candidate.
-        positive: (..., M, N) bool, the candidates that show the query's point.
-        negative: (..., M, N) bool, those that do not; a candidate that is neither is left out.
-        largest: the largest distance there can be.
-        bins: the histogram's.
+        positive: (..., M, N) bool, candidates that show the query's point.
+        negative: (..., M, N) bool, candidates that do not; those that are neither do not count.
+        largest: Largest possible distance.
+        bins: Number of bins of the histogram.
 
     Returns:
         (..., M) in [0, 1]; 0 for a query without positives, which the caller leaves out.
@@ -68,8 +71,9 @@ def fast_ap(
 
 
 def _positive_cumulative_histogram(units: Tensor, positive: Tensor, bins: int) -> Tensor:
-    """As _SoftCumulativeHistogram over the positives alone, which are so few that gathering them is
-    quicker.
+    """Return the cumulative histogram (..., M, bins + 1) of the positives.
+
+    They are so few that gathering them is quicker than :class:`_SoftCumulativeHistogram`.
     """
     where = positive.nonzero(as_tuple=True)
     edges = torch.arange(1, bins + 2, device=units.device, dtype=units.dtype)
@@ -78,11 +82,16 @@ def _positive_cumulative_histogram(units: Tensor, positive: Tensor, bins: int) -
     return counts.index_put(where[:-1], below, accumulate=True)
 
 
-def descriptor_distances(a: Tensor, b: Tensor, binary: bool) -> tuple[Tensor, float]:
-    """Distances (..., M, N) of descriptors (..., M, D) and (..., N, D), and the largest there can
-    be.
+def pairwise_distances(a: Tensor, b: Tensor, binary: bool) -> tuple[Tensor, float]:
+    """Return distances with a gradient, and the largest possible one.
 
-    Squared L2 distance of unit rows, or the Hamming distance of rows of +1 and -1.
+    Args:
+        a: (..., M, D) unit rows, or rows of +1 and -1.
+        b: (..., N, D) likewise.
+        binary: Whether the rows are signs.
+
+    Returns:
+        (..., M, N) squared L2 distances, or Hamming distances; and their largest possible value.
     """
     similarity = a @ b.transpose(-1, -2)
     if binary:
@@ -91,15 +100,15 @@ def descriptor_distances(a: Tensor, b: Tensor, binary: bool) -> tuple[Tensor, fl
 
 
 def straight_through_signs(boosted: Tensor) -> Tensor:
-    """Signs as +1 and -1, with the gradient of the identity (Bengio et al., arXiv 1308.3432)."""
+    """Return signs as +1 and -1, with the gradient of the identity (arXiv 1308.3432)."""
     signs = torch.where(boosted >= 0, 1.0, -1.0).to(boosted.dtype)
     return boosted + (signs - boosted).detach()
 
 
 def soft_signs(boosted: Tensor, gain: float) -> Tensor:
-    """What stands for signs: tanh(gain x output), as in HashNet (Cao et al., ICCV 2017).
+    """Return tanh(gain x output) in place of signs, as in HashNet (Cao et al., ICCV 2017).
 
-    Its gradient is true: an output near 0, whose sign turns easily, counts little and moves most.
+    Its gradient is exact: an output near 0, whose sign flips easily, counts little and moves most.
     """
     return torch.tanh(gain * boosted)
 
@@ -112,19 +121,17 @@ def booster_loss(
     fastap_weight: float = 1.0,
     queries: Tensor | None = None,
 ) -> Tensor:
-    """Mean over the valid queries of 1 - AP plus the weighted boost loss (equations 7 to 9).
+    """Return the mean over the valid queries of 1 - AP plus the boost loss (equations 7 to 9).
 
-    The boost loss, max(0, AP_raw / AP_boosted - 1), asks every descriptor to become no worse than
-    it was.
+    The boost loss, max(0, AP_raw / AP_boosted - 1), penalizes descriptors that become worse.
 
     Args:
         ap: (...) average precision with the boosted descriptors.
-        raw_ap: (...) with the descriptors that went in.
-        valid: (...) bool, which queries have a positive.
-        boost_weight: 10 in the paper.
-        fastap_weight: 1 in the paper.
-        queries: what to divide the sum by; the valid queries of all processes, where there are
-            more. By default the valid ones here.
+        raw_ap: (...) average precision with the raw descriptors.
+        valid: (...) bool, queries that have a positive.
+        boost_weight: Weight of the boost loss, 10 in the paper.
+        fastap_weight: Weight of 1 - AP, 1 in the paper.
+        queries: Number of valid queries of all processes, or None for those given.
     """
     boost = (raw_ap / ap.clamp_min(1e-3) - 1).clamp_min(0)
     losses = fastap_weight * (1 - ap) + boost_weight * boost
@@ -141,28 +148,29 @@ def matching_reward(
     temperature: float,
     wrong_weight: float,
 ) -> Tensor:
-    """The expected reward of matching mutual nearest neighbors, after DISK (Tyszkiewicz et al.,
-    NeurIPS 2020).
+    """Return the expected reward of matching mutual nearest neighbors.
 
     A feature picks its match in the other image with a probability that falls with the distance; a
-    match is made where two pick each other. A right one is rewarded with 1 and a wrong one
-    punished, so what is learnt is what matching does, the competitors of a match included.
+    match is made where two pick each other. A right match is rewarded with 1 and a wrong one costs,
+    so the loss is what matching does with the descriptors. The idea is DISK's (Tyszkiewicz et al.,
+    NeurIPS 2020).
 
     Args:
         distances: (B, M, N).
-        largest: the largest distance there can be; distances are taken in quarters of it.
-        positive, negative: (B, M, N) bool, which matches are right and wrong; others do not count.
-        padding: (2, B, N) bool, which features of the two images are none.
-        temperature: how sharply the probability falls.
-        wrong_weight: what a wrong match costs.
+        largest: Largest possible distance; distances are taken in quarters of it.
+        positive: (B, M, N) bool, matches that are right.
+        negative: (B, M, N) bool, matches that are wrong; those that are neither do not count.
+        padding: (2, B, N) bool, True where there is no feature.
+        temperature: How sharply the probability falls.
+        wrong_weight: Cost of a wrong match.
 
     Returns:
         (B,) reward divided by the number of features of the first image that have a positive: 1 for
-        a pair matched perfectly. 0 for a pair without positives.
+        a pair matched perfectly, 0 for a pair without positives.
     """
     logits = distances * (-temperature * 4 / largest)
     absent = padding[0].unsqueeze(-1) | padding[1].unsqueeze(-2)
-    # The lowest finite number: a row of nothing but padding stays finite.
+    # The lowest finite number keeps a row of nothing but padding finite.
     logits = logits.masked_fill(absent, torch.finfo(logits.dtype).min)
     picked = torch.softmax(logits, dim=-1) * torch.softmax(logits, dim=-2)
     right, wrong = ((picked * which).sum((-2, -1)) for which in (positive, negative))

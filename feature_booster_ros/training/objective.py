@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a step of training makes smaller."""
+"""The loss of a step of training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..features.extractor import extractor_class
 from .datasets.batches import PairBatch
 from .losses import (
     booster_loss,
-    descriptor_distances,
     fast_ap,
     matching_reward,
+    pairwise_distances,
     soft_signs,
     straight_through_signs,
 )
@@ -28,13 +28,12 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Measures:
-    """Of a process's pairs, its share of the batch's: the shares of all processes sum up to the
-    batch's.
+    """A process's share of the batch; the shares of all processes sum to the batch's values.
 
     Attributes:
-        loss: both directions, with its gradient.
-        ap: mean average precision of the boosted descriptors.
-        raw_ap: of the descriptors that went in.
+        loss: Loss of both directions, with its gradient.
+        ap: Mean average precision of the boosted descriptors.
+        raw_ap: Mean average precision of the raw descriptors.
     """
 
     loss: Tensor
@@ -43,8 +42,10 @@ class Measures:
 
 
 def label_counts(batch: PairBatch) -> Tensor:
-    """What the loss is divided by, (3,): features of the first and of the second images that have a
-    positive, and pairs that do.
+    """Return what the loss is divided by.
+
+    Returns:
+        (3,) counts of what has a positive: features of the first images, of the second, and pairs.
     """
     return torch.stack(
         [
@@ -61,20 +62,22 @@ def training_objective(
     settings: TrainingSettings,
     counts: Tensor | None = None,
 ) -> Measures:
-    """The loss of some pairs.
+    """Return the loss of some pairs.
 
     Args:
-        network: in training mode.
-        batch: the pairs of this process.
-        settings: precision and losses.
-        counts: :func:`label_counts` of the whole batch, where other processes have pairs of it.
+        network: Network in training mode.
+        batch: Pairs of this process.
+        settings: Precision, losses and their weights.
+        counts: :func:`label_counts` of the whole batch, if other processes have pairs of it.
     """
     config = network.config
     boosted = boost_batch(network, batch, settings)
-    distances, largest = descriptor_distances(boosted[0], boosted[1], config.binary)
+    distances, largest = pairwise_distances(boosted[0], boosted[1], config.binary)
     with torch.no_grad():
-        raw_distances, raw_largest = descriptor_distances(
-            *batch.descriptors, extractor_class(config.detector).is_binary
+        raw_distances, raw_largest = pairwise_distances(
+            batch.descriptors[0],
+            batch.descriptors[1],
+            extractor_class(config.detector).is_binary,
         )
     counts = label_counts(batch) if counts is None else counts
     fastap_weight, boost_weight, reward_weight = settings.loss_weights
@@ -89,7 +92,7 @@ def training_objective(
         valid = positive.any(-1)
         with torch.no_grad():
             raw_ap = fast_ap(raw_d, positive, negative, raw_largest, settings.bins)
-        # Without a weight it is only shown.
+        # Without a weight the average precision is only logged.
         with torch.set_grad_enabled(fastap_weight + boost_weight > 0):
             ap = fast_ap(d, positive, negative, largest, settings.bins)
         if ap.requires_grad:
@@ -108,7 +111,7 @@ def training_objective(
             settings.temperature,
             settings.wrong_weight,
         )
-        # Pairs without positives have wrong matches alone, and are left out as their queries are.
+        # Pairs without positives have only wrong matches; they are left out, as their queries are.
         counted = batch.positive.flatten(1).any(-1)
         reward = torch.where(counted, rewards, 0.0).sum() / counts[2].clamp_min(1)
         loss = loss - reward_weight * reward
@@ -116,8 +119,10 @@ def training_objective(
 
 
 def boost_batch(network: FeatureBooster, batch: PairBatch, settings: TrainingSettings) -> Tensor:
-    """The boosted descriptors, (2, B, N, D) float32: unit rows, or signs that pass gradients on, or
-    what stands for signs.
+    """Return the boosted descriptors with their gradient.
+
+    Returns:
+        (2, B, N, D) float32: unit rows, or the signs or soft signs of a binary model.
     """
     config, precision = network.config, settings.precision
     inputs = network_input(batch.descriptors, config)

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run is made of; ``config/training.yaml`` explains it too."""
+"""The settings of a training run, which ``config/training.yaml`` explains too."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ import yaml
 
 from ..errors import read_text
 from .configuration import read_fields
-from .datasets.opening import KINDS
-from .datasets.specification import PairSourceSpecification, specification_from
+from .datasets.sources import KINDS, PairSourceSpecification, parse_specification
 
-CHOICES = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "loss": ("fastap", "reward"),
     "optimizer": ("adamw", "adam", "sgd"),
     "decay": ("cosine", "linear", "none"),
@@ -32,13 +31,13 @@ def _option(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One training run; the command line has an option for every field.
+    """Settings of a training run; the command line has an option for every field.
 
     Raises:
-        ValueError: a value is out of range; the message names it.
+        ValueError: A value is out of range; the message names it.
     """
 
-    model: str = field(metadata={"help": "configuration in models.yaml to train, as SIFT+Boost-F"})
+    model: str = field(metadata={"help": "configuration of models.yaml, such as SIFT+Boost-F"})
     data: tuple[PairSourceSpecification, ...] = field(
         metadata={
             "help": "sources of image pairs, mixed by weight: KIND:PATH[,option=value...], where "
@@ -56,7 +55,7 @@ class TrainingSettings:
         "where to start: identity (near it), random, or the weights of a file or model",
     )
     geometry_code: bool = _option(
-        False, "whether a binary network starts with bits that tell the keypoint's geometry"
+        False, "whether a binary network starts with bits that code the keypoint's geometry"
     )
     silence_units: bool = _option(
         False, "whether to start without units of the encoders that no feature makes fire"
@@ -82,29 +81,29 @@ class TrainingSettings:
     )
     bins: int = _option(10, "bins of FastAP's histogram; more rank more finely")
     temperature: float = _option(20.0, "sharpness of the matching reward")
-    wrong_weight: float = _option(0.25, "what a wrong match costs in the matching reward")
+    wrong_weight: float = _option(0.25, "cost of a wrong match in the matching reward")
     soft_signs: float = _option(
         0.0,
-        "gain of the tanh that stands for a binary model's signs in the loss; 0: the signs, with "
+        "gain of the tanh in place of a binary model's signs in the loss; 0: the signs, with "
         "the gradient of the identity",
     )
     optimizer: str = _option("adamw", "adamw, adam or sgd (momentum 0.9)")
     lr: float = _option(1e-3, "learning rate at its peak")
     warmup: int = _option(500, "steps of linear warm-up")
-    decay: str = _option("cosine", "of the learning rate after it: cosine, linear or none")
+    decay: str = _option("cosine", "of the learning rate after the warm-up: cosine, linear or none")
     final_lr: float = _option(0.0, "learning rate at the last step, as a share of the peak's")
     weight_decay: float = _option(0.0, "weight decay")
     clip: float = _option(1.0, "largest norm of the gradient")
     ema: float = _option(
         0.0, "decay of the weights' moving average, which is then what is saved; 0: none"
     )
-    precision: str = _option("fp32", "of the network while training: fp32, bf16, or fp16 on CUDA")
+    precision: str = _option("fp32", "of the network in training: fp32, bf16, or fp16 on CUDA")
     validate_every: int = _option(2000, "steps between validations, saved weights and checkpoints")
     log_every: int = _option(50, "steps between lines of the log")
     device: str = _option("auto", "auto, cpu, cuda or cuda:N")
     threads: int = _option(0, "CPU threads, and processes that extract; 0 for all cores")
     workers: int = _option(0, "processes that draw pairs ahead; for features extracted in training")
-    seed: int = _option(0, "of the pairs drawn and of fresh weights; views have their own")
+    seed: int = _option(0, "seed of the pairs drawn and of new weights; views have their own seed")
 
     def __post_init__(self) -> None:
         self._require("data", len(self.data) > 0, "at least one source")
@@ -134,31 +133,31 @@ class TrainingSettings:
 
     @property
     def loss_weights(self) -> tuple[float, float, float]:
-        """Of 1 - AP, of the boost loss and of the matching reward."""
-        defaults = (1.0, 10.0, 0.0) if self.loss == "fastap" else (0.0, 0.0, 1.0)
-        given = self.fastap_weight, self.boost_weight, self.reward_weight
-        return tuple(
-            default if weight is None else weight
-            for weight, default in zip(given, defaults, strict=True)
+        """Weights of 1 - AP, of the boost loss and of the matching reward."""
+        fastap, boost, reward = (1.0, 10.0, 0.0) if self.loss == "fastap" else (0.0, 0.0, 1.0)
+        return (
+            fastap if self.fastap_weight is None else self.fastap_weight,
+            boost if self.boost_weight is None else self.boost_weight,
+            reward if self.reward_weight is None else self.reward_weight,
         )
 
     def total_steps(self, pairs: int) -> int:
-        """Steps of the run, with so many pairs in an epoch."""
+        """Return the steps of the run for a number of pairs in an epoch."""
         return math.ceil(self.epochs * pairs / self.batch) if self.steps is None else self.steps
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field as YAML has it."""
+        """Return every field as YAML holds it."""
         entry = {option.name: getattr(self, option.name) for option in dataclasses.fields(self)}
         return {**entry, "data": [source.to_dict() for source in self.data]}
 
     def save(self, path: Path) -> None:
-        """Writes the file that :func:`settings_from` takes back; it starts a run, never resumes."""
+        """Write a file for :func:`read_settings`, which starts a run and does not resume one."""
         entry = self.to_dict()
         del entry["resume"]
         path.write_text(yaml.safe_dump(entry, sort_keys=False))
 
     def command(self) -> str:
-        """The command line of this run, folders without their paths."""
+        """Return the command line of this run, with the names of folders in place of paths."""
         words = ["feature-booster train"]
         for option in dataclasses.fields(self):
             value, dashed = getattr(self, option.name), option.name.replace("_", "-")
@@ -169,7 +168,7 @@ class TrainingSettings:
             elif isinstance(value, bool):
                 words.append(f"--{dashed}" if value else f"--no-{dashed}")
             else:
-                # Of files, the folder means nothing elsewhere.
+                # The folder of a file means nothing on another machine.
                 short = Path(value).name if option.name in ("start", "models") else value
                 words.append(f"--{dashed} {short}")
         return " ".join([*words, "--output RUN"])
@@ -179,18 +178,18 @@ class TrainingSettings:
             raise ValueError(f"{name} must be {expected}, not {getattr(self, name)!r}")
 
 
-def settings_from(
+def read_settings(
     path: str | Path | None, overrides: Mapping[str, Any] | None = None
 ) -> TrainingSettings:
-    """The settings of a YAML file, with some of them overridden.
+    """Return the settings of a YAML file, with some of them overridden.
 
     Args:
-        path: of the file, or None for the defaults.
-        overrides: values by field, which may be text as a command line has it.
+        path: The file, or None for the defaults.
+        overrides: Values by field, which may be text from a command line.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a key is not known, one that has no default is missing, or a value is wrong.
+        FileNotFoundError: There is no such file.
+        ValueError: A key is not known, one without default is missing, or a value is wrong.
     """
     values = {**(_read_yaml(Path(path)) if path is not None else {}), **(overrides or {})}
     what = "settings" if path is None else str(path)
@@ -204,7 +203,7 @@ def settings_from(
         sources = [sources]
     if not isinstance(sources, (list, tuple)):
         raise ValueError(f"{what}: data must be a list of sources, not {sources!r}")
-    read = {**values, "data": tuple(specification_from(source, KINDS) for source in sources)}
+    read = {**values, "data": tuple(parse_specification(source, KINDS) for source in sources)}
     return TrainingSettings(**read_fields(TrainingSettings, read, what))
 
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,47 +19,50 @@ from torch import Tensor
 
 from ..booster import FeatureBooster, load_checkpoint, save_checkpoint
 from ..progress import Progress
-from .datasets.batches import PairBatch
-from .datasets.mixture import PairMixture, StepPairs, open_mixture, source_names, step_loader
-from .datasets.opening import open_validation
-from .distributed import Processes, join_processes
-from .geometry_code import CODE_BATCHES, project_with_angle, trade_bits_for_geometry
-from .initialization import start_from_checkpoint, start_near_identity
-from .interruption import StopRequest
-from .objective import Measures, label_counts, training_objective
-from .optimization import (
-    AveragedWeights,
+from .components import (
     learning_rate_factor,
+    make_average,
+    make_batch,
+    make_config,
+    make_context,
     make_optimizer,
     make_scaler,
     set_learning_rate,
 )
-from .origin import origin
-from .preparation import collate_step, opening_context, trained_config
-from .run_log import RunLog
-from .run_state import load_run, save_run
+from .datasets.batches import PairBatch
+from .datasets.mixture import PairMixture, StepPairs, open_mixture, source_names, step_loader
+from .datasets.sources import open_validation
+from .geometry_code import CODE_BATCHES, project_with_angle, trade_bits_for_geometry
+from .initialization import (
+    SILENCE_BATCHES,
+    silence_units,
+    start_from_checkpoint,
+    start_near_identity,
+)
+from .objective import Measures, label_counts, training_objective
+from .processes import Processes, StopRequest, join_processes
+from .run_folder import RunLog, describe_origin, load_run, save_run
 from .settings import TrainingSettings
-from .silent_units import SILENCE_BATCHES, silence_units
 from .validation import Validator
 
 logger = logging.getLogger(__name__)
 
 
 def train(settings: TrainingSettings) -> Path:
-    """Trains a booster; under ``torchrun``, together with the other processes.
+    """Train a booster; under ``torchrun``, together with the other processes.
 
-    Writes into OUTPUT ``settings.yaml``; ``MODEL.safetensors``, the newest weights, and
-    ``MODEL.best.safetensors``, the best (:meth:`.Validation.standing`), at every validation; with
-    them the checkpoint ``run.pt``; and ``log.jsonl``.
+    The folder ``output`` gets ``settings.yaml`` and ``log.jsonl``, and at every validation the
+    checkpoint ``run.pt``, the newest weights ``MODEL.safetensors``, and the best ones
+    ``MODEL.best.safetensors`` (:meth:`.Validation.standing`).
 
     Returns:
-        The path of the newest weights.
+        Path of the newest weights.
 
     Raises:
-        FileNotFoundError: data, or a run to resume, are not there.
-        ValueError: the model is not in the table, its feature is not one we extract, data or
+        FileNotFoundError: There are no data, or no run to resume.
+        ValueError: The model is not in the table, there is no extractor of its feature, data or
             settings cannot be used, or the loss is no longer finite.
-        KeyboardInterrupt: on Ctrl-C, when the step is done and the checkpoint written.
+        KeyboardInterrupt: On Ctrl-C, after the step is done and the checkpoint is written.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -70,12 +74,12 @@ class _Run:
     """A run in this process.
 
     Attributes:
-        step: the last that is done.
+        step: Last step that is done.
     """
 
     def __init__(self, settings: TrainingSettings, processes: Processes) -> None:
         self.settings, self.processes = settings, processes
-        self.config = trained_config(settings)
+        self.config = make_config(settings)
         self.output = Path(settings.output)
         self.weights_path = self.output / f"{self.config.name}.safetensors"
         self.state_path = self.output / "run.pt"
@@ -88,7 +92,7 @@ class _Run:
         self.scaler = make_scaler(settings, processes.device)
         torch.manual_seed(settings.seed)
         self.network = FeatureBooster(self.config, settings.dropout)
-        context = opening_context(settings, self.config)
+        context = make_context(settings, self.config)
         self.open_sources = functools.partial(
             open_mixture, settings.data, context, settings.seed, settings.features
         )
@@ -112,13 +116,13 @@ class _Run:
         self.network.to(processes.device).train()
         processes.copy_from_first(self.network)
         self.optimizer = make_optimizer(self.network, settings)
-        self.average = AveragedWeights(self.network, settings.ema) if settings.ema else None
+        self.average = make_average(self.network, settings.ema) if settings.ema else None
         if saved is not None:
             self._restore(saved)
         self.started = time.monotonic() - self.seconds
 
     def train(self) -> Path:
-        """Trains to the last step."""
+        """Train to the last step and return the path of the newest weights."""
         log = RunLog(self.output, self.step) if self.processes.is_first else None
         try:
             if self.step == 0 and log is not None:
@@ -128,7 +132,7 @@ class _Run:
             if log is not None:
                 log.close()
         if log is not None and self.skipped.any():
-            logger.info("draws that came to nothing: %s", self._by_source(self.skipped))
+            logger.info("draws without a pair: %s", self._by_source(self.skipped))
         return self.weights_path
 
     def _loop(self, log: RunLog | None) -> None:
@@ -147,8 +151,8 @@ class _Run:
             mininterval=2.0,
             disable=not processes.is_first,
         )
-        # Loss, AP and raw AP, and the draws of each source that came to nothing: this process's
-        # share, since the last line of the log.
+        # This process's share, since the last line of the log, of loss, AP and raw AP, and of the
+        # draws of each source that gave no pair.
         totals, since = torch.zeros(3, dtype=torch.float64, device=processes.device), self.step
         skipped = np.zeros(len(self.names), np.int64)
         with StopRequest() as stop:
@@ -171,14 +175,14 @@ class _Run:
                     self._stop()
 
     def _step(self, pairs: StepPairs, stop_asked: bool) -> tuple[Measures, bool]:
-        """One optimizer step; whether a process was asked to stop after it."""
+        """Take one step; return its measures, and whether any process was asked to stop."""
         settings, processes = self.settings, self.processes
         step = self.step + 1
         if settings.dropout:
-            # From the step alone, so that a resumed run drops the same.
+            # A function of the step alone, so that a resumed run drops the same elements.
             seed = np.random.SeedSequence([settings.seed, step, processes.rank])
             torch.manual_seed(int(seed.generate_state(1)[0]))
-        batch = collate_step(pairs, step, settings, self.config, processes.device)
+        batch = make_batch(pairs, step, settings, self.config, processes.device)
         counts = label_counts(batch)
         if processes.count > 1:
             counts = processes.sum(torch.cat([counts, counts.new_tensor([float(stop_asked)])]))
@@ -195,11 +199,11 @@ class _Run:
         self.scaler.update()
         self.step = step
         if self.average is not None:
-            self.average.update(self.network, step)
+            self.average.update_parameters(self.network)
         return measures, stop_asked
 
-    def _log_line(self, totals: Tensor, skipped: np.ndarray, steps: int) -> dict:
-        """Means since the last line, over all processes."""
+    def _log_line(self, totals: Tensor, skipped: np.ndarray, steps: int) -> dict[str, Any]:
+        """Return the means since the last line, over all processes."""
         counted = torch.from_numpy(skipped).to(totals)
         summed = self.processes.sum(torch.cat([totals, counted])).cpu().numpy()
         loss, ap, raw_ap = (summed[:3] / steps).tolist()
@@ -220,14 +224,14 @@ class _Run:
         }
 
     def _record(self, log: RunLog) -> None:
-        """Validates, and writes weights and checkpoint."""
+        """Validate, and write weights and checkpoint."""
         weights = self._weights()
         validation = self.validator(self.config, weights)
         log.write({"step": self.step, "validation": validation.summary()}, show=True)
         network = FeatureBooster(self.config)
         network.load_state_dict(weights)
         seconds = time.monotonic() - self.started
-        metadata = origin(self.settings, self.mixture, self.step, seconds, validation)
+        metadata = describe_origin(self.settings, self.mixture, self.step, seconds, validation)
         save_checkpoint(network, self.weights_path, metadata, torch.float16)
         standing = validation.standing()
         if standing is not None and standing > self.best:
@@ -261,20 +265,22 @@ class _Run:
             else:
                 project_with_angle(self.network, load_checkpoint(settings.start), batches)
         if settings.silence_units:
-            batches = itertools.islice(self._first_batches(), SILENCE_BATCHES)
-            silenced = silence_units(self.network, batches)
+            silenced = silence_units(
+                self.network, itertools.islice(self._first_batches(), SILENCE_BATCHES)
+            )
             if self.processes.is_first:
                 logger.info("silenced %d units that no feature makes fire", silenced)
 
     def _first_batches(self) -> Iterator[PairBatch]:
-        """Whole batches, whatever the number of processes."""
+        """Yield whole batches, whatever the number of processes."""
         steps = range(1, self.steps + 100)
         for step in steps:
             pairs = self.mixture.draw_step(step, range(self.settings.batch))
-            yield collate_step(pairs, step, self.settings, self.config, torch.device("cpu"))
+            yield make_batch(pairs, step, self.settings, self.config, torch.device("cpu"))
 
     def _weights(self) -> Mapping[str, Tensor]:
-        return self.network.state_dict() if self.average is None else self.average.weights
+        network = self.network if self.average is None else self.average.module
+        return network.state_dict()
 
     def _save(self) -> None:
         self.seconds = time.monotonic() - self.started
@@ -286,18 +292,18 @@ class _Run:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": None if self.average is None else self.average.weights,
+            "average": None if self.average is None else self.average.module.state_dict(),
         }
         save_run(self.state_path, self.settings, state)
 
-    def _restore(self, saved: dict) -> None:
+    def _restore(self, saved: dict[str, Any]) -> None:
         self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
         self.skipped += np.array(saved["skipped"], np.int64)
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         if self.average is not None:
-            for name, tensor in saved["average"].items():
-                self.average.weights[name].copy_(tensor)
+            self.average.module.load_state_dict(saved["average"])
+            self.average.n_averaged += self.step
 
     def _by_source(self, counts: np.ndarray) -> dict[str, int]:
         return {name: int(n) for name, n in zip(self.names, counts, strict=True)}

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How well raw and boosted features match, on pairs that training does not see."""
+"""Score raw and boosted features on pairs that training does not see."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from ..booster import Booster, FeatureBooster, ModelConfig
 from ..evaluation.metrics import MatchingScore, score_matches
 from ..features import Features
 from ..matching import match
-from .datasets.feature_pair import FeaturePair
-from .datasets.fixed_pairs import FixedPairs
+from .datasets.pairs import FeaturePair, FixedPairs
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Of each source by name that has pairs to validate on, the raw and the boosted score."""
+    """Scores by the name of the source, of those sources that have pairs to validate on.
+
+    Attributes:
+        raw: Scores of the raw features.
+        boosted: Scores of the boosted features.
+    """
 
     raw: Mapping[str, MatchingScore]
     boosted: Mapping[str, MatchingScore]
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """By source, what a log shows."""
+        """Return what the log shows of each source."""
         return {
             name: {
                 "correct": round(boosted.correct, 1),
@@ -39,11 +43,12 @@ class Validation:
         }
 
     def standing(self) -> float | None:
-        """What the best weights of a run have most of: correct matches, as a multiple of raw's,
-        averaged over the sources.
+        """Return the measure by which the best weights of a run are chosen.
 
-        None, never the best, where the matching accuracy averaged over the sources is below raw's:
-        more matches that are less often right are no gain.
+        Returns:
+            Correct matches relative to the raw features', averaged over the sources. None, which is
+            never the best, if the mean matching accuracy is below the raw features': more matches
+            that are less often right are no gain.
         """
         entries = self.summary().values()
         if not entries:
@@ -54,11 +59,11 @@ class Validation:
 
 
 class Validator:
-    """Validates on the pairs of several sources.
+    """Scores weights on the pairs of several sources.
 
     Args:
-        pairs: of each source by name.
-        device: where the network runs and matching is done.
+        pairs: Pairs by the name of their source.
+        device: Device of the network and of matching.
     """
 
     def __init__(self, pairs: Mapping[str, FixedPairs], device: torch.device) -> None:
@@ -69,10 +74,10 @@ class Validator:
         }
 
     def __call__(self, config: ModelConfig, weights: Mapping[str, Tensor]) -> Validation:
-        """The score of a network's weights."""
+        """Return the scores of a network's weights."""
         network = FeatureBooster(config)
         network.load_state_dict(dict(weights))
-        # The weights are new each time, and used for some pairs: nothing to compile for.
+        # The weights serve for a few pairs only, so compiling for them does not pay.
         booster = Booster(network, self._device, "fp32", "eager")
         boosted = {
             name: score_pairs(pairs, booster, self._device) for name, pairs in self._pairs.items()
@@ -85,15 +90,15 @@ def score_pairs(
     boost: Callable[[Features, tuple[int, int]], Features] | None = None,
     device: str = "cpu",
 ) -> MatchingScore:
-    """Mutual nearest neighbors, raw or boosted, against where the other image shows them.
+    """Score the mutual nearest neighbors of pairs by where the other image shows their points.
 
-    A match of a feature of which that is not known counts neither as right nor as wrong.
+    A match of a feature whose place in the other image is unknown does not count.
 
     Args:
-        pairs: at least one.
-        boost: features and image shape in, features out, as a Booster; None for the features as
-            they are.
-        device: where matching is done.
+        pairs: At least one pair.
+        boost: Function from features and image shape to features, such as a Booster, or None for
+            raw features.
+        device: Device of matching.
     """
     errors, counts, points = [], [], []
     for pair in pairs:

@@ -65,7 +65,7 @@ def test_bits_that_tell_nothing_come_first():
     descriptors = torch.stack([first, second])[:, None]
     padding = torch.zeros(2, 1, 600, dtype=torch.bool)
     batch = PairBatch(descriptors, torch.zeros(2, 1, 600, 4), padding, right, ~right)
-    assert {3, 77, 200} <= set(code.least_telling_bits([batch])[:30].tolist())
+    assert {3, 77, 200} <= set(code.least_informative_bits([batch])[:30].tolist())
 
 
 def test_orb_trades_bits_for_geometry(photos, tmp_path, quick_fit):
@@ -79,7 +79,7 @@ def test_orb_trades_bits_for_geometry(photos, tmp_path, quick_fit):
         unpack_bits(f.descriptors)
         for f in (features, Booster(network, "cpu")(features, (512, 512)))
     )
-    traded = code.least_telling_bits(batches)[: code.CODE_BITS].numpy()
+    traded = code.least_informative_bits(batches)[: code.CODE_BITS].numpy()
     kept = np.setdiff1d(np.arange(256), traded)
     assert (before[:, kept] == after[:, kept]).mean() > 0.98
     geometry = torch.from_numpy(keypoint_geometry(features, PHOTO.shape, 4))

@@ -13,9 +13,9 @@ from feature_booster_ros.training.datasets.batches import collate
 from feature_booster_ros.training.initialization import start_near_identity
 from feature_booster_ros.training.losses import (
     booster_loss,
-    descriptor_distances,
     fast_ap,
     matching_reward,
+    pairwise_distances,
     soft_signs,
     straight_through_signs,
 )
@@ -57,10 +57,10 @@ def test_fast_ap_of_a_perfect_and_of_a_hopeless_ranking():
 
 def test_distances_are_squared_l2_and_hamming():
     a, b = (torch.nn.functional.normalize(torch.randn(5, 16), dim=-1) for _ in range(2))
-    distances, largest = descriptor_distances(a, b, binary=False)
+    distances, largest = pairwise_distances(a, b, binary=False)
     torch.testing.assert_close(distances, torch.cdist(a, b).square(), atol=1e-5, rtol=1e-5)
     assert largest == 4
-    distances, largest = descriptor_distances(a.sign(), b.sign(), binary=True)
+    distances, largest = pairwise_distances(a.sign(), b.sign(), binary=True)
     packed = [pack_signs(rows.numpy()) for rows in (a, b)]
     expected = np.unpackbits(packed[0][:, None] ^ packed[1][None], axis=2).sum(2)
     np.testing.assert_array_equal(distances.numpy(), expected)

@@ -18,7 +18,7 @@ from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.rendering.renderer import Scene, Surface, Texture, cast
 from feature_booster_ros.rendering.scenes import load_images
 from feature_booster_ros.rendering.sequence import RenderedSequence
-from feature_booster_ros.training.datasets.megadepth.colmap_views import read_views
+from feature_booster_ros.training.datasets.megadepth.colmap_views import read_views, track_overlap
 from feature_booster_ros.training.datasets.megadepth.depth_maps import (
     depth_at,
     nearest_depth,
@@ -29,8 +29,8 @@ from feature_booster_ros.training.datasets.megadepth.extraction import extract
 from feature_booster_ros.training.datasets.megadepth.pairs import MegaDepth
 from feature_booster_ros.training.datasets.megadepth.preprocessing import prepare
 from feature_booster_ros.training.datasets.megadepth.scene import read_scene
-from feature_booster_ros.training.datasets.megadepth.track_overlap import track_overlap
-from feature_booster_ros.training.datasets.posed_views import PosedViews, transfer
+from feature_booster_ros.training.datasets.posed_view import transfer
+from feature_booster_ros.training.datasets.posed_views import PosedViews
 
 pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is not installed")
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")

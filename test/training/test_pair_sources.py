@@ -27,20 +27,22 @@ from feature_booster_ros.photos import (
 )
 from feature_booster_ros.training.datasets.batches import collate, label_pairs
 from feature_booster_ros.training.datasets.mixture import (
-    MOST_DRAWS,
+    MAX_DRAWS,
     PairMixture,
     has_correspondence,
     open_mixture,
     step_loader,
     thin,
 )
-from feature_booster_ros.training.datasets.opening import KINDS, open_pair_source, open_training
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
-from feature_booster_ros.training.datasets.specification import (
+from feature_booster_ros.training.datasets.sources import (
+    KINDS,
     OpeningContext,
-    specification_from,
+    open_pair_source,
+    open_training,
+    parse_specification,
 )
-from feature_booster_ros.training.losses import descriptor_distances
+from feature_booster_ros.training.losses import pairwise_distances
 from feature_booster_ros.training.validation import score_pairs
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
@@ -117,7 +119,7 @@ def test_positives_have_similar_descriptors(photos, tmp_path, detector):
     drawn = [store.draw(np.random.default_rng(seed)) for seed in range(8)]
     batch = collate(drawn, 128, 4, np.random.default_rng(0), torch.device("cpu"))
     assert batch.descriptors.shape == (2, 8, 128, 128 if detector == "sift" else 256)
-    distances, _ = descriptor_distances(*batch.descriptors, detector == "orb")
+    distances, _ = pairwise_distances(*batch.descriptors, detector == "orb")
     assert batch.positive.sum() > 50
     assert not (batch.positive & batch.negative).any()
     # Not by more: ORB finds a corner on several levels, and one place may have two orientations.
@@ -158,10 +160,10 @@ def test_held_out_photos_are_not_trained_on():
 
 
 def test_a_source_is_written_on_the_command_line_and_in_yaml():
-    written = specification_from("photos:a, b/c=d,views=4,weight=0.5", KINDS)
+    written = parse_specification("photos:a, b/c=d,views=4,weight=0.5", KINDS)
     assert (written.path, written.views, written.weight) == ("a, b/c=d", 4, 0.5)
-    assert specification_from(written.to_dict(), KINDS) == written
-    assert specification_from(str(written), KINDS) == written
+    assert parse_specification(written.to_dict(), KINDS) == written
+    assert parse_specification(str(written), KINDS) == written
     assert written.label == "photos:c=d"
 
 
@@ -181,11 +183,11 @@ def test_a_source_is_written_on_the_command_line_and_in_yaml():
 )
 def test_a_source_that_is_wrong_is_named(source, text):
     with pytest.raises(ValueError, match=text):
-        specification_from(source, KINDS)
+        parse_specification(source, KINDS)
 
 
 def test_photographs_are_opened_in_two_parts_that_share_none(photos, tmp_path):
-    specification = specification_from(
+    specification = parse_specification(
         f"photos:{photos},views=2,features=60,longest_side=200,holdout=5", KINDS
     )
     training, validation = open_pair_source(specification, OpeningContext("orb", tmp_path))
@@ -206,7 +208,8 @@ def test_features_of_another_detector_are_refused(tmp_path):
 
 def test_posed_views_are_opened_with_another_file_to_validate_on(tmp_path):
     pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
-    from feature_booster_ros.training.datasets.posed_views import PosedView, PosedViewsWriter
+    from feature_booster_ros.training.datasets.posed_view import PosedView
+    from feature_booster_ros.training.datasets.posed_views import PosedViewsWriter
 
     camera_matrix = np.array([[100.0, 0, 100], [0, 100, 100], [0, 0, 1]])
     for name, seed in (("training", 0), ("validation", 1)):
@@ -221,7 +224,7 @@ def test_posed_views_are_opened_with_another_file_to_validate_on(tmp_path):
                 writer.add("scene", side, view)
             writer.add_pairs("scene", [("a", "b")], None)
     written = f"posed:{tmp_path / 'training.h5'},validation={tmp_path / 'validation.h5'}"
-    specification = specification_from(written, KINDS)
+    specification = parse_specification(written, KINDS)
     context = OpeningContext("sift", tmp_path)
     training, validation = open_pair_source(specification, context)
     pair = PairMixture([training], ["p"], [1], 0, 64).draw_step(1, range(1)).pairs[0]
@@ -238,7 +241,7 @@ def test_megadepth_that_is_not_there_is_named(tmp_path):
         f"megadepth:{tmp_path},scene_list_path={tmp_path / 'none.txt'},scene_info_path={tmp_path}"
     )
     with pytest.raises(FileNotFoundError, match="none.txt"):
-        open_training(specification_from(written, KINDS), OpeningContext("sift", tmp_path))
+        open_training(parse_specification(written, KINDS), OpeningContext("sift", tmp_path))
 
 
 # The mixture
@@ -274,7 +277,7 @@ def test_a_pair_depends_on_seed_step_and_place_alone():
 
 
 def test_worker_processes_draw_the_same_pairs(photos, tmp_path):
-    specification = specification_from(
+    specification = parse_specification(
         f"photos:{photos},views=2,features=60,longest_side=200", KINDS
     )
     opening = functools.partial(
@@ -299,7 +302,7 @@ def test_a_source_that_gives_nothing_is_named():
     empty = EmptyPairs()
     with pytest.raises(ValueError, match="nothing there: none of 100 pairs in a row can be used"):
         PairMixture([empty], ["nothing there"], [1], 0, 16).draw_step(1, range(1))
-    assert empty.draws == MOST_DRAWS
+    assert empty.draws == MAX_DRAWS
 
 
 def test_correspondences_are_the_labels():

@@ -12,13 +12,15 @@ from skimage import data
 
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.training.datasets.descriptor_storage import store_descriptors
-from feature_booster_ros.training.datasets.posed_view import overlap
-from feature_booster_ros.training.datasets.posed_views import (
+from feature_booster_ros.training.datasets.posed_view import (
     PosedView,
-    PosedViews,
-    PosedViewsWriter,
+    overlap,
     posed_pair,
     transfer,
+)
+from feature_booster_ros.training.datasets.posed_views import (
+    PosedViews,
+    PosedViewsWriter,
 )
 
 h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")

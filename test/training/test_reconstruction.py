@@ -14,10 +14,11 @@ from feature_booster_ros.features import create_extractor
 from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources.frame import Camera
-from feature_booster_ros.training.datasets.posed_views import PosedViews, transfer
-from feature_booster_ros.training.datasets.reconstruction import image_pairs
-from feature_booster_ros.training.datasets.reconstruction.reconstruct import reconstruct
-from feature_booster_ros.training.datasets.reconstruction.sparse_tracks import (
+from feature_booster_ros.training.datasets import reconstruction
+from feature_booster_ros.training.datasets.posed_view import transfer
+from feature_booster_ros.training.datasets.posed_views import PosedViews
+from feature_booster_ros.training.datasets.reconstruction import reconstruct
+from feature_booster_ros.training.datasets.sparse_tracks import (
     ExtractedImage,
     tracked_views,
 )
@@ -272,8 +273,8 @@ def test_a_distortion_that_colmap_lacks_is_refused():
 
 
 def test_in_a_large_collection_images_of_the_same_place_are_found(monkeypatch):
-    for name, value in (("EXHAUSTIVE_LIMIT", 10), ("NEIGHBOURS", 2), ("CANDIDATES", 3)):
-        monkeypatch.setattr(image_pairs, name, value)
+    for name, value in (("EXHAUSTIVE_LIMIT", 10), ("NEIGHBORS", 2), ("CANDIDATES", 3)):
+        monkeypatch.setattr(reconstruction, name, value)
     rng = np.random.default_rng(0)
     extractor = create_extractor("orb", 300)
     noise = rng.integers(0, 256, (12, 160, 200), np.uint8)
@@ -281,13 +282,13 @@ def test_in_a_large_collection_images_of_the_same_place_are_found(monkeypatch):
     turn = np.array([[0.98, -0.1, 8.0], [0.1, 0.98, -6.0]])
     again = [cv2.warpAffine(place, turn, (200, 160)) for place in places]
     features = [extractor(image) for image in places + again]
-    pairs = image_pairs.choose_pairs(features, 0.8, "cpu")
+    pairs = reconstruction.choose_pairs(features, 0.8, "cpu")
     assert pairs == sorted(set(pairs))
     assert all(first < second for first, second in pairs)
     assert {(place, place + 12) for place in range(12)} <= set(pairs)
     assert {(image, image + 2) for image in range(22)} <= set(pairs)
     assert len(pairs) < 24 * 23 / 2 / 2
-    assert len(image_pairs.choose_pairs(features[:10], 0.8, "cpu")) == 10 * 9 / 2
+    assert len(reconstruction.choose_pairs(features[:10], 0.8, "cpu")) == 10 * 9 / 2
 
 
 def test_photographs_of_a_castle_are_reconstructed_with_unknown_cameras(tmp_path):

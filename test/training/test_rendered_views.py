@@ -17,16 +17,13 @@ from feature_booster_ros.photos import find_photos
 from feature_booster_ros.rendering.renderer import Scene, cast, draw, draw_depth
 from feature_booster_ros.training.datasets.posed_view import PosedView, overlap, transfer, within
 from feature_booster_ros.training.datasets.posed_views import PosedViews
-from feature_booster_ros.training.datasets.rendered.photo_wallpaper import Wallpaper
-from feature_booster_ros.training.datasets.rendered.random_cameras import (
-    random_cameras,
-    scaled_intrinsics,
-)
-from feature_booster_ros.training.datasets.rendered.random_scenes import heap, room, street
-from feature_booster_ros.training.datasets.rendered.views import (
+from feature_booster_ros.training.datasets.random_scenes import Wallpaper, heap, room, street
+from feature_booster_ros.training.datasets.rendered_views import (
     keypoint_depths,
     photographed_scene,
+    random_cameras,
     render_views,
+    scaled_intrinsics,
 )
 
 pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")

@@ -9,7 +9,7 @@ from training_runs import small_settings
 from feature_booster_ros.booster import FeatureBooster, load_checkpoint, load_models, read_metadata
 from feature_booster_ros.booster.pruning import without_dead_parts
 from feature_booster_ros.training.datasets.batches import PairBatch
-from feature_booster_ros.training.silent_units import silence_units
+from feature_booster_ros.training.initialization import silence_units
 from feature_booster_ros.training.trainer import train
 
 CONFIG = load_models()["SIFT+Boost-F"]

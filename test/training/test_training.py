@@ -17,16 +17,16 @@ from training_runs import small_settings, write_photos
 from feature_booster_ros.booster import Booster, FeatureBooster, load_checkpoint, load_models
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.photos import find_photos
+from feature_booster_ros.training.command_line import add_training_options, read_training_options
 from feature_booster_ros.training.datasets.batches import collate
-from feature_booster_ros.training.datasets.opening import PhotosSpecification
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
+from feature_booster_ros.training.datasets.sources import PhotosSpecification
 from feature_booster_ros.training.initialization import (
     sign_projection,
     start_from_checkpoint,
     start_near_identity,
 )
-from feature_booster_ros.training.options import add_arguments, settings_from_options
-from feature_booster_ros.training.settings import TrainingSettings, settings_from
+from feature_booster_ros.training.settings import TrainingSettings, read_settings
 from feature_booster_ros.training.trainer import train
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
@@ -169,7 +169,7 @@ def test_photos_that_are_not_there(tmp_path):
 
 
 def test_the_default_run_file_says_the_defaults():
-    settings = settings_from(DEFAULTS)
+    settings = read_settings(DEFAULTS)
     expected = TrainingSettings(settings.model, settings.data, settings.output)
     assert settings == expected
     text = DEFAULTS.read_text()
@@ -195,30 +195,30 @@ def test_a_run_file_that_is_wrong_is_named(tmp_path, text, expected):
     if "data" not in text:
         given["data"] = "photos:p"
     with pytest.raises(ValueError, match=f"run.yaml: {re.escape(expected)}"):
-        settings_from(path, given)
+        read_settings(path, given)
 
 
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match="data is missing"):
-        settings_from(None, {"model": "m", "output": "o"})
+        read_settings(None, {"model": "m", "output": "o"})
     with pytest.raises(FileNotFoundError, match="no configuration file at"):
-        settings_from(tmp_path / "none.yaml")
+        read_settings(tmp_path / "none.yaml")
 
 
 def test_the_command_line_overrides_the_file(tmp_path):
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_training_options(parser)
     path = tmp_path / "run.yaml"
     path.write_text(
         "model: SIFT+Boost-F\noutput: runs\nlr: 1e-2\nwarmup: 7\ncross_boosting: false\n"
         "data:\n  - {kind: photos, path: a}\n  - {kind: posed, path: b.h5, weight: 2}\n"
     )
-    given = settings_from_options(parser.parse_args(["--config", str(path)]))
+    given = read_training_options(parser.parse_args(["--config", str(path)]))
     assert (given.lr, given.warmup, given.cross_boosting) == (0.01, 7, False)
     assert [str(source) for source in given.data] == ["photos:a", "posed:b.h5,weight=2.0"]
     words = ["--config", str(path), "--lr", "1e-4", "--data", "photos:PHOTOS"]
     words += ["--no-keypoint-encoder", "--cross-boosting", "--steps", "5"]
-    changed = settings_from_options(parser.parse_args(words))
+    changed = read_training_options(parser.parse_args(words))
     assert (changed.lr, changed.warmup, changed.steps) == (1e-4, 7, 5)
     assert changed.cross_boosting and not changed.keypoint_encoder
     assert [str(source) for source in changed.data] == ["photos:PHOTOS"]
@@ -227,9 +227,9 @@ def test_the_command_line_overrides_the_file(tmp_path):
 
 def test_resume_takes_the_settings_of_the_run(tmp_path):
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    small = settings_from(None, {"model": "m", "data": "photos:p", "output": str(tmp_path)})
+    add_training_options(parser)
+    small = read_settings(None, {"model": "m", "data": "photos:p", "output": str(tmp_path)})
     small.save(tmp_path / "settings.yaml")
     words = ["--resume", "--output", str(tmp_path), "--steps", "9"]
-    resumed = settings_from_options(parser.parse_args(words))
+    resumed = read_training_options(parser.parse_args(words))
     assert resumed == dataclasses.replace(small, resume=True, steps=9)

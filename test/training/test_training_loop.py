@@ -27,15 +27,15 @@ from training_runs import (
 
 from feature_booster_ros.booster import Booster, FeatureBooster, load_checkpoint
 from feature_booster_ros.features import Features
-from feature_booster_ros.training.benchmark import benchmark_step
-from feature_booster_ros.training.datasets import FeaturePair
-from feature_booster_ros.training.initialization import start_near_identity
-from feature_booster_ros.training.optimization import (
-    AveragedWeights,
+from feature_booster_ros.training.components import (
     learning_rate_factor,
+    make_average,
     make_optimizer,
 )
-from feature_booster_ros.training.settings import settings_from
+from feature_booster_ros.training.datasets import FeaturePair
+from feature_booster_ros.training.initialization import start_near_identity
+from feature_booster_ros.training.settings import read_settings
+from feature_booster_ros.training.step_timing import time_steps
 from feature_booster_ros.training.trainer import train
 from feature_booster_ros.training.validation import Validation, score_pairs
 
@@ -65,7 +65,7 @@ def cache(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("name", ["SIFT+Boost-F", "SIFT+Boost-B", "ORB+Boost-B"])
 def test_a_run_on_photographs_leaves_usable_weights(photos, cache, tmp_path, name):
-    settings = settings_from(
+    settings = read_settings(
         None,
         {
             "model": name,
@@ -190,9 +190,9 @@ def test_a_run_with_other_settings_is_not_resumed(tmp_path):
 
 SCRIPT = """
 import logging, sys
-from feature_booster_ros.training.settings import settings_from
+from feature_booster_ros.training.settings import read_settings
 from feature_booster_ros.training.trainer import train
-train(settings_from(sys.argv[1]))
+train(read_settings(sys.argv[1]))
 """
 
 
@@ -201,7 +201,7 @@ def test_two_processes_train_as_one(photos, cache, tmp_path):
     common = {"cache": cache, "batch": 5, "steps": 4, "fastap_weight": 1.0, "reward_weight": 0.5}
     settings = {
         count: dataclasses.replace(
-            settings_from(None, {"model": "SIFT+Boost-F", "data": data, "output": output}),
+            read_settings(None, {"model": "SIFT+Boost-F", "data": data, "output": output}),
             **{**common, "warmup": 1, "lr": 2e-3, "log_every": 1, "features": 64, "threads": 1},
         )
         for count, output in ((1, str(tmp_path / "one")), (2, str(tmp_path / "two")))
@@ -294,12 +294,12 @@ def test_switches_reach_the_weights(tmp_path):
 
 
 def test_the_saved_configuration_is_taken_back(tmp_path):
-    settings = settings_from(
+    settings = read_settings(
         None, {"model": "SIFT+Boost-F", "data": "photos:p,views=3", "output": "o", "lr": "1e-4"}
     )
     settings.save(tmp_path / "settings.yaml")
-    assert settings_from(tmp_path / "settings.yaml") == settings
-    changed = settings_from(tmp_path / "settings.yaml", {"steps": "7", "decay": "none"})
+    assert read_settings(tmp_path / "settings.yaml") == settings
+    changed = read_settings(tmp_path / "settings.yaml", {"steps": "7", "decay": "none"})
     assert (changed.steps, changed.decay, changed.lr) == (7, "none", 1e-4)
 
 
@@ -341,16 +341,19 @@ def test_float16_is_for_gpus(tmp_path):
 
 def test_the_moving_average_follows_slowly():
     layer = torch.nn.Linear(1, 1)
-    average = AveragedWeights(layer, 0.9)
+    average = make_average(layer, 0.9)
+    before = layer.weight.detach().clone()
     with torch.no_grad():
-        layer.weight.copy_(average.weights["weight"] + 1)
-    before = average.weights["weight"].clone()
-    average.update(layer, 1000)
-    torch.testing.assert_close(average.weights["weight"] - before, torch.full((1, 1), 0.1))
-    average.update(layer, 1)  # early it forgets faster
-    torch.testing.assert_close(
-        average.weights["weight"] - before, torch.full((1, 1), 1 - 0.9 * 2 / 11)
-    )
+        layer.weight.add_(1)
+
+    def moved() -> float:
+        return (average.module.weight - before).item()
+
+    average.update_parameters(layer)  # in the first step it forgets fast
+    assert moved() == pytest.approx(9 / 11)
+    average.n_averaged += 1000
+    average.update_parameters(layer)
+    assert moved() == pytest.approx(1 - 0.9 * 2 / 11)
 
 
 # Validation
@@ -392,8 +395,8 @@ def test_best_weights_are_kept_beside_the_newest(tmp_path):
     assert state(tmp_path)["best"] == (max(ratios) if ratios else -np.inf)
 
 
-def test_the_benchmark_compares_the_same_loss(tmp_path):
-    result = benchmark_step(small_settings(tmp_path, batch=3), steps=2)
+def test_the_timed_implementations_have_the_same_loss(tmp_path):
+    result = time_steps(small_settings(tmp_path, batch=3), steps=2)
     assert result.losses[0] == pytest.approx(result.losses[1], rel=1e-3)
     assert len(result.ours) == len(result.pair_by_pair) == 2
     assert f"ratio {result.ratio:.2f}" in str(result)

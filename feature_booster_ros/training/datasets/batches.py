@@ -14,26 +14,25 @@ from torch import Tensor
 from ...booster.descriptors import unpack_bits
 from ...features import Features
 from ...features.normalization import normalize_keypoints
-from .feature_pair import UNKNOWN, FeaturePair
+from .pairs import UNKNOWN, FeaturePair
 
 POSITIVE_RADIUS = 3.0
-"""Pixels."""
+"""Largest distance, along either axis, of two features that show the same point [px]."""
 NEGATIVE_RADIUS = 15.0
-"""Pixels."""
+"""Smallest distance, along either axis, of two that do not; between the two no one says [px]."""
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """B pairs of images, N features each; both sides stacked, so that one pass of the network sees
-    all.
+    """B pairs of images of N features each, stacked so that the network sees all in one pass.
 
     Attributes:
         descriptors: (2, B, N, D) float32: unit rows, or bits as +1 and -1.
         keypoints: (2, B, N, K) float32, normalized as the network takes them.
         padding: (2, B, N) bool, True where there is no feature.
-        positive: (B, N, N) bool: feature i of the first and j of the second view show the same
-            point.
-        negative: (B, N, N) bool: they do not.
+        positive: (B, N, N) bool, True where feature i of the first and j of the second image show
+            the same point.
+        negative: (B, N, N) bool, True where they do not.
     """
 
     descriptors: Tensor
@@ -50,21 +49,20 @@ def collate(
     rng: np.random.Generator,
     device: torch.device,
 ) -> PairBatch:
-    """Pairs as one batch.
+    """Return pairs as one batch.
 
     Args:
-        pairs: B of them.
-        features: N, features of an image, drawn at random where it has more, so that no two draws
-            are alike; padded where it has fewer.
+        pairs: B pairs.
+        features: N, features of an image: drawn at random if it has more, padded if it has fewer.
         keypoint_dim: K, 4 for x, y, scale, angle, or 3 for x, y, score.
-        rng: of the draws.
-        device: where the tensors are to lie.
+        rng: Source of randomness.
+        device: Device of the tensors.
     """
     shape = (2, len(pairs), features)
     columns = pairs[0].features[0].descriptor_length
     descriptors = np.zeros((*shape, columns), np.float32)
     keypoints = np.zeros((*shape, keypoint_dim), np.float32)
-    # Padding lies at no place: NaN is never within a radius, and never beyond one.
+    # Padding is at NaN, which is never within a radius and never beyond one.
     positions = np.full((*shape, 2), UNKNOWN, np.float32)
     seen_at = np.full((*shape, 2), UNKNOWN, np.float32)
     padding = np.ones(shape, bool)
@@ -81,18 +79,18 @@ def collate(
             positions[row] = drawn.keypoints
             seen_at[row] = pair.seen_at[side][kept]
             padding[row] = False
-    positive, negative = label_pairs(
-        *(torch.from_numpy(array).to(device) for array in (positions, seen_at))
-    )
+
+    def on_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    positive, negative = label_pairs(on_device(positions), on_device(seen_at))
     return PairBatch(
-        *(torch.from_numpy(array).to(device) for array in (descriptors, keypoints, padding)),
-        positive,
-        negative,
+        on_device(descriptors), on_device(keypoints), on_device(padding), positive, negative
     )
 
 
 def keypoint_geometry(features: Features, shape: tuple[int, int], keypoint_dim: int) -> np.ndarray:
-    """(N, K) float32 geometry, normalized by the image's size as the network takes it."""
+    """Return the geometry (N, K) float32 that the network takes, normalized by the image's size."""
     geometry = normalize_keypoints(features, shape)
     if keypoint_dim == 3:
         return np.column_stack([geometry[:, :2], features.scores])
@@ -100,17 +98,18 @@ def keypoint_geometry(features: Features, shape: tuple[int, int], keypoint_dim: 
 
 
 def label_pairs(positions: Tensor, seen_at: Tensor) -> tuple[Tensor, Tensor]:
-    """Which features of two images show the same point, and which do not.
+    """Return which features of two images show the same point, and which do not.
 
-    Both directions are asked, as a strong zoom makes 3 pixels of one image many of the other:
-    positive is within 3 pixels in both, negative beyond 15 in either.
+    Positive is within ``POSITIVE_RADIUS`` in both images, negative beyond ``NEGATIVE_RADIUS`` in
+    either: with a strong zoom, 3 pixels of one image are many of the other.
 
     Args:
         positions: (2, B, N, 2) pixels, NaN for padding.
-        seen_at: (2, B, N, 2) where the other image shows them: NaN if unknown, infinity if nowhere.
+        seen_at: (2, B, N, 2) pixels of the other image that show the features: NaN if unknown,
+            infinity if nowhere.
 
     Returns:
-        (B, N, N) bool positive and negative.
+        (B, N, N) bool positive and (B, N, N) bool negative.
     """
     in_second = _chebyshev(seen_at[0], positions[1])
     in_first = _chebyshev(positions[0], seen_at[1])
@@ -119,9 +118,16 @@ def label_pairs(positions: Tensor, seen_at: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chebyshev(a: Tensor, b: Tensor) -> Tensor:
-    """(B, M, N) larger coordinate difference of points (B, M, 2) and (B, N, 2), NaN where one is.
+    """Return the larger coordinate difference of points, NaN where a coordinate is.
 
-    torch.cdist has this norm too, but takes NaN for 0.
+    ``torch.cdist`` has this norm too, but takes NaN for 0.
+
+    Args:
+        a: (B, M, 2).
+        b: (B, N, 2).
+
+    Returns:
+        (B, M, N).
     """
     difference = (a.unsqueeze(2) - b.unsqueeze(1)).abs_()
     return torch.maximum(difference[..., 0], difference[..., 1])

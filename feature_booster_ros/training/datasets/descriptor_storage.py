@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptors as files keep them: small, and as good as they were."""
+"""Store descriptors in files: small, and as precise as they are."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from ...features import extractor_class
 
 
 def storage_type(detector: str, is_binary: bool) -> np.dtype:
-    """The element type that :func:`store_descriptors` gives for a detector's descriptors."""
+    """Return the element type of :func:`store_descriptors` for a detector."""
     in_bytes = is_binary or extractor_class(detector).bytes_per_unit is not None
     return np.dtype(np.uint8 if in_bytes else np.float16)
 
 
 def store_descriptors(descriptors: np.ndarray, detector: str) -> np.ndarray:
-    """Descriptors (N, D) of :class:`Features` as they are kept: packed bits as they are, those
-    that are integers (``bytes_per_unit``, as SIFT) in bytes, others in float16.
+    """Return descriptors as they are stored.
+
+    Args:
+        descriptors: (N, D) of :class:`Features`.
+        detector: Name of their extractor.
+
+    Returns:
+        (N, D): packed bits unchanged, integer descriptors such as SIFT's (``bytes_per_unit``) as
+        bytes, and others as float16.
     """
     if descriptors.dtype == np.uint8:
         return descriptors
@@ -28,7 +35,7 @@ def store_descriptors(descriptors: np.ndarray, detector: str) -> np.ndarray:
 
 
 def restore_descriptors(stored: np.ndarray, is_binary: bool) -> np.ndarray:
-    """The opposite of :func:`store_descriptors`: packed bits, or float32 unit rows."""
+    """Return stored descriptors as packed bits or float32 unit rows."""
     if is_binary:
         return stored
     rows = stored.astype(np.float32)

@@ -1,10 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sources mixed by weight, every pair drawn with a random generator of its own.
+"""Mix sources by weight and draw the pairs of each step.
 
-So a pair depends on the seed, the step and its place in the batch alone, and neither on the pairs
-before it nor on the process that draws it: an interrupted run goes on with the pairs that it would
-have had, and any number of processes share the pairs of one.
+A pair depends on the seed, the step and its place in the batch alone, not on the pairs before it or
+the process that draws it. So a resumed run draws the pairs that it would have drawn without the
+interruption, and any number of processes share the pairs of one.
 """
 
 from __future__ import annotations
@@ -21,21 +21,25 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from .batches import POSITIVE_RADIUS
-from .feature_pair import FeaturePair, PairSource
-from .opening import open_training
-from .specification import OpeningContext, PairSourceSpecification
+from .pairs import FeaturePair, PairSource
+from .sources import OpeningContext, PairSourceSpecification, open_training
 
 logger = logging.getLogger(__name__)
 
-MOST_DRAWS = 100
-"""Draws in a row that may come to nothing."""
+MAX_DRAWS = 100
+"""Draws in a row that may fail."""
 CHUNK = 64
-"""Features whose correspondences are looked for at a time."""
+"""Features whose correspondences are searched at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class StepPairs:
-    """A process's pairs of a step, and the draws of each source, (S,), that came to nothing."""
+    """A process's pairs of a step.
+
+    Attributes:
+        pairs: The pairs.
+        skipped: (S,) number of draws of each source that gave no pair.
+    """
 
     pairs: list[FeaturePair]
     skipped: np.ndarray
@@ -45,11 +49,11 @@ class PairMixture:
     """Pairs of several sources.
 
     Args:
-        sources: what to draw from.
-        names: of the sources, for messages.
-        weights: of the sources, above 0.
-        seed: of the draws.
-        features: features of an image; of more, this many are drawn at random.
+        sources: Sources to draw from.
+        names: Names of the sources, for messages.
+        weights: Weights of the sources, above 0.
+        seed: Seed of the draws.
+        features: Most features of an image; of more, this many are drawn at random.
     """
 
     def __init__(
@@ -68,16 +72,17 @@ class PairMixture:
         self._warned: set[int] = set()
 
     def __len__(self) -> int:
-        """Pairs that make an epoch."""
+        """Return the number of pairs of an epoch."""
         return sum(map(len, self.sources))
 
     def draw_step(self, step: int, items: Iterable[int]) -> StepPairs:
-        """The pairs at some places of a step's batch.
+        """Draw the pairs at some places of a step's batch.
 
-        A draw that comes to nothing, or to a pair without correspondences, is counted and repeated.
+        A draw that fails, or that gives a pair without correspondences, is counted and repeated.
 
         Raises:
-            ValueError: none of many draws in a row gave a pair; names the source.
+            ValueError: None of ``MAX_DRAWS`` draws in a row gave a pair; the message names the
+                source.
         """
         skipped = np.zeros(len(self.sources), np.int64)
         pairs = []
@@ -91,7 +96,7 @@ class PairMixture:
 
     def _draw(self, chosen: int, rng: np.random.Generator) -> tuple[FeaturePair, int]:
         broken: Exception | None = None
-        for draws in range(MOST_DRAWS):
+        for draws in range(MAX_DRAWS):
             try:
                 pair = self.sources[chosen].draw(rng)
             except (OSError, ValueError, cv2.error) as error:
@@ -102,7 +107,7 @@ class PairMixture:
                 if has_correspondence(pair):
                     return pair, draws
         raise ValueError(
-            f"{self.names[chosen]}: none of {MOST_DRAWS} pairs in a row can be used"
+            f"{self.names[chosen]}: none of {MAX_DRAWS} pairs in a row can be used"
             + (f": {broken}" if broken else "; they are empty or have no correspondences")
         ) from broken
 
@@ -115,7 +120,7 @@ class PairMixture:
 
 
 def thin(pair: FeaturePair, features: int, rng: np.random.Generator) -> FeaturePair:
-    """A pair with at most so many features of each image, drawn at random."""
+    """Return a pair with at most so many features of each image, drawn at random."""
     kept = [rng.permutation(len(whole))[:features] for whole in pair.features]
     first, second = (whole.select(k) for whole, k in zip(pair.features, kept, strict=True))
     seen_at = pair.seen_at[0][kept[0]], pair.seen_at[1][kept[1]]
@@ -123,9 +128,9 @@ def thin(pair: FeaturePair, features: int, rng: np.random.Generator) -> FeatureP
 
 
 def has_correspondence(pair: FeaturePair) -> bool:
-    """Whether any two features are a positive, as :func:`.batches.label_pairs` defines it."""
+    """Return whether any two features are positive, as :func:`.batches.label_pairs` defines it."""
     first, second = (side.keypoints for side in pair.features)
-    for start in range(0, len(first), CHUNK):  # mostly the first has one
+    for start in range(0, len(first), CHUNK):  # mostly the first chunk has one
         rows = slice(start, start + CHUNK)
         in_second = np.abs(pair.seen_at[0][rows, None] - second).max(-1)
         in_first = np.abs(first[rows, None] - pair.seen_at[1]).max(-1)
@@ -140,7 +145,11 @@ def open_mixture(
     seed: int,
     features: int,
 ) -> PairMixture:
-    """The sources that a run names, opened; errors as :func:`.opening.open_training`."""
+    """Open the sources that a run names.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`.sources.open_training`.
+    """
     return PairMixture(
         [open_training(specification, context) for specification in specifications],
         source_names(specifications),
@@ -151,7 +160,7 @@ def open_mixture(
 
 
 def source_names(specifications: Sequence[PairSourceSpecification]) -> list[str]:
-    """A short name of each source, and no two alike."""
+    """Return a short and unique name of each source."""
     labels = [specification.label for specification in specifications]
     return [
         label if labels.count(label) == 1 else f"{label}#{number}"
@@ -160,7 +169,7 @@ def source_names(specifications: Sequence[PairSourceSpecification]) -> list[str]
 
 
 class _StepDataset(Dataset):
-    """The pairs of every step, by its number; a worker process opens the sources for itself."""
+    """The pairs of every step by its number; each worker process opens the sources."""
 
     def __init__(self, open_sources: Callable[[], PairMixture], items: range) -> None:
         self._open = open_sources
@@ -179,33 +188,33 @@ class _StepDataset(Dataset):
 def step_loader(
     open_sources: Callable[[], PairMixture], steps: range, items: range, workers: int
 ) -> DataLoader:
-    """The :class:`StepPairs` of some steps, in order.
+    """Return a loader of the :class:`StepPairs` of some steps, in order.
 
     Args:
-        open_sources: opens the mixture; can be pickled, if there are workers.
-        steps: numbers of the steps.
-        items: places in the batch that this process sees to.
-        workers: processes that draw ahead; 0 draws in this one.
+        open_sources: Function that opens the mixture; picklable if there are workers.
+        steps: Numbers of the steps.
+        items: Places in the batch that this process fills.
+        workers: Processes that draw ahead; 0 to draw in this one.
     """
     return DataLoader(
         _StepDataset(open_sources, items),
         sampler=steps,
         batch_size=None,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         worker_init_fn=_quiet_worker,
         # Spawned and not forked: a fork of a process whose OpenCV has threads may hang.
         multiprocessing_context="spawn" if workers else None,
-        # The loader would otherwise draw from the generator that dropout uses.
+        # Without its generator, the loader draws from the one that dropout uses.
         generator=torch.Generator(),
     )
 
 
-def _as_it_is(pairs: StepPairs) -> StepPairs:
+def _unchanged(pairs: Any) -> Any:
     return pairs
 
 
 def _quiet_worker(_: int) -> None:
     cv2.setNumThreads(1)
-    # Ctrl-C reaches every process of the terminal; the trainer ends the workers when it is done.
+    # Ctrl-C reaches every process of the terminal; the trainer ends the workers when it stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,9 +1,9 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Features of many warped views of every photograph, extracted once and paired at will.
+"""Pairs of warped views of photographs, whose features are extracted once.
 
-Extraction costs several times what a training step does. With V views of a photograph there are
-V (V - 1) / 2 pairs, so extracting views instead of pairs makes it cheap.
+Extraction takes several times as long as a training step. V views of a photograph make
+V (V - 1) / 2 pairs, so views are extracted instead of pairs.
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ...features import Features, create_extractor
@@ -33,25 +29,23 @@ from ...photos import (
 )
 from ...progress import Progress
 from .descriptor_storage import restore_descriptors, storage_type, store_descriptors
-from .feature_pair import NOWHERE, FeaturePair, PairSource
+from .pairs import MIN_FEATURES, NOWHERE, FeaturePair, PairSource
+from .workers import WorkerPool
 
 logger = logging.getLogger(__name__)
-
-FEWEST_FEATURES = 16
-"""A view with fewer is not used."""
 
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """What decides the views' features; a store is made anew when any of it changes."""
+    """Settings of the views' features; when one changes, the features are extracted again."""
 
     detector: str
     views: int = 8
-    """Views of a photograph; the first is the photograph itself."""
+    """Number of views of a photograph; the first is the photograph itself."""
     features: int = 768
-    """Largest number of features kept of a view."""
+    """Most features of a view."""
     longest_side: int = 480
-    """Photographs larger than this are shrunk to it, in pixels."""
+    """Longest side to which larger photographs are shrunk [px]."""
     seed: int = 0
     distribution: ViewDistribution = ViewDistribution()
 
@@ -61,50 +55,47 @@ class PhotoViews(PairSource):
     """Features of P photographs in V views each, at most K of a view, memory-mapped from a folder.
 
     Attributes:
-        shapes: (P, 2) height and width of the photograph and of its views, in pixels.
-        homographies: (P, V, 3, 3), pixels of the photograph to pixels of the view.
-        counts: (P, V) features of a view.
-        geometry: (P, V, K, 5) float32 x, y in pixels, scale, angle in radians, score.
-        descriptors: (P, V, K, B) as :func:`store_descriptors` gives them.
+        detector: Name of the extractor.
+        shapes: (P, 2) height and width of the photograph and of its views [px].
+        homographies: (P, V, 3, 3) from pixels of the photograph to pixels of the view.
+        counts: (P, V) number of features of a view.
+        geometry: (P, V, K, 5) float32 x, y [px], scale, angle [rad], score.
+        descriptors: (P, V, K, B) from :func:`store_descriptors`.
     """
 
-    settings: ViewSettings
+    detector: str
     shapes: np.ndarray
     homographies: np.ndarray
     counts: np.ndarray
     geometry: np.ndarray
     descriptors: np.ndarray
 
-    @property
-    def detector(self) -> str:
-        return self.settings.detector
-
     def __len__(self) -> int:
         return len(self.shapes)
 
     def draw(self, rng: np.random.Generator) -> FeaturePair | None:
-        """Two views of a photograph."""
-        photo = rng.integers(len(self))
-        usable = np.flatnonzero(self.counts[photo] >= FEWEST_FEATURES)
+        """Draw two views of a photograph."""
+        photo = int(rng.integers(len(self)))
+        usable = np.flatnonzero(self.counts[photo] >= MIN_FEATURES)
         if len(usable) < 2:
             return None
         return self.pair(photo, *rng.choice(usable, 2, replace=False))
 
     def pair(self, photo: int, first: int, second: int) -> FeaturePair:
-        """Two given views of a photograph."""
+        """Return two given views of a photograph."""
         features = self.features(photo, first), self.features(photo, second)
         between = self.homographies[photo, second] @ np.linalg.inv(self.homographies[photo, first])
-        seen_at = tuple(
+        there, back = (
             np.nan_to_num(
                 warp_points(view.keypoints.astype(np.float64), homography), nan=NOWHERE
             ).astype(np.float32)
             for view, homography in zip(features, (between, np.linalg.inv(between)), strict=True)
         )
-        shape = tuple(int(side) for side in self.shapes[photo])
-        return FeaturePair(features, (shape, shape), seen_at)
+        height, width = self.shapes[photo].tolist()
+        return FeaturePair(features, ((height, width), (height, width)), (there, back))
 
     def features(self, photo: int, view: int) -> Features:
-        """The features of one view."""
+        """Return the features of one view."""
         count = self.counts[photo, view]
         rows = np.array(self.geometry[photo, view, :count])
         is_binary = extractor_class(self.detector).is_binary
@@ -120,12 +111,12 @@ class PhotoViews(PairSource):
     def open(
         photos: Sequence[Path], settings: ViewSettings, cache: Path, workers: int = 1
     ) -> PhotoViews:
-        """The store of these photographs, from ``cache``, or extracted into it first.
+        """Open the features of photographs in ``cache``, or extract them into it first.
 
-        A photograph that cannot be read, or is too plain to have features, is left out and counted.
+        A photograph that cannot be read, or has too few features, is left out and counted.
 
         Raises:
-            ValueError: no photograph is left.
+            ValueError: No photograph is left.
         """
         key = json.dumps([asdict(settings), [str(path) for path in photos]])
         folder = (
@@ -137,7 +128,7 @@ class PhotoViews(PairSource):
             name: np.load(folder / f"{name}.npy", mmap_mode="r")
             for name in ("shapes", "homographies", "counts", "geometry", "descriptors")
         }
-        return PhotoViews(settings, **arrays)
+        return PhotoViews(settings.detector, **arrays)
 
 
 _Job = tuple[Path, ViewSettings, np.random.SeedSequence]
@@ -150,15 +141,16 @@ def _extract(photos: Sequence[Path], settings: ViewSettings, folder: Path, worke
         for number, path in enumerate(photos)
     ]
     results, skipped = [], 0
-    progress = Progress(_run(jobs, workers), "views", len(photos))
-    for path, result in zip(photos, progress, strict=True):
-        if result is None:
-            skipped += 1
-            logger.warning(
-                "left out %s: it cannot be read, or fewer than two views have 16 features", path
-            )
-        else:
-            results.append(result)
+    with WorkerPool(workers) as pool:
+        progress = Progress(pool.map(_photo_views, jobs), "views", len(photos))
+        for path, result in zip(photos, progress, strict=True):
+            if result is None:
+                skipped += 1
+                logger.warning(
+                    "left out %s: it cannot be read, or fewer than two views have 16 features", path
+                )
+            else:
+                results.append(result)
     if not results:
         raise ValueError(f"none of the {len(photos)} photographs can be used")
     logger.info("%d photographs, %d left out", len(results), skipped)
@@ -166,23 +158,11 @@ def _extract(photos: Sequence[Path], settings: ViewSettings, folder: Path, worke
     for name, arrays in zip(names, zip(*results, strict=True), strict=True):
         np.save(folder / f"{name}.npy", np.stack(arrays))
     (folder / "settings.json").write_text(json.dumps(asdict(settings), indent=1))
-    # Written last: a folder without it was cut off and is made anew.
+    # Written last: a folder without it is incomplete, and is written again.
     (folder / "complete").touch()
 
 
-def _run(jobs: list[_Job], workers: int) -> Iterator[tuple[np.ndarray, ...] | None]:
-    if workers <= 1:
-        yield from map(_photo_views, jobs)
-        return
-    # Spawned and not forked: a fork of a process whose OpenCV has threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
-        yield from pool.map(_photo_views, jobs, chunksize=4)
-
-
-def _photo_views(
-    job: _Job,
-) -> tuple[np.ndarray, ...] | None:
+def _photo_views(job: _Job) -> tuple[np.ndarray, ...] | None:
     path, settings, seed = job
     photo = read_photo(path, settings.longest_side)
     if photo is None or min(photo.shape) < 64:
@@ -209,11 +189,6 @@ def _photo_views(
             [features.keypoints, features.scales, features.angles, features.scores]
         )
         descriptors[view, :count] = store_descriptors(features.descriptors, settings.detector)
-    if (counts >= FEWEST_FEATURES).sum() < 2:
+    if (counts >= MIN_FEATURES).sum() < 2:
         return None
     return np.array(photo.shape, np.int32), homographies, counts, geometry, descriptors
-
-
-def default_workers() -> int:
-    """One process a core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

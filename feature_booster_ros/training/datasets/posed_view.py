@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the features of one image are seen in another, from depth, camera and pose."""
+"""Transfer the features of one image to another, by depth, camera and pose."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...features import Features
-from .feature_pair import NOWHERE, UNKNOWN, FeaturePair
+from .pairs import MIN_FEATURES, NOWHERE, UNKNOWN, FeaturePair
 
 
 @dataclass(frozen=True, eq=False)
 class PosedView:
     """The features of one image whose camera, pose and depth are known.
 
-    All views of a scene share one world and one unit of length, whichever that is.
+    All views of a scene share one world and one unit of length.
 
     Attributes:
-        features: N of them.
-        shape: (height, width) of the image in pixels.
-        camera_matrix: (3, 3) intrinsics in pixels of this image, without distortion.
+        features: N features.
+        shape: (height, width) of the image [px].
+        camera_matrix: (3, 3) intrinsics of this image, without distortion [px].
         pose: (4, 4) camera to world; the camera looks along +z, x right, y down.
-        feature_depths: (N,) z in this camera of what each feature shows, 0 where that is unknown.
-        depth: (h', w') float32 z that the image shows, for the occlusion check; of any size, its
-            outer edges those of the image; 0 where it is unknown. None for no occlusion check.
+        feature_depths: (N,) z of the features in this camera, 0 if unknown.
+        depth: (h', w') float32 z of the image for the occlusion check, or None for no check. It has
+            any size, with the outer edges of the image; 0 is unknown.
 
     Raises:
-        ValueError: an array has the wrong shape; the message names it.
+        ValueError: An array has the wrong shape; the message names it.
     """
 
     features: Features
@@ -54,19 +54,19 @@ class PosedView:
 def transfer(
     query: PosedView, reference: PosedView, relative_tolerance: float = 0.05
 ) -> np.ndarray:
-    """The pixels of ``reference`` that show the points of the features of ``query``.
+    """Return the pixels of ``reference`` that show the points of the features of ``query``.
 
     Args:
-        query: has N features.
-        reference: of the same scene.
-        relative_tolerance: a point is hidden if it lies farther away than what the reference's
-            depth map shows there by more than this share.
+        query: View of N features.
+        reference: Another view of the same scene.
+        relative_tolerance: Share by which the depth of a visible point may differ from the
+            reference's depth map.
 
     Returns:
-        (N, 2) float32. ``UNKNOWN`` where the feature's depth is not known, where the reference's
-        depth is not, or where it shows something farther away than the point: one of the two depths
-        is wrong then. ``NOWHERE`` behind the reference's camera, and where the point is hidden.
-        Outside the reference image the pixel where the point would be.
+        (N, 2) float32. ``UNKNOWN`` if the depth of the feature or of the reference is unknown, or
+        if the reference shows something farther away, since one of the depths is wrong then.
+        ``NOWHERE`` if the point is behind the reference's camera or hidden. Outside of the
+        reference image, the pixel where the point would be.
     """
     return locate(
         query.features.keypoints, query.feature_depths, query, reference, relative_tolerance
@@ -74,7 +74,7 @@ def transfer(
 
 
 def posed_pair(first: PosedView, second: PosedView) -> FeaturePair:
-    """Two views of one scene, with where each one's features are seen in the other."""
+    """Return two views of one scene as a pair, with the features of each moved to the other."""
     return FeaturePair(
         (first.features, second.features),
         (first.shape, second.shape),
@@ -82,9 +82,25 @@ def posed_pair(first: PosedView, second: PosedView) -> FeaturePair:
     )
 
 
+def usable_pair(first: PosedView, second: PosedView) -> FeaturePair | None:
+    """Return :func:`posed_pair`, or None if there is nothing to train on.
+
+    Each view must have ``MIN_FEATURES`` features, one of them inside of the other view.
+    """
+    if min(len(first.features), len(second.features)) < MIN_FEATURES:
+        return None
+    pair = posed_pair(first, second)
+    seen = (within(at, shape) for at, shape in zip(pair.seen_at, pair.shapes[::-1], strict=True))
+    return pair if all(inside.any() for inside in seen) else None
+
+
 def overlap(first: PosedView, second: PosedView) -> float:
-    """How much of what one view shows the other shows: the smaller share, 0 to 1, of a view's
-    pixels of known depth that are visible in the other. Both need depth maps.
+    """Return the share of a view's pixels of known depth that the other view shows.
+
+    It is the smaller of the two views' shares, 0 to 1.
+
+    Raises:
+        ValueError: A view has no depth map.
     """
     return min(_visible_share(first, second), _visible_share(second, first))
 
@@ -96,8 +112,17 @@ def locate(
     reference: PosedView,
     relative_tolerance: float = 0.05,
 ) -> np.ndarray:
-    """The pixels of ``reference`` that show given pixels (N, 2) at depths (N,) of ``query``, as
-    :func:`transfer` has it: (N, 2) float32.
+    """Return the pixels of ``reference`` that show pixels of ``query``, as :func:`transfer`.
+
+    Args:
+        pixels: (N, 2) pixels of ``query``.
+        depths: (N,) their depths.
+        query: View of the pixels.
+        reference: Another view of the same scene.
+        relative_tolerance: As of :func:`transfer`.
+
+    Returns:
+        (N, 2) float32.
     """
     known = depths > 0
     seen_at, distances = _project(pixels, np.where(known, depths, 1.0), query, reference)
@@ -116,6 +141,8 @@ def locate(
 
 
 def _visible_share(query: PosedView, reference: PosedView) -> float:
+    if query.depth is None:
+        raise ValueError("the overlap of views needs their depth maps")
     rows, columns = query.depth.shape
     steps = query.shape[1] / columns, query.shape[0] / rows
     pixels = (np.indices((columns, rows)).reshape(2, -1).T + 0.5) * steps - 0.5
@@ -127,8 +154,10 @@ def _visible_share(query: PosedView, reference: PosedView) -> float:
 def _project(
     pixels: np.ndarray, depths: np.ndarray, query: PosedView, reference: PosedView
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (N, 2) at depths (N,) of the query, as pixels (N, 2) and depths (N,) of the reference;
-    behind its camera the pixels mean nothing.
+    """Project pixels (N, 2) at depths (N,) of the query into the reference.
+
+    Returns:
+        (N, 2) pixels and (N,) depths; the pixels of points behind the camera mean nothing.
     """
     rays = np.column_stack([pixels, np.ones(len(pixels))]) @ np.linalg.inv(query.camera_matrix).T
     motion = np.linalg.inv(reference.pose) @ query.pose
@@ -139,20 +168,27 @@ def _project(
 
 
 def within(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(N,) bool: which pixels (N, 2) lie in an image of (height, width)."""
+    """Return (N,) bool, which pixels (N, 2) lie in an image of (height, width)."""
     height, width = shape
-    return ((pixels >= -0.5) & (pixels < (width - 0.5, height - 0.5))).all(axis=1)
+    return np.all((pixels >= -0.5) & (pixels < (width - 0.5, height - 0.5)), axis=1)
 
 
 def _depths_around(
     depth: np.ndarray, pixels: np.ndarray, shape: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest (N,) of the four depths around pixels (N, 2) inside an image of
-    (height, width); NaN where one of them is unknown.
+    """Return the smallest and largest of the four depths around pixels.
 
-    A depth map is coarser than the image, and a surface seen at a slant has many depths within one
-    of its pixels. What differs from all four differs for certain: to take a visible point for a
-    hidden one would make a true match a negative.
+    A depth map is coarser than the image, and a slanted surface has many depths within one of its
+    pixels. A depth that differs from all four differs for certain; a visible point taken for hidden
+    would make a true match a negative.
+
+    Args:
+        depth: (h', w') depth map.
+        pixels: (N, 2) inside the image.
+        shape: (height, width) of the image.
+
+    Returns:
+        (N,) and (N,), NaN where one of the four is unknown.
     """
     rows, columns = depth.shape
     scale = columns / shape[1], rows / shape[0]

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Depth maps in MegaDepth's .h5 files, and the depth at single pixels."""
+"""Read depth maps of MegaDepth's .h5 files, and interpolate depth at pixels."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..posed_views_writer import import_h5py
+from ..posed_views import import_h5py
 
 DATASET = "depth"
-ROUGHNESS = 0.005
-"""Largest deviation of 4 x 4 depths from a plane, as a share of the depth; more is taken for an
-edge.
-"""
+MAX_ROUGHNESS = 0.005
+"""Largest deviation of 4 x 4 depths from a plane, as a share of the depth; more is an edge."""
 
-# Offsets of the 4 x 4 pixels around one, and what fits a plane a x + b y + c to values there.
+# Offsets of the 4 x 4 pixels around a point, and the fit of a plane a x + b y + c to values there.
 _STEPS = np.arange(-1, 3)
 _STEP_Y, _STEP_X = (grid.ravel() for grid in np.meshgrid(_STEPS, _STEPS, indexing="ij"))
 _TERMS = np.column_stack([_STEP_X, _STEP_Y, np.ones(16)])
@@ -29,20 +27,20 @@ def read_depth(
     shape: tuple[int, int],
     window: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> np.ndarray:
-    """A depth map, or rows and columns of it.
+    """Return a depth map, or rows and columns of it.
 
     Args:
-        path: of an HDF5 file with a dataset ``depth``.
-        shape: (height, width) that the whole map must have: those of its image.
-        window: rows and columns to read.
+        path: HDF5 file with a dataset ``depth``.
+        shape: (height, width) of the image, which the whole map must have.
+        window: Rows and columns to read.
 
     Returns:
         (h, w) float32, 0 where the depth is unknown.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, has another shape, or holds an order of depths, which
-            MegaDepth has for images without a reconstruction that is dense enough.
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read, has another shape, or holds the order of depths, which
+            MegaDepth has for images whose reconstruction is not dense.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no depth map at {path}")
@@ -62,35 +60,42 @@ def read_depth(
 
 
 def depth_at(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Depth at pixels (N, 2) x, y of a depth map: (N,) float32, 0 where it is unknown.
+    """Return the depth at pixels of a depth map.
 
-    It is that of the plane through the 4 x 4 depths around the pixel. If they are not all known and
-    of one surface, the point's depth could be that of either side of an edge: it is unknown.
+    It is the depth of the plane through the 4 x 4 depths around the pixel. Unless these are all
+    known and of one surface, the depth may be that of either side of an edge, and is unknown.
+
+    Args:
+        depth: (h, w), 0 where unknown.
+        pixels: (N, 2) x, y.
+
+    Returns:
+        (N,) float32, 0 where unknown.
     """
     pixels = np.asarray(pixels, np.float64)
     rows, columns = depth.shape
     if len(pixels) == 0 or min(depth.shape) < len(_STEPS):
         return np.zeros(len(pixels), np.float32)
-    inside = ((pixels >= -0.5) & (pixels <= (columns - 0.5, rows - 0.5))).all(axis=1)
-    # The 4 x 4 are moved inwards at the border, where the plane is extended by up to 1.5 pixels.
+    inside = np.all((pixels >= -0.5) & (pixels <= (columns - 0.5, rows - 0.5)), axis=1)
+    # At the border the 4 x 4 move inwards, and the plane is extended by up to 1.5 pixels.
     corner = np.clip(np.floor(np.where(inside[:, None], pixels, 1)), 1, (columns - 3, rows - 3))
     column, row = corner.astype(np.int64).T
     around = depth[row[:, None] + _STEP_Y, column[:, None] + _STEP_X].astype(np.float64)
     known = inside & (around > 0).all(axis=1)
-    # The inverse depth of a plane is linear in the pixel, the depth is not.
+    # The inverse depth of a plane is linear in the pixel; the depth is not.
     inverse = 1.0 / np.where(around > 0, around, 1.0)
     planes = inverse @ _FIT
     deviation = np.abs(planes @ _TERMS.T - inverse).max(axis=1)
-    known &= deviation <= ROUGHNESS * inverse.mean(axis=1)
+    known &= deviation <= MAX_ROUGHNESS * inverse.mean(axis=1)
     here = np.column_stack([pixels - corner, np.ones(len(pixels))])
     at_pixel = np.where(known, (planes * here).sum(axis=1), 1.0)
     return np.where(known & (at_pixel > 0), 1.0 / at_pixel, 0.0).astype(np.float32)
 
 
 def shrink_depth(depth: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A smaller depth map (h, w) of the same outer edges: the depths at its pixels' centers.
+    """Return a smaller depth map (h, w) of the same outer edges: the depths at its pixel centers.
 
-    Nothing is averaged: between a near and a far surface there is none.
+    Nothing is averaged, since there is no surface between a near and a far one.
     """
     row, column = (
         np.clip(((np.arange(new) + 0.5) * old / new).astype(np.int64), 0, old - 1)
@@ -102,8 +107,16 @@ def shrink_depth(depth: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def nearest_depth(
     known: np.ndarray, depths: np.ndarray, pixels: np.ndarray, radius: float
 ) -> np.ndarray:
-    """Depth at pixels (N, 2), from other pixels (M, 2) that have known depths (M,): (N,) float32,
-    that of the nearest one, 0 where none is within the radius.
+    """Return the depth at pixels from the nearest pixel of known depth.
+
+    Args:
+        known: (M, 2) pixels of known depth.
+        depths: (M,) their depths.
+        pixels: (N, 2).
+        radius: Largest distance to the nearest pixel [px].
+
+    Returns:
+        (N,) float32, 0 where there is none within the radius.
     """
     if len(known) == 0 or len(pixels) == 0:
         return np.zeros(len(pixels), np.float32)

@@ -1,28 +1,26 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Features of MegaDepth's images, extracted once and stored with their depths."""
+"""Extract the features of MegaDepth's images once, and store them with their depths."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import multiprocessing
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ....features import Extractor, create_extractor
 from ....pixels import read_gray, shrink
 from ....progress import Progress
+from ..pairs import MIN_FEATURES
 from ..posed_view import PosedView
-from ..posed_views import FEWEST_FEATURES, PosedViewsWriter
+from ..posed_views import PosedViewsWriter
+from ..workers import WorkerPool
 from .depth_maps import depth_at, nearest_depth, read_depth, shrink_depth
 from .pairs import MAX_OVERLAP, MIN_OVERLAP
 from .scene import MegaDepthScene, SceneView, find_scene_files, read_scene
@@ -30,25 +28,23 @@ from .scene import MegaDepthScene, SceneView, find_scene_files, read_scene
 logger = logging.getLogger(__name__)
 
 DEPTH_REDUCTION = 4
-"""Pixels of an image, across and down, for each of the depth map that is stored: it serves the
-occlusion check only, which looks at surfaces and not at their edges.
-"""
+"""Side of an image over that of its stored depth map, which serves the occlusion check only."""
 TRACK_RADIUS = 1.5
-"""Pixels at most from a feature to a point of the reconstruction that has the same depth."""
+"""Largest distance of a feature to a point of the reconstruction that gives its depth [px]."""
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What :func:`extract` stored.
+    """Summary of :func:`extract`.
 
     Attributes:
-        scenes: with pairs.
-        views: images with their features.
-        without_depth: views of which the depth map cannot be read: they have the depths of the
+        scenes: Number of scenes with pairs.
+        views: Number of images that are stored.
+        without_depth: Number of these whose depth map cannot be read: they have the depths of the
             reconstruction's points, and no occlusion check.
-        pairs: of images, each order counted.
-        left_out: images without, by reason.
-        output: file.
+        pairs: Number of pairs of images, each order counted.
+        left_out: Number of images that are not stored, by reason.
+        output: File that was written.
     """
 
     scenes: int
@@ -99,41 +95,40 @@ def extract(
     seed: int = 0,
     workers: int = 1,
 ) -> Extraction:
-    """Stores features of whole images, their depths and the pairs of images, for
-    :class:`..posed_views.PosedViews`.
+    """Write features of whole images, their depths and the pairs of images to a file.
 
-    A feature's depth is that of the depth map, or where that has none, of the point of the
-    reconstruction seen there. An image that cannot be read or has few features is left out and
-    counted. The file is there only once it is complete.
+    The file is one of :mod:`..posed_views`. A feature's depth is that of the depth map or, if
+    unknown, of the point of the reconstruction seen there. An image that cannot be read or has few
+    features is left out and counted. The file exists only once it is complete.
 
     Args:
-        scene_list_path: text file with the names of the scenes, one a line.
-        scene_info_path: folder of the scenes' .npz files, of people whom you trust.
+        scene_list_path: Text file with the names of the scenes, one a line.
+        scene_info_path: Folder of the scenes' .npz files, from a source that you trust.
         base_path: MegaDepth's folder.
-        output: file to write, .h5.
-        detector: of the features.
-        max_features: of an image.
-        longest_side: to which larger images are shrunk, pixels.
-        images_per_scene: most images of a scene: those of pairs drawn at random until they are so
-            many, with all pairs among them.
-        min_overlap, max_overlap: bounds on the share of the first image's points that the second
-            shows too.
-        seed: of the draw.
-        workers: processes.
+        output: File to write, .h5.
+        detector: Name of the extractor.
+        max_features: Most features of an image.
+        longest_side: Longest side to which larger images are shrunk [px].
+        images_per_scene: Most images of a scene: pairs are drawn at random until there are so many
+            images, and all pairs of these are stored.
+        min_overlap: Least share of the first image's points that the second shows too.
+        max_overlap: Largest such share.
+        seed: Seed of the draw.
+        workers: Number of processes.
 
     Raises:
-        FileNotFoundError: there is no such list, or no file of any of its scenes.
-        ValueError: an argument is out of range, h5py is not installed, or no pair is left.
+        FileNotFoundError: There is no such list, or no file of any of its scenes.
+        ValueError: An argument is out of range, h5py is not installed, or no pair is left.
     """
     for name, value, least in (("longest_side", longest_side, 64), ("workers", workers, 1),
                                ("images_per_scene", images_per_scene, 2)):  # fmt: skip
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-    create_extractor(detector, max_features)  # to refuse at once what it would refuse later
+    create_extractor(detector, max_features)  # refuses a wrong name at once
     paths = find_scene_files(scene_list_path, scene_info_path)
     settings = _Settings(Path(base_path), detector, max_features, longest_side)
     result = Extraction(0, 0, 0, 0, Counter(), Path(output))
-    with PosedViewsWriter(output, detector) as writer, _mapper(workers) as run:
+    with PosedViewsWriter(Path(output), detector) as writer, WorkerPool(workers) as pool:
         for number, path in enumerate(Progress(paths, "scenes")):
             try:
                 scene = read_scene(path, min_overlap, max_overlap)
@@ -143,7 +138,7 @@ def extract(
             rng = np.random.default_rng([seed, number])
             chosen = choose_images(scene, images_per_scene, rng)
             jobs = [(scene.views[image], settings) for image in chosen]
-            result += _store(writer, scene, zip(chosen, run(jobs), strict=True))
+            result += _store(writer, scene, zip(chosen, pool.map(_extract_view, jobs), strict=True))
         if result.pairs == 0:
             reasons = ", ".join(f"{count}: {reason}" for reason, count in result.left_out.items())
             raise ValueError(
@@ -156,7 +151,7 @@ def extract(
 def _store(
     writer: PosedViewsWriter, scene: MegaDepthScene, views: Iterable[tuple[int, PosedView | str]]
 ) -> Extraction:
-    """Writes a scene's views, that come with their numbers, and the pairs of those there are."""
+    """Write a scene's views, which come with their numbers, and their pairs."""
     stored: dict[int, str] = {}
     left_out: Counter[str] = Counter()
     without_depth = 0
@@ -180,7 +175,7 @@ def _store(
 
 
 def choose_images(scene: MegaDepthScene, limit: int, rng: np.random.Generator) -> list[int]:
-    """Numbers of at most ``limit`` views, ascending, each of a pair with another of them."""
+    """Return numbers of at most ``limit`` views, ascending, each paired with another of them."""
     if len(scene.views) <= limit:
         return sorted(scene.views)
     chosen: set[int] = set()
@@ -194,28 +189,12 @@ def choose_images(scene: MegaDepthScene, limit: int, rng: np.random.Generator) -
 _Job = tuple[SceneView, _Settings]
 
 
-@contextmanager
-def _mapper(workers: int) -> Iterator:
-    """A function from jobs to their results, in order, one after another or in processes."""
-    if workers == 1:
-        yield functools.partial(map, _extract_view)
-        return
-    # Spawned and not forked: a fork of a process whose OpenCV has threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
-
-        def run(jobs: Iterable[_Job]) -> Iterator[PosedView | str]:
-            return pool.map(_extract_view, jobs, chunksize=2)
-
-        yield run
-
-
-# A process makes its extractor once.
+# A process makes an extractor once.
 _extractor = functools.lru_cache(maxsize=1)(create_extractor)
 
 
 def _extract_view(job: _Job) -> PosedView | str:
-    """A view, or why there is none."""
+    """Return a view, or the reason why it is left out."""
     view, settings = job
     try:
         full = read_gray(settings.base_path / view.image_path)
@@ -224,8 +203,8 @@ def _extract_view(job: _Job) -> PosedView | str:
     image, _ = shrink(full, settings.longest_side)
     extractor: Extractor = _extractor(settings.detector, settings.max_features)
     features = extractor(image)
-    if len(features) < FEWEST_FEATURES:
-        return f"it has fewer than {FEWEST_FEATURES} features"
+    if len(features) < MIN_FEATURES:
+        return f"it has fewer than {MIN_FEATURES} features"
     scale = np.array(image.shape[::-1]) / full.shape[::-1]
     matrix = view.camera_matrix.copy()
     matrix[:2] *= scale[:, None]
@@ -233,7 +212,7 @@ def _extract_view(job: _Job) -> PosedView | str:
     in_full = (features.keypoints + 0.5) / scale - 0.5
     depth = _read_depth(view, settings.base_path, full.shape)
     small = None
-    depths = np.zeros(len(features), np.float32)
+    depths: np.ndarray = np.zeros(len(features), np.float32)
     if depth is not None:
         depths = depth_at(depth, in_full)
         height, width = (max(1, round(side / DEPTH_REDUCTION)) for side in image.shape)

@@ -1,9 +1,9 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of MegaDepth (Li and Snavely, CVPR 2018), features extracted while training.
+"""Pairs of MegaDepth (Li and Snavely, CVPR 2018), whose features are extracted while training.
 
-As FeatureBooster and D2-Net (Dusmanu et al., CVPR 2019) do: two images of a scene that share some
-of their points, each cropped around one of these, its features moved to the other image by depth.
+As in FeatureBooster and D2-Net (Dusmanu et al., CVPR 2019), two images of a scene that share points
+are cropped around one of these, and the features are moved to the other image by depth.
 """
 
 from __future__ import annotations
@@ -18,41 +18,40 @@ import numpy as np
 
 from ....features import create_extractor
 from ....pixels import read_gray
-from ..feature_pair import FeaturePair, PairSource
-from ..posed_view import PosedView, posed_pair, within
-from ..posed_views import FEWEST_FEATURES
+from ..pairs import FeaturePair, PairSource
+from ..posed_view import PosedView, usable_pair
 from .depth_maps import depth_at, read_depth
 from .scene import SceneView, read_scenes
 
 logger = logging.getLogger(__name__)
 
 MIN_OVERLAP, MAX_OVERLAP = 0.1, 1.0
-"""Of the pairs that FeatureBooster's authors train on."""
+"""Bounds of the overlap of the pairs that FeatureBooster's authors train on."""
 
 
 class MegaDepth(PairSource):
     """Pairs of images from scenes that ``feature-booster prepare-megadepth`` has prepared.
 
-    A scene's share of the pairs is that of the smaller of its number of pairs and
-    ``pairs_per_scene``. The points that the scenes' images share stay in memory, about 20 bytes
-    each time that an image observes one. Objects can be pickled.
+    A scene is drawn in proportion to its number of pairs, but at most ``pairs_per_scene``. The
+    points that the images observe stay in memory, about 20 bytes an observation. Objects can be
+    pickled.
 
     Args:
-        scene_list_path: text file with the names of the scenes, one a line.
-        scene_info_path: folder of the scenes' .npz files (see :mod:`.scene`), of people
-            whom you trust.
+        scene_list_path: Text file with the names of the scenes, one a line.
+        scene_info_path: Folder of the scenes' .npz files (:mod:`.scene`), from a source that you
+            trust.
         base_path: MegaDepth's folder, which the paths in these files start from.
-        detector: of the features.
-        pairs_per_scene: most pairs of a scene in an epoch.
-        crop_image_size: side in pixels of the square that is cut from each image; an image with
-            shorter sides is taken in their full length.
-        min_overlap, max_overlap: bounds on the share of the first image's points that the second
-            shows too.
-        max_features: of a crop.
+        detector: Name of the extractor.
+        pairs_per_scene: Most pairs of a scene in an epoch.
+        crop_image_size: Side of the square that is cut from each image, or less if the image is
+            smaller [px].
+        min_overlap: Least share of the first image's points that the second shows too.
+        max_overlap: Largest such share.
+        max_features: Most features of a crop.
 
     Raises:
-        FileNotFoundError: there is no such list, or no file of any of its scenes.
-        ValueError: an argument is out of range, no scene has a pair, or there is no such detector.
+        FileNotFoundError: There is no such list, or no file of any of its scenes.
+        ValueError: An argument is out of range, no scene has a pair, or there is no such extractor.
     """
 
     def __init__(
@@ -95,20 +94,17 @@ class MegaDepth(PairSource):
         self._extractor = create_extractor(self.detector, self.max_features)
 
     def draw(self, rng: np.random.Generator) -> FeaturePair | None:
-        """A pair of crops; None if an image or a depth map cannot be read, a crop has few features,
-        or neither shows a point of the other.
+        """Draw a pair of crops.
+
+        Returns:
+            None if an image or a depth map cannot be read, or the pair is not usable
+            (:func:`..posed_view.usable_pair`).
         """
         views = self.draw_views(rng)
-        if views is None or min(len(view.features) for view in views) < FEWEST_FEATURES:
-            return None
-        pair = posed_pair(*views)
-        seen = (
-            within(at, shape) for at, shape in zip(pair.seen_at, pair.shapes[::-1], strict=True)
-        )
-        return pair if all(inside.any() for inside in seen) else None
+        return None if views is None else usable_pair(*views)
 
     def draw_views(self, rng: np.random.Generator) -> tuple[PosedView, PosedView] | None:
-        """The two crops of a pair, whatever they show; None if one cannot be read."""
+        """Draw two crops, whatever they show, or None if one cannot be read."""
         scene = self.scenes[np.searchsorted(self._scene_ends, rng.integers(len(self)), "right")]
         first, second = (scene.views[i] for i in scene.pairs[rng.integers(len(scene.pairs))])
         _, *shared = np.intersect1d(
@@ -117,15 +113,15 @@ class MegaDepth(PairSource):
         if len(shared[0]) == 0:
             return None
         point = rng.integers(len(shared[0]))
-        crops = tuple(
-            self._crop(view, view.pixels[rows[point]])
-            for view, rows in zip((first, second), shared, strict=True)
-        )
-        return None if None in crops else crops
+        one = self._crop(first, first.pixels[shared[0][point]])
+        other = self._crop(second, second.pixels[shared[1][point]])
+        return None if one is None or other is None else (one, other)
 
     def _crop(self, view: SceneView, center: np.ndarray) -> PosedView | None:
-        """The part of an image around a pixel (2,) x, y, with its features; None if it or its depth
-        map cannot be read.
+        """Return the features of the part of an image around a pixel (2,) x, y.
+
+        Returns:
+            None if the image or its depth map cannot be read.
         """
         path = self.base_path / view.image_path
         if view.depth_path is None:
@@ -147,11 +143,10 @@ class MegaDepth(PairSource):
 
 
 def _window(shape: tuple[int, int], center: np.ndarray, size: int) -> tuple[slice, slice]:
-    """Rows and columns of the square around a pixel x, y, moved into the image."""
-    starts = [
-        int(np.clip(round(float(at)) - size // 2, 0, max(length - size, 0)))
-        for at, length in zip(center[::-1], shape, strict=True)
-    ]
-    return tuple(
-        slice(start, min(start + size, length)) for start, length in zip(starts, shape, strict=True)
-    )
+    """Return rows and columns of the square around a pixel x, y, moved into the image."""
+
+    def around(at: float, length: int) -> slice:
+        start = int(np.clip(round(float(at)) - size // 2, 0, max(length - size, 0)))
+        return slice(start, min(start + size, length))
+
+    return around(center[1], shape[0]), around(center[0], shape[1])

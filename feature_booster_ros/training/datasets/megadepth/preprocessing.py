@@ -1,8 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""MegaDepth's undistorted reconstructions and depth maps, made into one .npz a scene.
+"""Make one .npz a scene of MegaDepth's undistorted reconstructions and depth maps.
 
-The folder is as MegaDepth (Li and Snavely, CVPR 2018) and the undistortion of D2-Net leave it:
+The folder is that of MegaDepth (Li and Snavely, CVPR 2018) after the undistortion of D2-Net:
 
     Undistorted_SfM/SCENE/images/...                 (or SfM_v1-undistorted/SCENE/...)
     Undistorted_SfM/SCENE/sparse/*.bin               (or sparse-txt/*.txt)
@@ -12,10 +12,8 @@ The folder is as MegaDepth (Li and Snavely, CVPR 2018) and the undistortion of D
 from __future__ import annotations
 
 import logging
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -25,10 +23,10 @@ import numpy as np
 
 from ....colmap.conventions import import_pycolmap
 from ....progress import Progress
-from .colmap_views import ColmapView, read_views
+from ..workers import WorkerPool
+from .colmap_views import ColmapView, read_views, track_overlap
 from .depth_maps import read_depth
 from .scene import read_scene_list
-from .track_overlap import track_overlap
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +36,14 @@ DEPTH_FOLDER = "phoenix/S6/zl548/MegaDepth_v1"
 
 @dataclass(frozen=True)
 class PreparedScene:
-    """What became of one scene.
+    """Summary of one scene.
 
     Attributes:
-        name: of the scene.
-        images: with which the scene can be trained.
-        left_out: images without, by reason.
-        pairs: of images that share points, each order counted.
-        error: why there is no file of the scene, or "".
+        name: Name of the scene.
+        images: Number of images to train on.
+        left_out: Number of other images, by reason.
+        pairs: Number of pairs of images that share points, each order counted.
+        error: Reason why there is no file of the scene, or "".
     """
 
     name: str
@@ -57,12 +55,12 @@ class PreparedScene:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What :func:`prepare` made.
+    """Summary of :func:`prepare`.
 
     Attributes:
-        scenes: that were worked on.
-        kept: scenes whose file was there.
-        output: folder of the files.
+        scenes: Scenes that were worked on.
+        kept: Number of scenes whose file existed.
+        output: Folder of the files.
     """
 
     scenes: tuple[PreparedScene, ...]
@@ -89,19 +87,19 @@ def prepare(
     scene_list_path: str | PathLike | None = None,
     workers: int = 1,
 ) -> Preparation:
-    """Makes the .npz of every scene (for its contents see :mod:`.scene`).
+    """Write the .npz file of every scene, whose contents are those of :mod:`.scene`.
 
-    A scene whose file is there is not made again, so that a run that was cut off goes on. An image
+    A scene whose file exists is skipped, so that an interrupted run can be continued. An image
     whose file or whose depth map is missing or broken is left out; so is a scene without a model.
 
     Args:
         base_path: MegaDepth's folder.
-        output: folder of the files, SCENE.npz.
-        scene_list_path: text file with the names of the scenes, one a line; None for all.
-        workers: processes, each at one scene.
+        output: Folder of the files, SCENE.npz.
+        scene_list_path: Text file with the names of the scenes, one a line, or None for all.
+        workers: Number of processes, each at one scene.
 
     Raises:
-        FileNotFoundError: there is no such folder or list.
+        FileNotFoundError: There is no such folder or list.
         ValueError: pycolmap or h5py is not installed, or no scene can be used.
     """
     import_pycolmap()
@@ -114,10 +112,11 @@ def prepare(
     output.mkdir(parents=True, exist_ok=True)
     jobs = [(base, sfm, name, output) for name in names if not _scene_file(output, name).is_file()]
     scenes = []
-    for scene in Progress(_run(jobs, workers), "scenes", len(jobs)):
-        scenes.append(scene)
-        if scene.error:
-            logger.warning("left out scene %s: %s", scene.name, scene.error)
+    with WorkerPool(workers) as pool:
+        for scene in Progress(pool.map(_prepare_scene, jobs), "scenes", len(jobs)):
+            scenes.append(scene)
+            if scene.error:
+                logger.warning("left out scene %s: %s", scene.name, scene.error)
     if jobs and len(jobs) == len(names) and all(scene.error for scene in scenes):
         raise ValueError(
             f"none of the {len(names)} scenes in {sfm} can be used; the first, {scenes[0].name}: "
@@ -129,17 +128,8 @@ def prepare(
 _Job = tuple[Path, Path, str, Path]
 
 
-def _run(jobs: Sequence[_Job], workers: int) -> Iterator[PreparedScene]:
-    if workers <= 1:
-        yield from map(_prepare_scene, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
-        yield from pool.map(_prepare_scene, jobs)
-
-
 def _prepare_scene(job: _Job) -> PreparedScene:
-    """Writes one scene's file."""
+    """Write the file of one scene."""
     base, sfm, name, output = job
     try:
         views = read_views(sfm / name)
@@ -159,14 +149,14 @@ def _prepare_scene(job: _Job) -> PreparedScene:
     arrays = _scene_arrays(used)
     partial = output / f"{name}.npz.partial"
     with partial.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     partial.replace(_scene_file(output, name))
     pairs = int((arrays["overlap_matrix"] > 0).sum())
     return PreparedScene(name, usable, counts, pairs)
 
 
 def _find_files(images: Path, depths: Path, view: ColmapView) -> tuple[Path, Path] | str:
-    """The files of an image and of its depth map, or why it cannot be used."""
+    """Return the files of an image and its depth map, or the reason why it is left out."""
     if len(view.points) == 0:
         return "no points of the model"
     image_path, depth_path = images / view.name, _depth_path(depths, view.name)
@@ -184,7 +174,7 @@ def _find_files(images: Path, depths: Path, view: ColmapView) -> tuple[Path, Pat
 
 @dataclass(frozen=True, eq=False)
 class _UsedView:
-    """An image that can be used, and the paths of its files below the data's folder."""
+    """An image to train on, and the paths of its files below the data's folder."""
 
     view: ColmapView
     image_path: str
@@ -192,7 +182,7 @@ class _UsedView:
 
 
 def _scene_arrays(used: Sequence[_UsedView | None]) -> dict[str, np.ndarray]:
-    """The arrays of :mod:`.scene`; None is an image that is left out."""
+    """Return the arrays of :mod:`.scene`; None stands for an image that is left out."""
     none = np.zeros(0, np.int64)
     overlap = track_overlap(
         [none if each is None else each.view.points for each in used],
@@ -240,9 +230,10 @@ def _sfm_folder(base: Path) -> Path:
 
 
 def _depth_folder(scene: Path, images: Sequence[str]) -> Path:
-    """The folder of depth maps that has most of the images.
+    """Return the folder of depth maps that has most of the images.
 
-    One for all: each sub-model of a scene (dense0, dense1, ...) has its own unit of length.
+    All images take one folder: each sub-model of a scene (dense0, dense1, ...) has its own unit of
+    length.
     """
     folders = sorted(scene.glob("dense*/depths"))
     if not folders:

@@ -1,8 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The .npz file that describes a scene of MegaDepth, as D2-Net (Dusmanu et al., CVPR 2019) has it.
+"""Read the .npz file of a scene of MegaDepth, in D2-Net's format (Dusmanu et al., CVPR 2019).
 
-For V images it has these arrays; what is None belongs to an image that is left out.
+It has these arrays for V images; an image that is left out has None.
 
 ==========================  ====================================================================
 ``image_paths``             (V,) str or None, below the data's folder
@@ -13,13 +13,14 @@ For V images it has these arrays; what is None belongs to an image that is left 
 ``points3D_id_to_ndepth``   (V,) of {point id: depth over the mean focal length}
 ``overlap_matrix``          (V, V) share of the row's points that the column shows too, or -1
 ``scale_ratio_matrix``      (V, V) least change of scale at a shared point, or -1
-``angles``                  (V, V) between the optical axes, degrees
-``n_points3D``              (V,) points that an image shows
+``angles``                  (V, V) between the optical axes [deg]
+``n_points3D``              (V,) number of points that an image shows
 ==========================  ====================================================================
 
-Pixels are COLMAP's there, with the center of the top-left one at (0.5, 0.5), and ours here.
+Pixels in the file are COLMAP's, with the center of the top-left one at (0.5, 0.5); those of
+:class:`SceneView` have it at (0, 0).
 
-The dicts are pickled: read files of people whom you trust only.
+The dicts are pickled: read only files from a source that you trust.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ class SceneView:
     """An image of a scene.
 
     Attributes:
-        image_path: below the data's folder.
-        depth_path: below the data's folder, or None.
-        camera_matrix: (3, 3) intrinsics in pixels, without distortion.
+        image_path: Path below the data's folder.
+        depth_path: Path below the data's folder, or None.
+        camera_matrix: (3, 3) intrinsics without distortion [px].
         pose: (4, 4) camera to world.
         points: (N,) int64 ids of the points that the image observes, ascending.
-        pixels: (N, 2) float32, where.
+        pixels: (N, 2) float32 pixels that show the points.
         depths: (N,) float32 z of the points in the camera.
     """
 
@@ -78,10 +79,10 @@ class MegaDepthScene:
     """The pairs of images of a scene.
 
     Attributes:
-        name: of the scene.
-        views: by their number; only those of pairs.
-        pairs: (P, 2) numbers of views.
-        overlaps: (P,) share of the first one's points that the second shows too.
+        name: Name of the scene.
+        views: Images by number; only those of pairs.
+        pairs: (P, 2) numbers of images.
+        overlaps: (P,) share of the first image's points that the second shows too.
     """
 
     name: str
@@ -91,11 +92,13 @@ class MegaDepthScene:
 
 
 def read_scene_list(path: str | PathLike) -> list[str]:
-    """Names of scenes, one a line, each once; empty lines and what follows a # do not count.
+    """Return the names of scenes in a text file, one a line, each once.
+
+    Empty lines, and text after a #, do not count.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it names no scene.
+        FileNotFoundError: There is no such file.
+        ValueError: The file names no scene.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,18 +106,18 @@ def read_scene_list(path: str | PathLike) -> list[str]:
     lines = [line.split("#")[0].strip() for line in read_text(path).splitlines()]
     names = list(dict.fromkeys(line for line in lines if line))
     if not names:
-        raise ValueError(f"{path} names no scene: write one a line, as 0015")
+        raise ValueError(f"{path} names no scene: write one a line, such as 0015")
     return names
 
 
 def find_scene_files(
     scene_list_path: str | PathLike, scene_info_path: str | PathLike
 ) -> list[Path]:
-    """The files of the scenes of a list; a scene without one is left out and named in the log.
+    """Return the files of the scenes of a list; a scene without one is left out, with a warning.
 
     Raises:
-        FileNotFoundError: there is no such list, or no file of any of its scenes.
-        ValueError: the list names no scene.
+        FileNotFoundError: There is no such list, or no file of any of its scenes.
+        ValueError: The list names no scene.
     """
     folder = Path(scene_info_path)
     paths = [folder / f"{name}.npz" for name in read_scene_list(scene_list_path)]
@@ -135,11 +138,11 @@ def read_scenes(
     min_overlap: float,
     max_overlap: float,
 ) -> list[MegaDepthScene]:
-    """The scenes of a list that have pairs; others are left out and named in the log.
+    """Return the scenes of a list that have pairs; others are left out, with a warning.
 
     Raises:
-        FileNotFoundError: there is no such list, or no file of any of its scenes.
-        ValueError: no scene has a pair.
+        FileNotFoundError: There is no such list, or no file of any of its scenes.
+        ValueError: No scene has a pair.
     """
     scenes = []
     for path in Progress(find_scene_files(scene_list_path, scene_info_path), "scenes"):
@@ -161,19 +164,19 @@ def read_scenes(
 
 
 def read_scene(path: Path, min_overlap: float, max_overlap: float) -> MegaDepthScene:
-    """A scene's pairs whose overlap lies within bounds.
+    """Return the pairs of a scene whose overlap lies within bounds.
 
-    The overlap is not the same both ways: each order of two images is a pair of its own.
+    The overlap is not symmetric, so each order of two images counts as a pair.
 
     Raises:
-        ValueError: the file cannot be read, or lacks something.
+        ValueError: The file cannot be read, or lacks an array.
     """
     try:
         with np.load(path, allow_pickle=True) as file:
             arrays = {key: file[key] for key in _KEYS}
     except KeyError as error:
         raise ValueError(
-            f"{path} lacks {error}: make it anew with feature-booster prepare-megadepth"
+            f"{path} lacks {error}: make it again with feature-booster prepare-megadepth"
         ) from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error

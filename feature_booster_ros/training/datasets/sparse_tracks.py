@@ -1,13 +1,12 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Views with the depth of their tracks, from a COLMAP reconstruction of our features.
+"""Make views with the depth of their tracks from a COLMAP reconstruction of our features.
 
 A camera of COLMAP has lens distortion, a :class:`PosedView` has none. So keypoints are stored where
-a lens without distortion would have put them: then projecting a point into another view is exact to
-the reprojection error, for any of COLMAP's camera models. The alternative, to reconstruct with a
-pinhole model, bends the scene instead, and loses tracks towards the images' borders. The network
-sees positions that are off by the distortion, a few pixels, which only matter to its keypoint
-encoder.
+a lens without distortion puts them, and projecting a point into another view is exact to the
+reprojection error for any of COLMAP's camera models. A reconstruction with a pinhole model would
+bend the scene and lose tracks near the images' borders. The network sees positions that are off by
+the distortion, a few pixels, which matters to its keypoint encoder only.
 """
 
 from __future__ import annotations
@@ -19,28 +18,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....colmap.conventions import COLMAP_CENTRE, world_to_camera
-from ....features import Features
-from ..posed_view import PosedView
+from ...colmap.conventions import COLMAP_CENTRE, world_to_camera
+from ...features import Features
+from .posed_view import PosedView
 
 if TYPE_CHECKING:
     import pycolmap
 
-TRACKED_SHARE = 0.75
+MAX_TRACKED_SHARE = 0.75
 """Largest share of a view's kept features that belong to tracks; the others are distractors."""
-FEWEST_SHARED_TRACKS = 15
-"""Pairs with fewer are not worth a place in a batch."""
+MIN_SHARED_TRACKS = 15
+"""Pairs of views with fewer tracks in common are left out."""
 
 
 @dataclass(frozen=True, eq=False)
 class ExtractedImage:
-    """An image of which only the features are left.
+    """The features of an image.
 
     Attributes:
-        name: path below the folder of the images.
-        features: in pixels of the image that they were extracted from.
+        name: Path below the folder of the images.
+        features: Features in pixels of the image that they were extracted from.
         shape: (height, width) of that image, which may have been shrunk.
-        file_shape: (height, width) of the image in the file, as COLMAP sees it.
+        file_shape: (height, width) of the image in the file, which COLMAP uses.
     """
 
     name: str
@@ -50,20 +49,20 @@ class ExtractedImage:
 
     @property
     def ratio(self) -> np.ndarray:
-        """(2,) pixels of the image, across and down, for each pixel of the file."""
+        """(2,) size of the image over that of the file, across and down."""
         return np.array(self.shape[::-1]) / self.file_shape[::-1]
 
     def file_keypoints(self) -> np.ndarray:
-        """(N, 2) keypoints in pixels of the file, its top-left pixel's center at (0, 0)."""
+        """Return keypoints (N, 2) in pixels of the file, its top-left pixel's center at (0, 0)."""
         return (self.features.keypoints + 0.5) / self.ratio - 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedView:
-    """A view, and which of its features belong to which track.
+    """A view, and the tracks of its features.
 
     Attributes:
-        view: N features; those of a track have their depth.
+        view: View of N features; those of a track have a depth.
         tracks: (N,) int64 id of the track, -1 for none.
     """
 
@@ -76,13 +75,13 @@ def tracked_views(
     images: Mapping[int, ExtractedImage],
     max_features: int,
 ) -> dict[str, TrackedView]:
-    """The registered images as views, by name.
+    """Return the registered images as views, by name.
 
     Args:
-        reconstruction: keypoint i of its images is feature i here.
-        images: by their id in the reconstruction.
-        max_features: kept of a view: those of the longest tracks, up to ``TRACKED_SHARE``, which
-            are therefore the same in all views, and the strongest of the others.
+        reconstruction: Model whose keypoint i of an image is feature i of that image.
+        images: Images by their id in the reconstruction.
+        max_features: Most features of a view: those of the longest tracks, up to
+            ``MAX_TRACKED_SHARE``, which are thus the same in all views, and the strongest others.
     """
     points = {
         point_id: (np.asarray(point.xyz), point.track.elements)
@@ -142,7 +141,7 @@ def _tracked_view(
 
 
 def _camera_matrix(camera: pycolmap.Camera, image: ExtractedImage) -> np.ndarray:
-    """(3, 3) intrinsics in our pixels of the image that the features are from."""
+    """Return (3, 3) intrinsics in our pixels of the image that the features are from."""
     matrix = np.array(camera.calibration_matrix())
     matrix[:2] *= image.ratio[:, None]
     matrix[:2, 2] -= COLMAP_CENTRE
@@ -150,9 +149,7 @@ def _camera_matrix(camera: pycolmap.Camera, image: ExtractedImage) -> np.ndarray
 
 
 def _undistorted(camera: pycolmap.Camera, matrix: np.ndarray, image: ExtractedImage) -> np.ndarray:
-    """(N, 2) keypoints as a camera of these intrinsics without distortion has them; NaN where there
-    is no such place.
-    """
+    """Return keypoints (N, 2) without lens distortion, NaN where the model is not invertible."""
     distorted = (image.file_keypoints() + COLMAP_CENTRE).astype(np.float64)
     rays = np.array(camera.cam_from_img(distorted), np.float64)
     return rays * matrix[[0, 1], [0, 1]] + matrix[:2, 2]
@@ -161,28 +158,29 @@ def _undistorted(camera: pycolmap.Camera, matrix: np.ndarray, image: ExtractedIm
 def _kept(
     tracks: np.ndarray, lengths: Mapping[int, int], scores: np.ndarray, count: int
 ) -> np.ndarray:
-    """Indices of at most ``count`` features."""
+    """Return the indices of at most ``count`` features."""
     length = np.array([lengths.get(track, 0) for track in tracks.tolist()])
     tracked = np.flatnonzero(tracks >= 0)
     tracked = tracked[np.lexsort((tracks[tracked], -length[tracked]))]
     others = np.flatnonzero(tracks < 0)
     others = others[np.argsort(-scores[others], kind="stable")]
-    tracked = tracked[: max(int(TRACKED_SHARE * count), count - len(others))]
+    tracked = tracked[: max(int(MAX_TRACKED_SHARE * count), count - len(others))]
     return np.concatenate([tracked, others[: count - len(tracked)]])
 
 
 def overlapping_pairs(
     views: Mapping[str, TrackedView], min_overlap: float
 ) -> tuple[list[tuple[str, str]], list[float]]:
-    """Pairs of views and their overlaps: tracks that they share, as a share of those of the view
-    with fewer.
+    """Return pairs of views and their overlaps.
+
+    The overlap is the number of tracks in common over that of the view with fewer tracks.
     """
     tracks = {name: np.unique(view.tracks[view.tracks >= 0]) for name, view in views.items()}
     pairs: list[tuple[str, str]] = []
     overlaps: list[float] = []
     for first, second in itertools.combinations(sorted(views), 2):
         shared = len(np.intersect1d(tracks[first], tracks[second], assume_unique=True))
-        if shared < FEWEST_SHARED_TRACKS:
+        if shared < MIN_SHARED_TRACKS:
             continue
         overlap = shared / min(len(tracks[first]), len(tracks[second]))
         if overlap >= min_overlap:
@@ -194,5 +192,5 @@ def overlapping_pairs(
 def registered_names(
     reconstructions: Sequence[pycolmap.Reconstruction], images: Mapping[int, ExtractedImage]
 ) -> set[str]:
-    """Names of the images that any of the reconstructions has."""
+    """Return the names of the images that are registered in any of the reconstructions."""
     return {images[image_id].name for each in reconstructions for image_id in each.reg_image_ids()}

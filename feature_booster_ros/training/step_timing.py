@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long a step of training takes, ours and pair by pair."""
+"""Time the steps of training, batched and in a plain loop over pairs."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from torch import Tensor
 from ..booster import FeatureBooster
 from ..booster.booster import resolve_device
 from ..features.extractor import extractor_class
+from .components import make_batch, make_config, make_context
 from .datasets.batches import PairBatch
 from .datasets.mixture import open_mixture
 from .initialization import start_near_identity
-from .losses import descriptor_distances
+from .losses import pairwise_distances
 from .objective import boost_batch, training_objective
-from .preparation import collate_step, opening_context, trained_config
 from .settings import TrainingSettings
 
 
 @dataclass(frozen=True)
-class StepBenchmark:
-    """Seconds of each step, forward and backward, of both ways; the two took turns.
+class StepTiming:
+    """Times of steps, forward and backward, of two implementations that take turns.
 
     Attributes:
-        pairs: image pairs of a step.
-        ours: seconds, batched, with FastAP's histogram in closed form.
-        pair_by_pair: seconds, one pair after another, with the histogram as it is defined.
-        losses: the two ways' loss of the first step, which should be one.
+        pairs: Image pairs of a step.
+        ours: Times of the batched implementation with FastAP's histogram in closed form [s].
+        pair_by_pair: Times of a loop over the pairs, with the histogram as it is defined [s].
+        losses: Losses of both in the first step, which are equal but for rounding.
     """
 
     pairs: int
@@ -42,7 +42,7 @@ class StepBenchmark:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast ours is, by the medians."""
+        """Median time of the loop over that of the batched implementation."""
         return float(np.median(self.pair_by_pair) / np.median(self.ours))
 
     def __str__(self) -> str:
@@ -54,40 +54,43 @@ class StepBenchmark:
         return "\n".join([*lines, f"ratio {self.ratio:.2f} over {len(self.ours)} steps of each"])
 
 
-def benchmark_step(settings: TrainingSettings, steps: int = 5) -> StepBenchmark:
-    """Times the steps of a run's first batches on its device, after one of each to warm up.
+def time_steps(settings: TrainingSettings, steps: int = 5) -> StepTiming:
+    """Time steps of a run on its device, after one step of each implementation to warm up.
 
-    Drawing the pairs is left out, as both ways share it. The losses compared are FastAP's and the
-    boost loss, whatever the run's.
+    The time to draw the pairs, which both share, is left out.
+
+    Args:
+        settings: Settings of a run with the loss fastap.
+        steps: Steps to time of each implementation.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`.trainer.train`; or ``steps`` is below 1.
+        FileNotFoundError, ValueError: As :func:`.trainer.train`, or ``steps`` is below 1.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    device, config = resolve_device(settings.device), trained_config(settings)
+    device, config = resolve_device(settings.device), make_config(settings)
     torch.manual_seed(settings.seed)
     network = FeatureBooster(config)
     start_near_identity(network)
     network.to(device).train()
     mixture = open_mixture(
-        settings.data, opening_context(settings, config), settings.seed, settings.features
+        settings.data, make_context(settings, config), settings.seed, settings.features
     )
     ways = (_batched, _pair_by_pair)
     seconds: tuple[list[float], list[float]] = [], []
     losses: list[float] = []
     for step in range(steps + 1):
         pairs = mixture.draw_step(step, range(settings.batch))
-        batch = collate_step(pairs, step, settings, config, device)
+        batch = make_batch(pairs, step, settings, config, device)
         for way, taken in zip(ways, seconds, strict=True):
             loss, elapsed = _time(way, network, batch, settings)
             if step == 0:
                 losses.append(loss)
             else:
                 taken.append(elapsed)
-    return StepBenchmark(settings.batch, *seconds, (losses[0], losses[1]))
+    return StepTiming(settings.batch, *seconds, (losses[0], losses[1]))
 
 
 def _time(
@@ -111,9 +114,7 @@ def _batched(network: FeatureBooster, batch: PairBatch, settings: TrainingSettin
 
 
 def _pair_by_pair(network: FeatureBooster, batch: PairBatch, settings: TrainingSettings) -> Tensor:
-    """The obvious way: of each pair, each image through the network, and every query's histogram
-    bin by bin.
-    """
+    """Boost each image of each pair by itself, and count every query's histogram bin by bin."""
     binary = network.config.binary
     terms: tuple[list[Tensor], list[Tensor]] = [], []
     _, boost_weight, _ = settings.loss_weights
@@ -129,9 +130,11 @@ def _pair_by_pair(network: FeatureBooster, batch: PairBatch, settings: TrainingS
                 batch.negative[one],
             )
             images.append(boost_batch(network, image, settings)[0, 0])
-        distances, largest = descriptor_distances(*images, binary)
-        raw, raw_largest = descriptor_distances(
-            *batch.descriptors[:, index], extractor_class(network.config.detector).is_binary
+        distances, largest = pairwise_distances(images[0], images[1], binary)
+        raw, raw_largest = pairwise_distances(
+            batch.descriptors[0, index],
+            batch.descriptors[1, index],
+            extractor_class(network.config.detector).is_binary,
         )
         labels = batch.positive[index], batch.negative[index]
         for back, kept in enumerate(terms):
@@ -141,13 +144,13 @@ def _pair_by_pair(network: FeatureBooster, batch: PairBatch, settings: TrainingS
                 raw_ap = _fast_ap_by_bins(raw_d, positive, negative, raw_largest, settings.bins)
             boost = (raw_ap / ap.clamp_min(1e-3) - 1).clamp_min(0)
             kept.append((1 - ap + boost_weight * boost)[positive.any(-1)])
-    return sum(torch.cat(kept).mean() for kept in terms) / 2
+    return torch.stack([torch.cat(kept).mean() for kept in terms]).mean()
 
 
 def _fast_ap_by_bins(
     distances: Tensor, positive: Tensor, negative: Tensor, largest: float, bins: int
 ) -> Tensor:
-    """Equation 8 of FastAP as it is written."""
+    """Return the average precision by equation 8 of FastAP as it is written."""
     width = largest / bins
     of_positive, of_all = [], []
     for edge in range(bins + 1):

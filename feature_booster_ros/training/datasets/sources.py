@@ -1,25 +1,118 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of data that a run can train on; what one needs is imported when it is opened."""
+"""The data of a run: how it is written, and the kinds of sources.
+
+A kind imports what it needs when it is opened.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...features import create_extractor
 from ...photos import ViewDistribution, find_photos, split_photos, warp_points
-from .feature_pair import NOWHERE, FeaturePair, PairSource
-from .fixed_pairs import FixedPairs, fix_pairs
+from ..configuration import check_keys, read_fields
+from .pairs import NOWHERE, FeaturePair, FixedPairs, PairSource, fix_pairs
 from .photo_views import PhotoViews, ViewSettings
-from .specification import OpeningContext, PairSourceSpecification
 
 VALIDATION_PAIRS = 40
+"""Most pairs of a source to validate on."""
 VALIDATION_FEATURES = 1024
+"""Most features of a photograph to validate on."""
 _VIEWS = ViewDistribution()
+_WRITTEN = re.compile(r"(?P<kind>\w+):(?P<path>.*?)(?P<options>(,\w+=[^,]*)*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class OpeningContext:
+    """What a source needs from the run to be opened.
+
+    Attributes:
+        detector: Name of the extractor of the features.
+        cache: Folder for features that are extracted once.
+        workers: Processes that extract.
+    """
+
+    detector: str
+    cache: Path
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class PairSourceSpecification(ABC):
+    """A source of data: its path and options. Every kind is a subclass.
+
+    Raises:
+        ValueError: An option is out of range.
+    """
+
+    kind: ClassVar[str]
+
+    path: str = field(metadata={"help": "path of the data"})
+    weight: float = field(
+        default=1.0, metadata={"help": "share of the pairs drawn from it, relative to the others'"}
+    )
+
+    def __post_init__(self) -> None:
+        self.require("weight", self.weight > 0, "above 0")
+
+    @abstractmethod
+    def open_training(self, context: OpeningContext) -> PairSource:
+        """Open the pairs to train on.
+
+        Raises:
+            FileNotFoundError: There are no data.
+            ValueError: The data cannot be used.
+        """
+
+    @abstractmethod
+    def open_validation(self, context: OpeningContext) -> FixedPairs | None:
+        """Open pairs that training does not see, or return None if there are none."""
+
+    @property
+    def label(self) -> str:
+        """A short name for logs, without folders of this machine."""
+        return f"{self.kind}:{Path(self.path).name}"
+
+    def without_folders(self) -> PairSourceSpecification:
+        """Return a copy with the names of files and folders in place of their paths."""
+        names: dict[str, Any] = {
+            option.name: Path(getattr(self, option.name)).name
+            for option in dataclasses.fields(self)
+            if option.type == "str"
+        }
+        return dataclasses.replace(self, **names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a mapping for :func:`parse_specification`, without options at their defaults."""
+        given = {
+            option.name: getattr(self, option.name)
+            for option in dataclasses.fields(self)
+            if getattr(self, option.name) != option.default
+        }
+        return {"kind": self.kind, **given}
+
+    def __str__(self) -> str:
+        entry = self.to_dict()
+        options = [
+            f",{name}={value}" for name, value in entry.items() if name not in ("kind", "path")
+        ]
+        return f"{self.kind}:{self.path}{''.join(options)}"
+
+    def require(self, name: str, valid: bool, expected: str) -> None:
+        """Raise a ValueError that names the option unless ``valid``."""
+        if not valid:
+            raise ValueError(
+                f"{self.label}: {name} must be {expected}, not {getattr(self, name)!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -76,19 +169,19 @@ class PhotosSpecification(PairSourceSpecification):
         return PhotoViews.open(photos, settings, context.cache, context.workers)
 
     def open_validation(self, context: OpeningContext) -> FixedPairs | None:
-        # The pairs of `evaluate photos`, so that both tell the same.
+        # The pairs of `evaluate photos`, so that the scores agree.
         from ...evaluation.warped_photos import WarpedPair, warped_pairs
 
         def feature_pair(pair: WarpedPair) -> FeaturePair:
             homographies = pair.homography, np.linalg.inv(pair.homography)
             sides = pair.photo, pair.view
-            seen_at = tuple(
+            there, back = (
                 np.nan_to_num(
                     warp_points(side.keypoints.astype(np.float64), homography), nan=NOWHERE
                 )
                 for side, homography in zip(sides, homographies, strict=True)
             )
-            return FeaturePair(sides, (pair.image_shape, pair.image_shape), seen_at)
+            return FeaturePair(sides, (pair.image_shape, pair.image_shape), (there, back))
 
         _, held_out = split_photos(find_photos(self.path), self.holdout)
         extractor = create_extractor(context.detector, VALIDATION_FEATURES)
@@ -124,9 +217,7 @@ class PosedSpecification(PairSourceSpecification):
 
 @dataclass(frozen=True)
 class MegaDepthSpecification(PairSourceSpecification):
-    """MegaDepth, its features extracted while training; ``path`` is the folder of images and depth
-    maps.
-    """
+    """MegaDepth in the folder ``path``; its features are extracted while training."""
 
     kind = "megadepth"
 
@@ -177,39 +268,79 @@ KINDS: dict[str, type[PairSourceSpecification]] = {
 }
 
 
-def open_training(specification: PairSourceSpecification, context: OpeningContext) -> PairSource:
-    """The pairs to train on, of the features that the run trains.
+def parse_specification(
+    source: str | Mapping[str, Any] | PairSourceSpecification,
+    kinds: Mapping[str, type[PairSourceSpecification]],
+) -> PairSourceSpecification:
+    """Return the source that a run names.
+
+    Args:
+        source: ``KIND:PATH[,option=value...]``, or a mapping with ``kind``, ``path`` and options.
+        kinds: Kinds of sources by name.
 
     Raises:
-        FileNotFoundError: there are no data.
-        ValueError: they cannot be used, or hold another detector's features.
+        ValueError: The source is neither, the kind or an option is not known, or a value is wrong.
     """
-    return _of_detector(specification, specification.open_training(context), context.detector)
+    if isinstance(source, PairSourceSpecification):
+        return source
+    if isinstance(source, str):
+        written = _WRITTEN.fullmatch(source)
+        if written is None:
+            raise ValueError(
+                f"data must be written KIND:PATH[,option=value...], not {source!r}; "
+                f"the kinds are {', '.join(kinds)}"
+            )
+        options = [option.split("=", 1) for option in written["options"].split(",")[1:]]
+        source = {"kind": written["kind"], "path": written["path"], **dict(options)}
+    if not isinstance(source, Mapping) or "kind" not in source:
+        raise ValueError(
+            f"a source of data must be a mapping with kind and path, not {source!r}; "
+            f"the kinds are {', '.join(kinds)}"
+        )
+    values = {name: value for name, value in source.items() if name != "kind"}
+    check_keys([source["kind"]], list(kinds), "data", "kind")
+    kind = kinds[source["kind"]]
+    return kind(**read_fields(kind, values, f"data of kind {kind.kind}"))
+
+
+def open_training(specification: PairSourceSpecification, context: OpeningContext) -> PairSource:
+    """Open the pairs to train on.
+
+    Raises:
+        FileNotFoundError: There are no data.
+        ValueError: The data cannot be used, or hold another detector's features.
+    """
+    source = specification.open_training(context)
+    _check_detector(specification, source, context.detector)
+    return source
 
 
 def open_validation(
     specification: PairSourceSpecification, context: OpeningContext
 ) -> FixedPairs | None:
-    """The pairs to validate on, or None where a source has none; errors as
-    :func:`open_training`.
+    """Open the pairs to validate on, or return None if the source has none.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`open_training`.
     """
     pairs = specification.open_validation(context)
-    return None if pairs is None else _of_detector(specification, pairs, context.detector)
+    if pairs is not None:
+        _check_detector(specification, pairs, context.detector)
+    return pairs
 
 
 def open_pair_source(
     specification: PairSourceSpecification, context: OpeningContext
 ) -> tuple[PairSource, FixedPairs | None]:
-    """Both parts of a source."""
+    """Open both parts of a source."""
     return open_training(specification, context), open_validation(specification, context)
 
 
-def _of_detector(
+def _check_detector(
     specification: PairSourceSpecification, source: PairSource, detector: str
-) -> PairSource:
+) -> None:
     if source.detector != detector:
         raise ValueError(
             f"{specification} holds features of {source.detector}, and the model takes those of "
-            f"{detector}: extract them anew, or train another model"
+            f"{detector}: extract them again, or train another model"
         )
-    return source

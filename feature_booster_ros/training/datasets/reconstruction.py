@@ -1,66 +1,91 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training pairs from a folder of one's own images: a sparse reconstruction of our own features.
+"""Make training pairs from a folder of images by a sparse reconstruction of our features.
 
-What structure from motion puts into one track shows one point, so that no depth map is needed.
-pycolmap (BSD) does the geometry: verification and incremental mapping (Schoenberger and Frahm,
-"Structure-from-Motion Revisited", CVPR 2016).
+The features of one track show one point, so no depth map is needed. pycolmap (BSD) does the
+geometry: verification and incremental mapping (Schoenberger and Frahm, "Structure-from-Motion
+Revisited", CVPR 2016).
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....colmap import database as colmap_database
-from ....colmap.conventions import import_pycolmap
-from ....colmap.mapping import SMALLEST_MODEL, map_incrementally
-from ....features import Extractor, create_extractor
-from ....matching import match
-from ....photos import find_photos
-from ....pixels import read_gray, shrink
-from ....progress import Progress
-from ....sources.calibration import resolve_camera
-from ....sources.frame import Camera
-from ..posed_views import PosedViewsWriter
-from .image_pairs import choose_pairs
+import numpy as np
+
+from ...colmap import database as colmap_database
+from ...colmap.conventions import import_pycolmap
+from ...colmap.mapping import SMALLEST_MODEL, map_incrementally
+from ...features import Extractor, Features, create_extractor
+from ...matching import match
+from ...photos import find_photos
+from ...pixels import read_gray, shrink
+from ...progress import Progress
+from ...sources.calibration import resolve_camera
+from ...sources.frame import Camera
+from .posed_views import PosedViewsWriter
 from .sparse_tracks import ExtractedImage, overlapping_pairs, registered_names, tracked_views
 
 if TYPE_CHECKING:
     import pycolmap
 
+
 logger = logging.getLogger(__name__)
 
 TRACKS_FILE = "tracks.h5"
-FEWEST_MATCHES = 15
-"""Fewer matches of a pair of images are not verified: chance gives as many."""
+MIN_MATCHES = 15
+"""Pairs of images with fewer matches are not verified: chance gives as many."""
+
+EXHAUSTIVE_LIMIT = 60
+"""Most images of which every pair is matched."""
+NEIGHBORS = 10
+"""Images after an image, by name, with which it is matched in a larger collection."""
+CANDIDATES = 20
+"""Most similar images with which an image is matched in a larger collection."""
+COARSE_FEATURES = 200
+"""Features of the coarsest scale that decide the similarity of images."""
+MIN_COARSE_MATCHES = 4
+"""Least number of matches of these features of similar images."""
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One connected part of what was reconstructed."""
+    """Summary of one connected part of a reconstruction.
+
+    Attributes:
+        images: Number of registered images.
+        points: Number of points.
+        reprojection_error: Mean reprojection error, in pixels of the image files.
+        pairs: Number of pairs of images to train on.
+    """
 
     images: int
     points: int
     reprojection_error: float
-    """Mean, in pixels of the image files."""
     pairs: int
-    """Pairs of images to train on."""
 
 
 @dataclass(frozen=True)
 class ReconstructionSummary:
-    """What :func:`reconstruct` made of a folder."""
+    """Summary of :func:`reconstruct`.
+
+    Attributes:
+        images: Number of images in the folder.
+        registered: Number of images whose pose was found.
+        matched_pairs: Number of pairs of images with a two-view geometry.
+        models: Summaries of the models.
+        tracks_path: File of the views and tracks.
+    """
 
     images: int
-    """In the folder."""
     registered: int
-    """Images of which the camera's pose was found."""
     matched_pairs: int
-    """Pairs of images with a two-view geometry."""
     models: tuple[ModelSummary, ...]
     tracks_path: Path
 
@@ -92,30 +117,30 @@ def reconstruct(
     threads: int = -1,
     device: str = "auto",
 ) -> ReconstructionSummary:
-    """Reconstructs a folder of images of one scene, and stores its views and tracks.
+    """Reconstruct a folder of images of one scene, and store its views and tracks.
 
     Args:
-        images: folder, searched with its subfolders, by whose names' order the images follow one
-            another.
-        output: folder to be made, or empty: gets ``tracks.h5`` (a file of :class:`PosedViews`),
-            the COLMAP models ``sparse/0`` and on, and COLMAP's ``database.db``.
-        detector: of the features.
-        max_features: of an image, to reconstruct with.
-        camera: that took all the images (a calibration file, "fx,fy,cx,cy" in pixels of the files,
-            or a :class:`Camera`); None to find out the focal length and one coefficient of radial
+        images: Folder, searched with its subfolders; the images follow one another in the order of
+            their names.
+        output: Folder to make, or an empty one. It gets ``tracks.h5`` (:mod:`.posed_views`), the
+            COLMAP models ``sparse/0`` and on, and COLMAP's ``database.db``.
+        detector: Name of the extractor.
+        max_features: Most features of an image to reconstruct with.
+        camera: Camera of all images (a calibration file, "fx,fy,cx,cy" in pixels of the files, or a
+            :class:`Camera`), or None to estimate the focal length and one coefficient of radial
             distortion.
-        shared_camera: one unknown camera took all the images, at one zoom; False: each has its own.
-        longest_side: larger images are shrunk to it before their features are extracted, in pixels.
-        kept_features: of a view, in ``tracks.h5``.
-        min_overlap: shared tracks, as a share of those of the view that has fewer, of a pair.
-        ratio: of the ratio test on matches (Lowe, IJCV 2004).
-        threads: of COLMAP's bundle adjustment; -1 for all processors.
-        device: where to match: auto, cpu, cuda or cuda:N.
+        shared_camera: Whether one unknown camera with one zoom took all images.
+        longest_side: Longest side to which larger images are shrunk before extraction [px].
+        kept_features: Most features of a view in ``tracks.h5``.
+        min_overlap: Least overlap of a pair: tracks in common over those of the view with fewer.
+        ratio: Bound of the ratio test of matches (Lowe, IJCV 2004).
+        threads: Threads of COLMAP's bundle adjustment; -1 for all processors.
+        device: Device of matching: auto, cpu, cuda or cuda:N.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
-        ValueError: pycolmap is not installed, ``output`` is not empty, an option is not possible,
-            or nothing could be reconstructed: the message says what to try.
+        FileNotFoundError: There is no such folder, or no image in it.
+        ValueError: pycolmap is not installed, ``output`` is not empty, an argument is out of range,
+            or nothing could be reconstructed; the message says what to try.
     """
     import_pycolmap()
     camera = resolve_camera(camera)
@@ -157,7 +182,7 @@ def reconstruct(
 
 
 def _extract(folder: Path, extractor: Extractor, longest_side: int) -> list[ExtractedImage]:
-    """The images that can be read, with their features."""
+    """Extract the features of the images that can be read."""
     extracted = []
     for path in Progress(find_photos(folder), "features"):
         try:
@@ -189,14 +214,14 @@ def _check_sizes(images: list[ExtractedImage], camera: Camera) -> None:
 
 def _match(
     images: dict[int, ExtractedImage], ratio: float, device: str
-) -> dict[tuple[int, int], object]:
-    """Indices (M, 2) of the features that match, by pair of image ids."""
+) -> dict[tuple[int, int], np.ndarray]:
+    """Return the indices (M, 2) of the features that match, by pair of image ids."""
     ids = sorted(images, key=lambda image_id: images[image_id].name)
     features = [images[image_id].features for image_id in ids]
     matches = {}
     for first, second in Progress(choose_pairs(features, ratio, device), "matches"):
         found = match(features[first], features[second], ratio=ratio, device=device).indices
-        if len(found) >= FEWEST_MATCHES:
+        if len(found) >= MIN_MATCHES:
             matches[ids[first], ids[second]] = found
     return matches
 
@@ -221,3 +246,46 @@ def _write(
         model.compute_mean_reprojection_error(),
         len(pairs),
     )
+
+
+def choose_pairs(features: Sequence[Features], ratio: float, device: str) -> list[tuple[int, int]]:
+    """Choose the pairs (i, j), i < j, of images to match, in order.
+
+    In a small collection these are all pairs. In a larger one they are the images that follow one
+    another, and for each image those with most matches among the features of the coarsest scale,
+    which are few and visible from afar (preemptive matching: Wu, "Towards Linear-Time Incremental
+    Structure from Motion", 3DV 2013). This works for any descriptor, without a vocabulary.
+
+    Args:
+        features: Features of the images, in the order in which the images were taken, if any.
+        ratio: Bound of the ratio test.
+        device: Device of matching.
+    """
+    count = len(features)
+    if count <= EXHAUSTIVE_LIMIT:
+        return list(itertools.combinations(range(count), 2))
+    pairs = {
+        (first, second)
+        for first in range(count)
+        for second in range(first + 1, min(first + 1 + NEIGHBORS, count))
+    }
+    return sorted(pairs | _look_alike(features, ratio, device))
+
+
+def _look_alike(features: Sequence[Features], ratio: float, device: str) -> set[tuple[int, int]]:
+    count = len(features)
+    coarse = [
+        each.select(np.argsort(-each.scales, kind="stable")[:COARSE_FEATURES]) for each in features
+    ]
+    shared = np.zeros((count, count), np.int32)
+    total = count * (count - 1) // 2
+    for first, second in Progress(itertools.combinations(range(count), 2), "retrieval", total):
+        matches = match(coarse[first], coarse[second], ratio=ratio, device=device)
+        shared[first, second] = shared[second, first] = len(matches)
+    best = np.argsort(-shared, axis=1, kind="stable")[:, :CANDIDATES]
+    return {
+        (min(first, second), max(first, second))
+        for first in range(count)
+        for second in best[first].tolist()
+        if shared[first, second] >= MIN_COARSE_MATCHES
+    }
