@@ -382,3 +382,14 @@ def test_booster_and_matcher_together(start_node, frames, ros):
 
     wait_for(go_on, "matches")
     assert sum(frames.matches[-1].inliers) > 50
+
+
+def test_the_start_of_a_recording_is_matched(start_node, frames, tmp_path):
+    """The player waits until the matcher, whose matches are wanted, receives features."""
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), moved(3 * number))
+    waits = {"source": str(tmp_path), "wait_for_nodes": "booster_node, matcher_node"}
+    start_node("image_player_node", parameters={**waits, "rate": 2.0, "at_end": "stay"})
+    start_node("booster_node", parameters={"model": "none", "qos_input_reliability": "reliable"})
+    start_node("matcher_node")
+    wait_for(lambda: len(frames.matches) == 3, "matches of all frames but the first")
