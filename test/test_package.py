@@ -137,6 +137,11 @@ def test_installed_beside_the_messages():
     assert feature_booster_ros.__version__  # ours and not rosidl's empty __init__.py
 
 
+def test_installed_package_is_typed():
+    share()
+    assert Path(feature_booster_ros.__file__).with_name("py.typed").is_file()
+
+
 def test_message_fields():
     share()
     messages = importlib.import_module(f"{PACKAGE}.msg")
@@ -260,7 +265,7 @@ def test_wheel_is_complete(wheel):
         if "__pycache__" not in path.parts
     }
     assert modules <= names
-    assert f"{PACKAGE}/config/models.yaml" in names
+    assert {f"{PACKAGE}/config/models.yaml", f"{PACKAGE}/py.typed"} <= names
     for model in MODELS:
         assert f"{PACKAGE}/weights/{model}.safetensors" in names
 
