@@ -27,7 +27,7 @@ _REMEDIES = {
 
 def install_extra(name: str) -> str:
     """Return the command that installs the packages of an extra of this one."""
-    return f"pip install \".[{name}]\" in the checkout of {_PACKAGE}"
+    return f"pip install '.[{name}]' in the checkout of {_PACKAGE}"
 
 
 def read_text(path: Path) -> str:

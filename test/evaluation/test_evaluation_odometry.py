@@ -286,7 +286,7 @@ def test_lost_frames_and_new_maps_are_marked_in_the_picture(truth, tmp_path):
 def test_missing_pycolmap_names_the_remedy(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pycolmap", None)
     assert cli.main(["evaluate", "odometry", WALK, *SHORT, "--colmap"]) == 1
-    assert "pip install 'feature_booster_ros[odometry]'" in capsys.readouterr().err
+    assert "pip install '.[odometry]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

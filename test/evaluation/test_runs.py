@@ -294,5 +294,5 @@ def test_what_cannot_be_done_is_said_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is a file: give a folder"):
         evaluate("photos", "/nowhere", "--output", tmp_path / "file", "--methods", "orb")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as if it were not installed
-    with pytest.raises(ValueError, match=r"pip install 'feature_booster_ros\[plots\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[plots\]'"):
         evaluate("photos", "/nowhere", "--output", tmp_path, "--methods", "orb")

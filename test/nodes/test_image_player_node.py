@@ -102,24 +102,28 @@ def test_stamps_may_be_now(tmp_path, play):
     assert abs(stamp_ns(player.images[0]) - time.time_ns()) < 60 * 1_000_000_000
 
 
-def received_rate(messages):
-    """Rate in Hz by stamps of publishing (stamp: now), robust against a single hiccup."""
-    stamps = [stamp_ns(message) for message in messages]
-    return 1e9 / np.median(np.diff(stamps))
+def intervals(messages):
+    """Seconds between images by stamps of publishing (stamp: now).
+
+    A busy machine makes an image late, and shifts those after it, but none comes early.
+    """
+    return np.diff([stamp_ns(message) for message in messages]) / 1e9
 
 
 def test_recorded_rate(tmp_path, play):
-    write_kitti(tmp_path, count=8)
+    write_kitti(tmp_path, count=8)  # at 10 Hz
     player = play(tmp_path, rate=0.0, stamp="now")
     wait_for(lambda: len(player.images) == 8, "8 images")
-    assert received_rate(player.images) == pytest.approx(10, rel=0.1)
+    seconds = intervals(player.images)
+    assert seconds.mean() > 0.08 and seconds.min() < 0.15
 
 
 def test_speed_is_a_factor_on_the_recorded_rate(tmp_path, play):
     write_kitti(tmp_path, count=8)
-    player = play(tmp_path, rate=0.0, speed=3.0, stamp="now")
+    player = play(tmp_path, rate=0.0, speed=0.5, stamp="now")
     wait_for(lambda: len(player.images) == 8, "8 images")
-    assert received_rate(player.images) == pytest.approx(30, rel=0.15)
+    seconds = intervals(player.images)
+    assert seconds.mean() > 0.16 and seconds.min() < 0.3
 
 
 def test_rate_can_be_changed_while_playing(tmp_path, play, ros):
@@ -130,7 +134,7 @@ def test_rate_can_be_changed_while_playing(tmp_path, play, ros):
     assert result.successful
     before = len(player.images) + 2
     wait_for(lambda: len(player.images) >= before + 10, "more images")
-    assert received_rate(player.images[before:]) == pytest.approx(40, rel=0.2)
+    assert intervals(player.images[before:]).min() < 0.1  # 0.5 before
 
 
 def test_loop_goes_on_with_rising_stamps(tmp_path, play):

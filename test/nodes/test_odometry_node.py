@@ -482,5 +482,5 @@ def test_without_poselib_it_says_what_to_install(start_odometry, monkeypatch, tm
     path = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{path}")
     node = start_odometry()
-    output = node.wait_for_output("pip install 'feature_booster_ros[odometry]'")
+    output = node.wait_for_output("pip install '.[odometry]'")
     assert "cannot configure: No module named poselib" in output and "Traceback" not in output

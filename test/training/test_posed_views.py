@@ -320,5 +320,5 @@ def test_mistakes_are_named(photo_views, tmp_path):
 
 def test_without_h5py_the_message_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(ValueError, match=r"pip install 'feature_booster_ros\[train\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[train\]'"):
         PosedViewsWriter(tmp_path / "views.h5", "sift")

@@ -232,7 +232,7 @@ def test_a_camera_of_another_size_and_a_full_output_are_refused(calibrated, tmp_
 
 def test_without_pycolmap_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pycolmap", None)
-    with pytest.raises(ValueError, match=r"pip install 'feature_booster_ros\[train\]'"):
+    with pytest.raises(ValueError, match=r"pip install '\.\[train\]'"):
         reconstruct(tmp_path, tmp_path / "out")
 
 

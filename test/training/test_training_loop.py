@@ -269,7 +269,7 @@ def test_without_tensorboard_a_line_says_so(tmp_path, caplog, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     caplog.set_level("INFO")
     train(small_settings(tmp_path, steps=1))
-    assert caplog.text.count("pip install 'feature_booster_ros[train]'") == 1
+    assert caplog.text.count("pip install '.[train]'") == 1
     assert not (tmp_path / "tensorboard").exists()
 
 
