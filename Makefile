@@ -14,6 +14,8 @@ SOURCE ?=
 # More arguments for the demo and for pytest.
 DEMO ?=
 PYTEST ?=
+# Arguments for the soak, such as "--minutes 5 --parts fuzz".
+SOAK ?=
 
 # Both may be shells' or environments' wrappers, or this very .venv: find the interpreter itself.
 BASE_PYTHON := $(shell $(PYTHON) -c 'import sys; print(sys._base_executable)' 2>/dev/null)
@@ -42,7 +44,7 @@ OWN_DOMAIN := $$((1 + $$$$ % 100))
 # Nodes under test wait more than they work. A file's tests stay together, as they share what they set up.
 TEST_PROCESSES := -n 2 --dist loadfile
 
-.PHONY: help build demo test test-fast lint docs clean check
+.PHONY: help build demo test test-fast soak lint docs clean check
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +52,7 @@ help:
 	@echo "make demo               raw and boosted features on a rendered flight, with ground truth"
 	@echo "make demo SOURCE=path   the same on a folder, video, KITTI, TUM, EuRoC, bag or webcam:0"
 	@echo "make test               lint, and the tests in the built environment"
+	@echo "make soak               nodes under hostile input, overload and kill -9, half an hour"
 	@echo "make lint               ruff check, ruff format --check, and mypy"
 	@echo "make clean              remove all that make made"
 	@echo
@@ -65,6 +68,10 @@ demo: build
 
 test: build lint
 	@. ./env.sh && export ROS_DOMAIN_ID=$(OWN_DOMAIN) && pytest $(TEST_PROCESSES) $(PYTEST)
+
+soak: build
+	@. ./env.sh && export ROS_DOMAIN_ID="$${ROS_DOMAIN_ID:-$(OWN_DOMAIN)}" && \
+	  python3 benchmarks/soak.py $(SOAK)
 
 lint: $(VENV)/.installed
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy --no-error-summary
