@@ -1,3 +1,3 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What each stage costs: engines side by side, beside OpenCV and the bare arithmetic."""
+"""Time every stage: engines side by side, OpenCV, and the bare matrix products."""

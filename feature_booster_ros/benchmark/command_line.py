@@ -1,8 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments of ``feature-booster benchmark`` and ``benchmark live``.
+"""Arguments of ``feature-booster benchmark`` and ``benchmark live``.
 
-Only argparse is imported until a run is asked for, so that ``--help`` is quick.
+Only argparse is imported until a benchmark runs, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ _MODELS = ("SIFT+Boost-F", "ORB+Boost-B")
 _FEATURES = (500, 1000, 2048, 4096, 8000)
 _IMAGES = 16
 _ROUNDS, _SECONDS = 15, 1.0
-# --quick: to see that all works.
+# The same of --quick.
 _QUICK_FEATURES = (500,)
 _QUICK_IMAGES = 4
 _QUICK_ROUNDS, _QUICK_SECONDS = 3, 0.2
 
 _SOURCE_HELP = (
-    "images: what image_player_node takes, a folder, a video, a KITTI, TUM or EuRoC sequence, a "
-    "bag, ... (default: the rendered sequence)"
+    "images: a folder, a video, a KITTI, TUM or EuRoC sequence, a bag, ...: what "
+    "image_player_node takes (default: the rendered sequence)"
 )
-_OUTPUT_HELP = "write JSON, tables and plots (matplotlib) there"
+_OUTPUT_HELP = "write JSON, tables and plots into this folder (plots need matplotlib)"
 _RATES = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0)
 
 
 def add_benchmark_arguments(
     command: argparse.ArgumentParser, run_live: Callable[[argparse.Namespace], None]
 ) -> None:
-    """Give ``benchmark`` its arguments and its ``live``; the parsed options' ``run(options)`` does
-    what was asked for and prints it.
+    """Add the arguments of ``benchmark`` and its subcommand ``live``.
+
+    The parsed options have a function ``run(options)``, which does the work and prints the results.
 
     Args:
-        command: gets the arguments.
-        run_live: does what ``live`` asks for, with the nodes, which this folder does not know.
+        command: Parser to add to.
+        run_live: Function that runs ``live``, as the nodes are not known here.
     """
     command.description = (
         "Times extraction, network, matching and whole frames, engines side by side in interleaved "
@@ -61,9 +62,7 @@ def add_benchmark_arguments(
 
 
 class _AfterNoOptions(argparse._SubParsersAction):
-    """Refuses options before the subcommand, which has some of the same names and would have them
-    ignored.
-    """
+    """Refuse options before ``live``, whose options of the same names would override them."""
 
     def __call__(
         self,
@@ -74,14 +73,14 @@ class _AfterNoOptions(argparse._SubParsersAction):
     ) -> None:
         for name, value in vars(namespace).items():
             if value != parser.get_default(name):
-                parser.error(f"--{name.replace('_', '-')} has to stand behind {values[0]}")
+                parser.error(f"--{name.replace('_', '-')} must come after live")
         super().__call__(parser, namespace, values, option_string)
 
 
 def _add_stages(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--source", metavar="SOURCE", help=_SOURCE_HELP)
-    add("--images", type=int, metavar="N", help=f"of the source (default: {_IMAGES})")
+    add("--images", type=int, metavar="N", help=f"images of the source (default: {_IMAGES})")
     add(
         "--models",
         nargs="+",
@@ -93,44 +92,45 @@ def _add_stages(command: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="ENGINE",
-        help="NAME or NAME:PRECISION, as eager:fp16; compared with eager in float32 (default: all "
-        "that a device has)",
+        help="NAME or NAME:PRECISION, such as eager:fp16, compared with eager in float32 (default: "
+        "all that a device has)",
     )
     add(
         "--features",
         type=int,
         nargs="+",
         metavar="N",
-        help=f"of an image (default: {' '.join(map(str, _FEATURES))})",
+        help=f"features of an image (default: {' '.join(map(str, _FEATURES))})",
     )
     add(
         "--threads",
         nargs="+",
         metavar="N",
-        help="numbers, or all for every core (default: 1 2 all, as far as there are cores)",
+        help="numbers of threads, or all for every core (default: 1 2 all, up to the number of "
+        "cores)",
     )
     add(
         "--devices",
         nargs="+",
         metavar="DEVICE",
-        help="cpu, cuda or cuda:N (default: what there is)",
+        help="cpu, cuda or cuda:N (default: cpu, and cuda if available)",
     )
     add(
         "--repeats",
         type=int,
         metavar="N",
-        help=f"rounds of a comparison at most (default: {_ROUNDS})",
+        help=f"most rounds of a comparison (default: {_ROUNDS})",
     )
     add(
         "--seconds",
         type=float,
         metavar="S",
-        help="of a comparison, after which no further round begins once there are three (default: "
+        help="time of a comparison, after which no round begins once there are three (default: "
         f"{_SECONDS:g})",
     )
-    add("--quick", action="store_true", help="in seconds, to see that all works")
+    add("--quick", action="store_true", help="take seconds, to see that all works")
     add("--no-memory", action="store_true", help="do not measure peak memory")
-    add("--no-plots", action="store_true", help="write no plots, which take matplotlib")
+    add("--no-plots", action="store_true", help="write no plots, which need matplotlib")
     add("--output", type=Path, metavar="FOLDER", help=_OUTPUT_HELP)
 
 
@@ -141,7 +141,7 @@ def _add_live(live: argparse.ArgumentParser) -> None:
         "--size",
         default="640x480",
         metavar="WxH",
-        help="of the images in pixels, as which they are played; source: as they are (default: "
+        help="size to which images are resized, in pixels; source: no resizing (default: "
         "%(default)s)",
     )
     add(
@@ -149,17 +149,23 @@ def _add_live(live: argparse.ArgumentParser) -> None:
         type=int,
         default=30,
         metavar="N",
-        help="of the source, played to and fro (default: %(default)s)",
+        help="images of the source, played forth and back (default: %(default)s)",
     )
     add(
         "--model",
         default="ORB+Boost-B",
-        help="of booster_node; none: raw features (default: %(default)s)",
+        help="model of booster_node; none: raw features (default: %(default)s)",
     )
-    add("--max-features", type=int, default=1000, metavar="N", help="(default: %(default)s)")
-    add("--detector", help="of booster_node (default: the model's)")
-    add("--device", help="of both nodes (default: CUDA where there is one)")
-    add("--engine", help="of booster_node (default: its own)")
+    add(
+        "--max-features",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="most features of an image (default: %(default)s)",
+    )
+    add("--detector", help="detector of booster_node (default: the model's)")
+    add("--device", help="device of both nodes (default: CUDA if available)")
+    add("--engine", help="engine of booster_node (default: auto)")
     add(
         "--parameter",
         action="append",
@@ -171,7 +177,7 @@ def _add_live(live: argparse.ArgumentParser) -> None:
         "--matcher",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="with matcher_node (default: with it)",
+        help="run matcher_node too (default: yes)",
     )
     add(
         "--rates",
@@ -179,16 +185,16 @@ def _add_live(live: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(_RATES),
         metavar="HZ",
-        help=f"to try, rising (default: {' '.join(f'{rate:g}' for rate in _RATES)})",
+        help=f"rates to try, rising (default: {' '.join(f'{rate:g}' for rate in _RATES)})",
     )
     add(
         "--seconds",
         type=float,
         default=8.0,
         metavar="S",
-        help="of each rate (default: %(default)s)",
+        help="time at each rate (default: %(default)s)",
     )
-    add("--no-plots", action="store_true", help="write no plots, which take matplotlib")
+    add("--no-plots", action="store_true", help="write no plots, which need matplotlib")
     add("--output", type=Path, metavar="FOLDER", help=_OUTPUT_HELP)
 
 

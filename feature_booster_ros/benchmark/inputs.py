@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Real features in the exact number that is asked for."""
+"""Images to work on, and real features in exact numbers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..sources import open_source
 from ..sources.frame import Frame
 
 _FIELDS = ("keypoints", "scales", "angles", "scores", "descriptors")
-# Where copies are needed to make up the number, they are changed by so much.
-_PIXELS = 2.0
-_FLOAT_NOISE = 0.02  # of each element of a unit descriptor
-_FLIPPED_BITS = 0.05
+# Copies that make up the number of features differ from their originals by:
+_SHIFT = 2.0  # Standard deviation of the shift of a keypoint [px].
+_FLOAT_NOISE = 0.02  # Standard deviation of the noise on each element of a unit descriptor.
+_FLIPPED_BITS = 0.05  # Share of the bits of a binary descriptor that are flipped.
 
 
 def pool_features(images: Sequence[np.ndarray], extractor: Extractor, enough: int) -> Features:
-    """Features of one image after the other, until there are enough or no more images.
+    """Extract features from one image after the other, until there are enough.
 
     Raises:
-        ValueError: none of the images has a feature.
+        ValueError: None of the images has a feature.
     """
     found: list[Features] = []
     for image in images:
@@ -41,10 +41,10 @@ def pool_features(images: Sequence[np.ndarray], extractor: Extractor, enough: in
 
 
 def exactly(pool: Features, count: int) -> Features:
-    """``count`` features drawn from the pool, always the same.
+    """Draw ``count`` features from the pool, always the same.
 
-    Each is taken once where the pool has enough; else there are copies besides, moved and changed a
-    little, so that no two are alike.
+    Each is drawn once if the pool has enough. Otherwise copies make up the number, each moved and
+    changed a little so that no two are alike.
     """
     generator = np.random.default_rng(0)
     drawn = [generator.permutation(len(pool))[:count]]
@@ -55,23 +55,28 @@ def exactly(pool: Features, count: int) -> Features:
 
 
 def save_features(path: Path, features: Features) -> None:
-    """Write them as .npz."""
+    """Write features as .npz."""
     np.savez(path, model=features.model, **{name: getattr(features, name) for name in _FIELDS})
 
 
 def load_features(path: Path) -> Features:
     """Read what :func:`save_features` wrote."""
     with np.load(path) as arrays:
-        return Features(*(arrays[name] for name in _FIELDS), str(arrays["model"]))
+        return _features([arrays[name] for name in _FIELDS], str(arrays["model"]))
 
 
 def _concatenate(parts: Sequence[Features]) -> Features:
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS)
-    return Features(*arrays, parts[0].model)
+    arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS]
+    return _features(arrays, parts[0].model)
+
+
+def _features(arrays: Sequence[np.ndarray], model: str) -> Features:
+    """Make features of the arrays of ``_FIELDS``."""
+    return Features(**dict(zip(_FIELDS, arrays, strict=True)), model=model)
 
 
 def _changed(features: Features, generator: np.random.Generator) -> Features:
-    keypoints = features.keypoints + generator.normal(0, _PIXELS, features.keypoints.shape)
+    keypoints = features.keypoints + generator.normal(0, _SHIFT, features.keypoints.shape)
     if features.is_binary:
         bits = generator.random((len(features), features.descriptor_length)) < _FLIPPED_BITS
         descriptors = features.descriptors ^ np.packbits(bits, axis=1, bitorder="little")
@@ -91,7 +96,7 @@ def _changed(features: Features, generator: np.random.Generator) -> Features:
 
 
 def default_source() -> str:
-    """The source where none is named.
+    """Return the source to use by default.
 
     Raises:
         ValueError: scikit-image, whose pictures the rendered sequence shows, is not installed.
@@ -105,18 +110,22 @@ def default_source() -> str:
 
 
 def read_frames(source: str, count: int) -> list[Frame]:
-    """The first frames of a source, as :func:`open_source` takes it, ``count`` at most.
+    """Read the first frames of a source, at most ``count``.
+
+    Args:
+        source: The source, as for :func:`open_source`.
+        count: Most frames to read.
 
     Raises:
-        FileNotFoundError: it does not exist.
-        ValueError: it cannot be read, or has fewer than two frames.
+        FileNotFoundError: The source does not exist.
+        ValueError: It cannot be read, or has fewer than two frames.
     """
     try:
         with open_source(source) as opened:
             frames = list(islice(opened.frames(), count))
     except FileNotFoundError:
         raise
-    except (ImportError, OSError) as error:  # a package that the kind needs, a camera
+    except (ImportError, OSError) as error:  # A missing package, a camera.
         raise ValueError(f"source {source}: {error}") from error
     if len(frames) < 2:
         raise ValueError(f"source {source} has {len(frames)} frame: a benchmark takes two at least")

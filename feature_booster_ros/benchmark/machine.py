@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers were taken on."""
+"""The machine that the numbers were taken on, and how busy it was."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "a
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, GPUs, versions, commit and time, ready for JSON; what cannot be told is null."""
+    """Return CPU, GPUs, versions, commit and time for JSON; what is unknown is null."""
     cpu, flags = _cpu()
     return {
         "cpu": cpu,
@@ -42,14 +42,14 @@ def describe_machine() -> dict[str, Any]:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def machine_text(machine: dict[str, Any], others: float | None) -> str:
-    """One line of it, with the cores that others kept busy meanwhile."""
+    """Format the machine as one line, with the number of cores that other programs kept busy."""
     parts = [f"{machine['cpu']}, {machine['cores']} cores ({' '.join(machine['cpu_flags'])})"]
     parts += machine["gpus"]
     parts += [f"torch {machine['torch']}, OpenCV {machine['opencv']}, NumPy {machine['numpy']}"]
@@ -59,8 +59,9 @@ def machine_text(machine: dict[str, Any], others: float | None) -> str:
 
 
 class Bystanders:
-    """How busy the machine is with what is not this program's, from construction on: times that
-    were taken beside other work mean little.
+    """Measure how busy other programs keep the machine, from construction on.
+
+    Times taken beside other work mean little.
     """
 
     def __init__(self) -> None:
@@ -68,9 +69,9 @@ class Bystanders:
         self._before = _busy_seconds()
 
     def cores(self) -> float | None:
-        """Cores that other programs have kept busy on average; None where the system does not tell.
+        """Return how many cores other programs kept busy on average; None if unknown.
 
-        Child processes are this program's once they have been waited for.
+        Child processes count as this program's once they have been waited for.
         """
         after = _busy_seconds()
         if self._before is None or after is None:
@@ -80,7 +81,7 @@ class Bystanders:
 
 
 def _busy_seconds() -> float | None:
-    """Processor time of everything on this machine but this program, as Linux tells it."""
+    """Return the processor time of all other programs on Linux; None elsewhere."""
     try:
         fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]
     except OSError:
@@ -91,8 +92,8 @@ def _busy_seconds() -> float | None:
 
 
 def _cpu() -> tuple[str, set[str]]:
-    """TimedModel name and flags, as Linux tells them."""
-    name, flags = platform.processor() or platform.machine(), set()
+    """Return the CPU's name and flags; the flags are known on Linux only."""
+    name, flags = platform.processor() or platform.machine(), set[str]()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -107,7 +108,7 @@ def _cpu() -> tuple[str, set[str]]:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout that the package runs from, "-dirty" behind it where files differ."""
+    """Return the commit that the package runs from, with "-dirty" if files differ from it."""
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None

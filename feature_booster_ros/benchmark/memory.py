@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Peak memory, each case in a process of its own, so that no peak hides another."""
+"""Peak memory, each case in a new process, so that no peak hides another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import resource
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
-# Here and not within: a fork of the process that has loaded these begins at once.
+# At the top of the module, so that the fork server loads it once for all cases.
 import torch
 
 from ..booster import Booster
@@ -24,8 +25,9 @@ _MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True)
 class MemoryCase:
-    """What is done once: a model's engine boosts, or without a model ``detector``'s descriptors are
-    matched.
+    """Work whose memory is measured.
+
+    An engine boosts by a model; without a model, the detector's descriptors are matched.
     """
 
     features: int
@@ -36,17 +38,17 @@ class MemoryCase:
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """In MiB.
+    """Memory of a process in MiB.
 
     Attributes:
         stage: "network" or "matching".
-        subject: the model, or the detector whose descriptors were matched.
-        way: the engine.
-        device: where.
-        features: of an image.
-        before: of the process, with libraries, weights and input.
-        peak: of the process.
-        device_peak: of PyTorch's tensors on the GPU; None on a CPU.
+        subject: The model, or the detector whose descriptors were matched.
+        way: The engine, or "match".
+        device: Device of the work.
+        features: Features of an image.
+        before: Memory of the process with libraries, weights and input.
+        peak: Peak memory of the process.
+        device_peak: Peak memory of PyTorch's tensors on the GPU; None on a CPU.
     """
 
     stage: str
@@ -60,12 +62,12 @@ class PeakMemory:
 
     @property
     def added(self) -> float:
-        """What the work itself took, at its peak."""
+        """Memory that the work itself took at its peak [MiB]."""
         return self.peak - self.before
 
 
 def memory_cases(task: Task, detectors: tuple[str, ...]) -> list[MemoryCase]:
-    """Every model by each engine, and each detector's matching, at every number of features."""
+    """List each model with each engine and each detector's matching, by number of features."""
     cases = [
         MemoryCase(count, model.detector, model, engine)
         for model in task.models
@@ -78,16 +80,17 @@ def memory_cases(task: Task, detectors: tuple[str, ...]) -> list[MemoryCase]:
 
 
 def peak_memory(task: Task, case: MemoryCase, image_shape: tuple[int, int]) -> PeakMemory:
-    """Does the work of a case in a new process.
+    """Do the work of a case in a new process and measure its memory.
 
     Raises:
-        ValueError: the process failed.
+        ValueError: The process failed.
     """
     # The fork server has the libraries loaded but no threads and no CUDA, which do not survive a
-    # fork; and unlike a new interpreter's, its children's peak does not begin with this process's.
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
+    # fork. The peak of its children does not begin with that of this process, as it does for a new
+    # interpreter.
+    context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measure, args=(task, case, image_shape, sender), daemon=True)
@@ -123,7 +126,7 @@ def _measure(
 def _peak(task: Task, case: MemoryCase, image_shape: tuple[int, int]) -> PeakMemory:
     torch.set_num_threads(task.threads)
     query = exactly(task.pool(case.detector, 0), case.features)
-    if case.model is not None:
+    if case.model is not None and case.engine is not None:
         stage, subject, way = "network", case.model.label, case.engine.label
         booster = Booster.from_pretrained(
             case.model.name, task.device, case.engine.precision, engine=case.engine.name
@@ -143,18 +146,18 @@ def _peak(task: Task, case: MemoryCase, image_shape: tuple[int, int]) -> PeakMem
 
 
 def _resident() -> float:
-    """MiB of this process now, or at its highest where the system does not tell."""
+    """Return the memory of this process in MiB, or its peak where that is all the system tells."""
     return _status("VmRSS") or _highest_resident()
 
 
 def _highest_resident() -> float:
-    """MiB of this process at its highest."""
+    """Return the peak memory of this process in MiB."""
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return _status("VmHWM") or usage / (_MEBIBYTE if sys.platform == "darwin" else 1024)
 
 
 def _status(key: str) -> float | None:
-    """A number of Linux's /proc/self/status, in MiB."""
+    """Return a value of Linux's /proc/self/status in MiB; None elsewhere."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:

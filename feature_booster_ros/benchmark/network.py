@@ -1,12 +1,13 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The network's engines side by side, and beside the bare matrix products that it is made of."""
+"""Cost of the network: engines side by side with its bare matrix products, and shares on a GPU."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,12 +24,13 @@ from .rounds import Comparison, Limits, compare, time_rounds
 from .task import EAGER, Task, TimedEngine, TimedModel
 
 PRODUCTS = "products"
+"""Name of the bare matrix products of a network."""
 LIVE_PRODUCTS = "live products"
-"""The products without those of parts that add nothing, of networks that have such."""
+"""Name of the products without those of parts that add nothing, of networks with such parts."""
 
 
 def load_boosters(task: Task, model: TimedModel) -> dict[TimedEngine, Booster]:
-    """The model's booster by each engine."""
+    """Load the model's booster with each engine that can run it."""
     return {
         engine: Booster.from_pretrained(
             model.name, task.device, engine.precision, engine=engine.name
@@ -45,26 +47,29 @@ def compare_engines(
     count: int,
     limits: Limits,
 ) -> Comparison:
-    """Times each engine on the same features, arrays in and arrays out, in turns with the products.
+    """Time engines and bare products in turns on the same features, arrays in and arrays out.
 
     Args:
-        boosters: of one model, ``EAGER`` among them.
-        label: the model's name.
-        pool: real features to draw from.
+        boosters: Boosters of one model by engine, with ``EAGER`` among them.
+        label: Name of the model.
+        pool: Real features to draw from.
         image_shape: (height, width) that keypoints are normalized by.
-        count: features of an image.
-        limits: of the rounds.
+        count: Features of an image.
+        limits: Limits of the rounds.
 
     Returns:
-        Beside the engines the ways ``PRODUCTS`` and, if they are fewer, ``LIVE_PRODUCTS``. With
-        notes on each engine: ``over_products``, its time over that of the products of the same
-        precision, ``over_live products`` likewise, and its agreement with eager float32,
-        ``minimum_cosine`` or ``bits_flipped``, a share of all bits.
+        The engines, ``PRODUCTS`` and, if they are fewer, ``LIVE_PRODUCTS``. Notes on each engine
+        are ``over_products``, its time over that of the products of the same precision,
+        ``over_live products`` likewise, and its agreement with eager float32: ``minimum_cosine`` or
+        ``bits_flipped``, a share of all bits.
     """
     features = exactly(pool, count)
+
+    def boost(booster: Booster, _: int) -> Features:
+        return booster(features, image_shape)
+
     ways: dict[str, Callable[[int], object]] = {
-        engine.label: lambda _, booster=booster: booster(features, image_shape)
-        for engine, booster in boosters.items()
+        engine.label: partial(boost, booster) for engine, booster in boosters.items()
     }
     eager = boosters[EAGER]
     precisions = dict.fromkeys(engine.precision for engine in boosters)
@@ -89,20 +94,21 @@ def compare_engines(
 
 
 def linear_layers(network: nn.Module) -> list[nn.Linear]:
-    """Every linear layer of the network, each of which sees every feature once."""
+    """Return every linear layer of the network, each of which sees every feature once."""
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
 def _multiplications(network: nn.Module) -> int:
-    """Of one feature, in the linear layers."""
+    """Return the number of multiplications for one feature in the linear layers."""
     return sum(layer.weight.numel() for layer in linear_layers(network))
 
 
 def matrix_products(
     network: nn.Module, count: int, device: torch.device, dtype: torch.dtype
 ) -> Callable[[int], None]:
-    """The products of the network's linear layers and nothing else, without allocating: a bound for
-    whoever computes them one by one.
+    """Return a function that computes the products of the network's linear layers only.
+
+    It allocates nothing, and so bounds any engine that computes the products one by one.
     """
     operands = []
     with torch.inference_mode():
@@ -127,8 +133,10 @@ def matrix_products(
 
 
 def agreement(reference: Features, other: Features) -> dict[str, float]:
-    """How far two boosted descriptors of the same features are from each other: the lowest cosine
-    of all features, or the share of the bits that differ.
+    """Compare boosted descriptors of the same features.
+
+    Returns:
+        ``minimum_cosine`` over all features, or ``bits_flipped``, the share of bits that differ.
     """
     if reference.is_binary:
         differing = np.unpackbits(reference.descriptors ^ other.descriptors)
@@ -139,24 +147,24 @@ def agreement(reference: Features, other: Features) -> dict[str, float]:
 
 
 ProfiledEvent = tuple[str, bool, float]
-"""Name, whether it ran on the GPU, and microseconds."""
+"""Name, whether it ran on the GPU, and time [us]."""
 
-_CALLS = 20
-_WARM_UP = 5
-# CUDA's calls that put work into a stream, as the profiler names them.
+_CALLS = 20  # Calls that the shares are averaged over.
+_WARM_UP = 5  # Calls before.
+# Names in the profiler of CUDA's calls that put work into a stream.
 _LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMemset")
 
 
 @dataclass(frozen=True)
 class GpuShares:
-    """Milliseconds of one call; what the CPU does and what the GPU does overlap.
+    """Milliseconds of one call; the work of the CPU and that of the GPU overlap.
 
     Attributes:
-        launches: of the CPU, within CUDA's calls that put work into the stream.
-        copies: of the GPU, between its memory and the computer's.
-        arithmetic: of the GPU, in kernels.
-        kernels: how many it ran.
-        total: from arrays to arrays, without the profiler.
+        launches: Time of the CPU in CUDA's calls that put work into a stream.
+        copies: Time of the GPU for copies between its memory and the computer's.
+        arithmetic: Time of the GPU in kernels.
+        kernels: Number of kernels, without unit.
+        total: Time from arrays to arrays, without the profiler.
     """
 
     launches: float
@@ -167,7 +175,7 @@ class GpuShares:
 
 
 def gpu_shares(booster: Booster, features: Features, image_shape: tuple[int, int]) -> GpuShares:
-    """The shares of a booster on a CUDA device, over some calls."""
+    """Measure the shares of a booster on a CUDA device, over some calls."""
     for _ in range(_WARM_UP):
         booster(features, image_shape)
     begun = time.perf_counter()
@@ -187,7 +195,7 @@ def gpu_shares(booster: Booster, features: Features, image_shape: tuple[int, int
 def profiled_events(
     work: Callable[[], None], activities: Sequence[ProfilerActivity]
 ) -> list[ProfiledEvent]:
-    """What PyTorch's profiler sees of some work."""
+    """Run some work under PyTorch's profiler and return the events."""
     with profile(activities=activities) as profiled:
         work()
     return [
@@ -197,12 +205,12 @@ def profiled_events(
 
 
 def sum_shares(events: Iterable[ProfiledEvent], calls: int, total: float) -> GpuShares:
-    """The shares out of what the profiler saw.
+    """Sum the profiler's events up to shares.
 
     Args:
-        events: as :func:`profiled_events` gives them.
-        calls: of the booster that they are of.
-        total: milliseconds of one call.
+        events: Events, as of :func:`profiled_events`.
+        calls: Number of calls of the booster in the events.
+        total: Milliseconds of one call.
     """
     launches = copies = arithmetic = 0.0
     kernels = 0

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A benchmark's report as text, and as files in a folder."""
+"""A benchmark's report as tables, JSON and plots."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .rounds import Comparison, Spread, Way
 from .run import Report, Run
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _HEADLINES = {
@@ -31,8 +32,9 @@ _HEADLINES = {
 
 
 def benchmark_text(report: Report) -> str:
-    """All tables, in Markdown. Ratios are the median of the rounds, with the 10th to 90th
-    percentile.
+    """Format all tables in Markdown.
+
+    Ratios are medians of the rounds, with the 10th to 90th percentile.
     """
     settings = report.settings
     width, height = settings["image_size"]
@@ -49,17 +51,17 @@ def benchmark_text(report: Report) -> str:
 
 
 def benchmark_json(report: Report) -> dict[str, Any]:
-    """All numbers, ready for JSON."""
+    """Return all numbers for JSON."""
     return dataclasses.asdict(report)
 
 
 def write_benchmark(folder: Path, report: Report, with_plots: bool) -> list[Path]:
-    """Write ``benchmark.json``, ``benchmark.md`` and, with plots, a picture of each stage's cost.
+    """Write ``benchmark.json``, ``benchmark.md`` and, with plots, a plot of each stage's cost.
 
     Args:
-        folder: made where it does not exist.
-        report: to write.
-        with_plots: which takes matplotlib.
+        folder: Created if it does not exist.
+        report: The report.
+        with_plots: Whether to write plots, which needs matplotlib.
 
     Returns:
         The paths of the files.
@@ -78,12 +80,12 @@ def write_benchmark(folder: Path, report: Report, with_plots: bool) -> list[Path
 
 
 def format_ratio(ratio: Spread) -> str:
-    """As "0.62 (0.60-0.65)"."""
+    """Format a ratio, for example "0.62 (0.60-0.65)"."""
     return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
 
 
 def format_milliseconds(milliseconds: float) -> str:
-    """With three digits or so."""
+    """Format milliseconds with three digits, or as a whole number from 100 on."""
     return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
 
 
@@ -103,8 +105,9 @@ def _run_tables(run: Run) -> list[str]:
 
 
 def _comparison_table(comparisons: Sequence[Comparison]) -> str:
-    """A row for each comparison of one stage. A way is missing where a model's network is one
-    that the engine cannot run.
+    """Format a table with a row for each comparison of one stage.
+
+    A way is missing if the engine cannot run the model's network.
     """
     first = max(comparisons, key=lambda comparison: len(comparison.ways))
     others = [way.name for way in first.ways if way.name != first.baseline]
@@ -124,7 +127,7 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def _of_way(comparison: Comparison, name: str, text: Callable[[Way], str]) -> str:
-    """The text of a way; empty where it is missing."""
+    """Return the text of a way, or "" if it is missing."""
     return next((text(way) for way in comparison.ways if way.name == name), "")
 
 
@@ -132,8 +135,8 @@ _Column = tuple[str, Callable[[Comparison], str]]
 
 
 def _network_notes(first: Comparison) -> list[_Column]:
-    """How far each engine is from the products, and from eager."""
-    columns = []
+    """Return columns of each engine's time over that of the products, and agreement with eager."""
+    columns: list[_Column] = []
     for kind in (PRODUCTS, LIVE_PRODUCTS):
         for way in first.ways:
             if f"over_{kind}" in way.notes:
@@ -145,7 +148,7 @@ def _network_notes(first: Comparison) -> list[_Column]:
 
 
 def _note(name: str, note: str, comparison: Comparison) -> str:
-    """The number; empty where the comparison has none."""
+    """Return a note as text, or "" if the comparison has none."""
     return _of_way(
         comparison, name, lambda way: f"{way.notes[note]:.2f}" if note in way.notes else ""
     )
@@ -153,13 +156,14 @@ def _note(name: str, note: str, comparison: Comparison) -> str:
 
 def _found_notes(first: Comparison) -> list[_Column]:
     return [
-        (
-            f"{way.name} found",
-            lambda comparison, name=way.name: f"{comparison.way(name).notes['found']:.0f}",
-        )
+        (f"{way.name} found", partial(_found, way.name))
         for way in first.ways
         if "found" in way.notes
     ]
+
+
+def _found(name: str, comparison: Comparison) -> str:
+    return f"{comparison.way(name).notes['found']:.0f}"
 
 
 def _matching_notes(first: Comparison) -> list[_Column]:
@@ -212,7 +216,7 @@ def _launches_table(run: Run) -> str:
 
 
 def _memory_table(memory: Sequence[PeakMemory]) -> str:
-    """A row for each number of features and subject, a column for each way on each device."""
+    """Format a table with a row for each way on each device, a column per number of features."""
     counts = sorted({entry.features for entry in memory})
     rows = []
     for device, stage, subject, way in dict.fromkeys(
@@ -242,10 +246,10 @@ _MARKS = "os^vDPX*"
 
 
 def plot_cost(path: Path, runs: Mapping[str, Sequence[Comparison]], title: str) -> None:
-    """Plot milliseconds over features, both by powers: a column of panels for each run, a row for
-    each subject, a line for each way (PNG).
+    """Plot milliseconds over features, both on logarithmic axes (PNG).
 
-    The bar at a point is the 10th to 90th percentile of the rounds.
+    A column of panels is a run, a row a subject, a line a way. The bar at a point is the 10th to
+    90th percentile of the rounds.
     """
     every = [comparison for comparisons in runs.values() for comparison in comparisons]
     subjects = list(dict.fromkeys(comparison.subject for comparison in every))
@@ -271,7 +275,7 @@ def plot_cost(path: Path, runs: Mapping[str, Sequence[Comparison]], title: str) 
             axes.set_yscale("log")
             axes.set_xticks(counts, [str(count) for count in counts])
             axes.minorticks_off()
-            # A decade may have no power of ten in sight.
+            # Ticks at powers of ten alone may all be out of view.
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
             axes.set_title(f"{subject}, {run}", fontsize=9)
@@ -279,11 +283,11 @@ def plot_cost(path: Path, runs: Mapping[str, Sequence[Comparison]], title: str) 
         row[0].set_ylabel("milliseconds")
     for axes in panels[-1]:
         axes.set_xlabel("features of an image")
-    lines = {}
+    lines: dict[str, Artist] = {}
     for axes in panels.flat:
         handles, labels = axes.get_legend_handles_labels()
         lines.update(zip(labels, handles, strict=True))
-    figure.legend(lines.values(), lines, fontsize=8, loc="outside right upper")
+    figure.legend(list(lines.values()), list(lines), fontsize=8, loc="outside right upper")
     figure.suptitle(title, fontsize=8)
     figure.savefig(path, dpi=120)
 

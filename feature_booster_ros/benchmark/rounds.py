@@ -1,7 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Timing in interleaved rounds: a computer's clock and load vary from second to second, so that
-only times taken in turns can be compared.
+"""Timing in interleaved rounds.
+
+A computer's clock rate and load vary from second to second, so only times taken in turns compare.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-LEAST_ROUNDS = 3
-# Shorter calls are repeated within a round: the clock's resolution and one interrupt would show.
-_LEAST_SAMPLE = 0.002  # seconds
-# What takes so long once is hardly slower than the next time.
-_LONG = 0.3  # seconds
+MIN_ROUNDS = 3
+"""Fewest rounds of a comparison, however long they take."""
+
+# Shortest measurement of a way in a round [s]. Shorter calls are repeated, or the resolution of the
+# clock and single interrupts would show.
+_MIN_SAMPLE = 0.002
+# A first call that takes this long [s] is hardly slower than the next, and is the only warm-up.
+_LONG_CALL = 0.3
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to measure.
+    """Limits of a comparison.
 
     Attributes:
-        rounds: of a comparison at most, at least 1.
-        seconds: after which no further round of it begins, once there are ``LEAST_ROUNDS``.
+        rounds: Most rounds, at least 1.
+        seconds: Time after which no round begins, once there are ``MIN_ROUNDS``.
     """
 
     rounds: int
@@ -44,21 +48,20 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float] | np.ndarray) -> Spread:
-        """The spread of at least one value."""
+        """Return the spread of at least one value."""
         low, median, high = np.percentile(np.asarray(values, float), (10, 50, 90))
         return cls(float(median), float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Way:
-    """One of the ways to do the same, as timed.
+    """Times of one of several ways to do the same work.
 
     Attributes:
-        name: as it stands in tables.
-        milliseconds: of one call.
-        ratio: its time over the baseline's, round by round.
-        notes: what else was found out about it, such as how far its results are from the
-            baseline's.
+        name: Name in tables.
+        milliseconds: Time of one call.
+        ratio: Its time over the baseline's, round by round.
+        notes: Other results by name, such as how far they are from the baseline's.
     """
 
     name: str
@@ -69,15 +72,15 @@ class Way:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several ways to do the same, timed in turns.
+    """Several ways to do the same work, timed in turns.
 
     Attributes:
         stage: "extraction", "network", "matching" or "frame".
-        subject: what was worked on, such as the model's name.
-        features: of an image, as asked for.
-        baseline: name of the way that the ratios are to.
-        rounds: how many there were.
-        ways: at least the baseline.
+        subject: What the ways work on, such as the model's name.
+        features: Requested features of an image.
+        baseline: Name of the way that the ratios refer to.
+        rounds: Number of rounds.
+        ways: The ways; at least the baseline.
     """
 
     stage: str
@@ -88,7 +91,11 @@ class Comparison:
     ways: tuple[Way, ...]
 
     def way(self, name: str) -> Way:
-        """The way of that name; KeyError if there is none."""
+        """Return the way of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
         for way in self.ways:
             if way.name == name:
                 return way
@@ -98,12 +105,12 @@ class Comparison:
 def time_rounds(
     ways: Mapping[str, Callable[[int], object]], limits: Limits
 ) -> dict[str, np.ndarray]:
-    """Seconds (R,) of one call of each way in each of R rounds.
+    """Return the seconds (R,) of one call of each way in each of R rounds.
 
     Args:
-        ways: called with the number of the round, which begin at 0. Each is called once or twice
-            before, as of round 0, to warm up. One that works on a GPU has to wait for it itself.
-        limits: of the rounds.
+        ways: Functions of the number of the round, from 0. Each is called once or twice for round 0
+            before, to warm up. One that works on a GPU must wait for it.
+        limits: Limits of the rounds.
     """
     calls = {name: _calls_of_a_sample(way) for name, way in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -112,7 +119,7 @@ def time_rounds(
     try:
         started = time.perf_counter()
         for number in range(limits.rounds):
-            if number >= LEAST_ROUNDS and time.perf_counter() - started > limits.seconds:
+            if number >= MIN_ROUNDS and time.perf_counter() - started > limits.seconds:
                 break
             for name, way in ways.items():
                 begun = time.perf_counter()
@@ -132,7 +139,7 @@ def compare(
     baseline: str,
     notes: Mapping[str, dict[str, float]] | None = None,
 ) -> Comparison:
-    """The comparison that rounds make, as :func:`time_rounds` gives them."""
+    """Make a comparison of the seconds that :func:`time_rounds` returns."""
     ways = tuple(
         Way(
             name,
@@ -146,11 +153,11 @@ def compare(
 
 
 def _calls_of_a_sample(way: Callable[[int], object]) -> int:
-    """Also warms up: a call that takes long is called once, any other twice."""
+    """Return the number of calls per round, and warm up: a long call once, any other twice."""
     for _ in range(2):
         begun = time.perf_counter()
         way(0)
         taken = time.perf_counter() - begun
-        if taken > _LONG:
+        if taken > _LONG_CALL:
             break
-    return max(1, math.ceil(_LEAST_SAMPLE / max(taken, 1e-6)))
+    return max(1, math.ceil(_MIN_SAMPLE / max(taken, 1e-6)))

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The run of ``feature-booster benchmark``: from settings to a report."""
+"""The benchmark of ``feature-booster benchmark``: from settings to a report."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from .task import BINARY, EAGER, FLOAT, Task, TimedEngine, TimedModel, pool_path
 from .worker import Launches, Result, run_task, steps_of
 
 ALL_THREADS = "all"
+"""Text for as many threads as there are cores."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,15 @@ class BenchmarkSettings:
     """What to time.
 
     Attributes:
-        source: of the images, as :func:`open_source` takes it.
-        images: to take of it at most, at least 2.
-        models: shipped models or weights files.
-        features: of an image, each at least 1.
-        threads: numbers, or "all" for every core.
+        source: Source of the images, as for :func:`open_source`.
+        images: Most images to take from it, at least 2.
+        models: Shipped models or weights files.
+        features: Numbers of features of an image, each at least 1.
+        threads: Numbers of threads, or "all" for every core.
         devices: "cpu", "cuda", "cuda:N".
-        engines: NAME or NAME:PRECISION, or none for all that a device has.
-        limits: of each comparison.
-        with_memory: whether to measure peak memory.
+        engines: NAME or NAME:PRECISION; empty for all that a device has.
+        limits: Limits of each comparison.
+        with_memory: Whether to measure peak memory.
     """
 
     source: str
@@ -60,7 +61,7 @@ class BenchmarkSettings:
 
 @dataclass(frozen=True)
 class Run:
-    """All that was timed on one device with one number of threads."""
+    """All times of one device with one number of threads."""
 
     device: str
     threads: int
@@ -69,14 +70,20 @@ class Run:
     launches: tuple[Launches, ...]
 
     def of(self, stage: str) -> list[Comparison]:
-        """The comparisons of a stage."""
+        """Return the comparisons of a stage."""
         return [comparison for comparison in self.comparisons if comparison.stage == stage]
 
 
 @dataclass(frozen=True)
 class Report:
-    """All results; ``machine`` and ``settings`` are ready for JSON, ``others`` is the number of
-    cores that other programs kept busy meanwhile, if that is known.
+    """Results of a benchmark.
+
+    Attributes:
+        machine: The machine, for JSON.
+        others: Number of cores that other programs kept busy meanwhile; None if unknown.
+        settings: The settings, for JSON.
+        runs: Times by device and number of threads.
+        memory: Peak memory.
     """
 
     machine: dict[str, Any]
@@ -87,16 +94,16 @@ class Report:
 
 
 def default_devices() -> list[str]:
-    """The devices that there are."""
+    """Return the devices that are available."""
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def run_benchmark(settings: BenchmarkSettings) -> Report:
-    """Times everything, device by device and number of threads by number of threads.
+    """Time everything on each device with each number of threads.
 
     Raises:
-        FileNotFoundError: there is no such source or model.
-        ValueError: a setting makes no sense here, or a process of the benchmark failed.
+        FileNotFoundError: The source or a model does not exist.
+        ValueError: A setting is out of range, or a process of the benchmark failed.
     """
     models = [_model(name) for name in settings.models]
     with tempfile.TemporaryDirectory(prefix="feature_booster_benchmark_") as name:
@@ -107,7 +114,7 @@ def run_benchmark(settings: BenchmarkSettings) -> Report:
         np.savez(folder / "images.npz", *images)
         found = _write_pools(folder, images, models, max(settings.features))
         tasks = [dataclasses.replace(task, found=found) for task in tasks]
-        # The most threads of each device, as memory hardly depends on them.
+        # With the most threads of each device only, as memory hardly depends on them.
         last = {task.device: task for task in tasks}.values() if settings.with_memory else ()
         cases = [(task, case) for task in last for case in memory_cases(task, (FLOAT, BINARY))]
         total = sum(map(steps_of, tasks)) + len(cases)
@@ -187,10 +194,10 @@ def _tasks(settings: BenchmarkSettings, models: list[TimedModel], folder: Path) 
 
 
 def parse_threads(texts: Sequence[str]) -> list[int]:
-    """Numbers of threads, rising, each once.
+    """Return numbers of threads in rising order, each once.
 
     Raises:
-        ValueError: one is neither a number from 1 to that of the cores nor "all".
+        ValueError: One is neither a number from 1 to that of the cores nor "all".
     """
     cores = available_cores()
     numbers = set()
@@ -208,18 +215,18 @@ def parse_threads(texts: Sequence[str]) -> list[int]:
 def choose_engines(
     texts: Sequence[str], devices: Sequence[str]
 ) -> dict[str, tuple[TimedEngine, ...]]:
-    """The engines to time on each device, ``EAGER`` the first of each.
+    """Choose the engines to time on each device, with ``EAGER`` first.
 
     Args:
-        texts: NAME or NAME:PRECISION of engines, each of which one device has at least; none for
-            all engines, on CUDA in float32 and half precision as far as they have it.
-        devices: where.
+        texts: NAME or NAME:PRECISION of engines, which at least one device must have; empty for
+            all engines, which on CUDA run in half precision.
+        devices: Devices to time on.
 
     Raises:
-        ValueError: there is no such device or precision, or no device has such an engine.
+        ValueError: There is no such device or precision, or no device has such an engine.
     """
-    names = dict.fromkeys(str(resolve_device(device)) for device in devices)
-    has = {device: available_engines(device) for device in names}
+    resolved = dict.fromkeys(str(resolve_device(device)) for device in devices)
+    has = {device: available_engines(device) for device in resolved}
     wanted = [TimedEngine.parse(text) for text in texts]
     for engine in wanted:
         if engine.precision not in PRECISIONS:
@@ -247,13 +254,13 @@ def choose_engines(
 def _write_pools(
     folder: Path, images: list[np.ndarray], models: list[TimedModel], enough: int
 ) -> dict[str, int]:
-    """Writes each detector's pools; returns how many features it finds in one image."""
+    """Write each detector's pools, and return how many features it finds in one image."""
     found = {}
     for detector in dict.fromkeys([FLOAT, BINARY, *(model.detector for model in models)]):
         extractor = create_extractor(detector, enough)
         for half in (0, 1):
             features = pool_features(images[half::2], extractor, enough)
             save_features(pool_path(folder, detector, half), features)
-        # ORB, asked for so many, may give fewer of those that it has.
+        # Twice as many are requested, as ORB may return fewer than it finds.
         found[detector] = len(create_extractor(detector, 2 * enough)(images[0]))
     return found

@@ -1,44 +1,49 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Extraction, matching, and the whole way from an image to its verified matches."""
+"""Cost of extraction, of matching, and of a whole frame from image to verified matches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 
 from ..booster import Booster
-from ..features import Features, create_extractor
+from ..features import Extractor, Features, create_extractor
 from ..matching import Matches, match, verify
 from .inputs import exactly
 from .rounds import Comparison, Limits, compare, time_rounds
 from .task import EAGER, TimedEngine
 
 OPENCV_MATCHER = "OpenCV BFMatcher"
+"""Name of OpenCV's brute-force matcher in comparisons."""
 MATCH = "match"
-# Pairs of successive images that the frames are taken from.
+"""Name of :func:`matching.match` in comparisons."""
+
+# Pairs of successive images that whole frames are timed on.
 _FRAME_PAIRS = 3
 
 
 def compare_extraction(
     images: Sequence[np.ndarray], max_features: int, limits: Limits
 ) -> Comparison:
-    """Times SIFT with and without the doubled image, and ORB, an image a round.
+    """Time SIFT with and without the doubled image, and ORB, on one image per round.
 
     Returns:
-        With notes on each way: ``found``, features of an image on average.
+        The comparison; each way has the note ``found``, the mean number of features of an image.
     """
     extractors = {
         "SIFT": create_extractor("sift", max_features),
         "SIFT first_octave 0": create_extractor("sift", max_features, first_octave=0),
         "ORB": create_extractor("orb", max_features),
     }
-    ways = {
-        name: lambda number, extractor=extractor: extractor(images[number % len(images)])
-        for name, extractor in extractors.items()
-    }
+
+    def extract(extractor: Extractor, number: int) -> Features:
+        return extractor(images[number % len(images)])
+
+    ways = {name: partial(extract, extractor) for name, extractor in extractors.items()}
     seconds = time_rounds(ways, limits)
     notes = {
         name: {"found": float(np.mean([len(extractor(image)) for image in images[:3]]))}
@@ -51,16 +56,17 @@ def compare_extraction(
 def compare_matching(
     pools: tuple[Features, Features], count: int, device: str, limits: Limits
 ) -> Comparison:
-    """Times our mutual nearest neighbors against OpenCV's brute force with cross-check.
+    """Time mutual nearest neighbors by ``match`` and by OpenCV's brute force with cross-check.
 
     Args:
-        pools: real features to draw the query's and the reference's from.
-        count: features of each.
-        device: of ours; OpenCV's run on the CPU.
-        limits: of the rounds.
+        pools: Real features to draw those of the query and of the reference from.
+        count: Features of each.
+        device: Device of ``match``; OpenCV's matcher runs on the CPU.
+        limits: Limits of the rounds.
 
     Returns:
-        With a note on ours: ``shared``, the share of OpenCV's matches that it has too.
+        The comparison; ``match`` has the note ``shared``, the share of OpenCV's matches that it
+        finds too.
     """
     query, reference = (exactly(pool, count) for pool in pools)
     norm = cv2.NORM_HAMMING if query.is_binary else cv2.NORM_L2
@@ -95,12 +101,13 @@ def compare_frames(
     max_features: int,
     limits: Limits,
 ) -> Comparison:
-    """Times what a frame takes, stage by stage and from end to end with each engine: extract,
-    boost, match with the frame before, and verify by the two views' geometry.
+    """Time a frame with each engine, stage by stage and as a whole.
+
+    The stages are extract, boost, match with the previous frame, and verify by two-view geometry.
 
     Returns:
-        The baseline is the whole frame by ``EAGER``; with notes on the extraction and the matching:
-        ``found``, features or matches on average.
+        The comparison, whose baseline is the whole frame by ``EAGER``; extraction and matching have
+        the note ``found``, the mean number of features or matches.
     """
     eager = boosters[EAGER]
     device = str(eager.device)
@@ -114,18 +121,19 @@ def compare_frames(
         boosted = booster(extractor(pair.image), pair.image.shape)
         _verify(boosted, pair.before, match(boosted, pair.before, device=device))
 
+    def boost(pair: _FramePair, booster: Booster) -> Features:
+        return booster(pair.raw, pair.image.shape)
+
     def on_pair(work: Callable[[_FramePair], object]) -> Callable[[int], object]:
         return lambda number: work(pairs[number % len(pairs)])
 
     ways = {"extract": on_pair(lambda pair: extractor(pair.image))}
     for engine, booster in boosters.items():
-        ways[f"boost {engine.label}"] = on_pair(
-            lambda pair, booster=booster: booster(pair.raw, pair.image.shape)
-        )
+        ways[f"boost {engine.label}"] = on_pair(partial(boost, booster=booster))
     ways["match"] = on_pair(lambda pair: match(pair.boosted, pair.before, device=device))
     ways["verify"] = on_pair(lambda pair: _verify(pair.boosted, pair.before, pair.matches))
     for engine, booster in boosters.items():
-        ways[f"frame {engine.label}"] = on_pair(lambda pair, booster=booster: frame(pair, booster))
+        ways[f"frame {engine.label}"] = on_pair(partial(frame, booster=booster))
     notes = {
         "extract": {"found": float(np.mean([len(pair.raw) for pair in pairs]))},
         "match": {"found": float(np.mean([len(pair.matches) for pair in pairs]))},
@@ -135,7 +143,7 @@ def compare_frames(
 
 
 class _FramePair:
-    """A frame and the one before, as each stage takes them."""
+    """A frame and the previous one, as the input of each stage."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What one child process has to time."""
+"""Work of one child process: engines, models, numbers of features and their inputs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .rounds import Limits
 FLOAT, BINARY = "sift", "orb"
 """The detectors whose raw descriptors are matched."""
 
-
-_SHARE_FOUND = 0.9  # of the features asked for, in an image that is said to have them
+# Share of the requested features that an image must have for whole frames to be timed.
+_SHARE_FOUND = 0.9
 
 
 @dataclass(frozen=True)
 class TimedEngine:
-    """An engine of Booster, and its arithmetic.
+    """An engine to time, and its arithmetic.
 
     Attributes:
         name: "eager", "fused" or "cuda_graph".
@@ -35,7 +35,7 @@ class TimedEngine:
 
     @property
     def label(self) -> str:
-        """As it stands in tables."""
+        """Name in tables."""
         return self.name if self.precision == "fp32" else f"{self.name} {self.precision}"
 
     @classmethod
@@ -46,17 +46,17 @@ class TimedEngine:
 
 
 EAGER = TimedEngine("eager")
-"""The plain network, which all are compared with."""
+"""The plain network, which all engines are compared with."""
 
 
 @dataclass(frozen=True)
 class TimedModel:
-    """A booster to time.
+    """A model to time.
 
     Attributes:
-        name: of a shipped model, or the path of a weights file.
-        detector: that its features come from.
-        refused_by: names of the engines that cannot run its network.
+        name: Name of a shipped model, or path of a weights file.
+        detector: Name of the extractor of its features.
+        refused_by: Names of the engines that cannot run its network.
     """
 
     name: str
@@ -65,7 +65,7 @@ class TimedModel:
 
     @property
     def label(self) -> str:
-        """As it stands in tables."""
+        """Name in tables."""
         return Path(self.name).stem if Path(self.name).is_file() else self.name
 
 
@@ -75,13 +75,13 @@ class Task:
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
-        threads: of PyTorch, OpenCV and NumPy.
-        models: to boost with.
-        engines: that the device has, ``EAGER`` the first.
-        features: of an image, each to be timed.
-        limits: of each comparison.
-        folder: of the images and pooled features.
-        found: features that a detector finds in one image, as far as they are of use.
+        threads: Number of threads of PyTorch, OpenCV and NumPy.
+        models: Models to boost with.
+        engines: Engines of the device, with ``EAGER`` first.
+        features: Numbers of features of an image to time.
+        limits: Limits of each comparison.
+        folder: Folder of the images and pooled features.
+        found: Number of features that each detector finds in one image.
     """
 
     device: str
@@ -95,36 +95,37 @@ class Task:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """Device and threads in words."""
         return f"{self.device}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     @property
     def is_on_gpu(self) -> bool:
-        """Whether the device is a CUDA one."""
+        """Whether the device is a GPU."""
         return self.device.startswith("cuda")
 
     def engines_for(self, model: TimedModel) -> tuple[TimedEngine, ...]:
-        """Those of the engines that can run the model."""
+        """Return the engines that can run the model."""
         return tuple(engine for engine in self.engines if engine.name not in model.refused_by)
 
     def frame_features(self, model: TimedModel) -> tuple[int, ...]:
-        """The numbers of features for which whole frames are timed: what the images have, as more
-        would be the same again.
+        """Return the numbers of features for which whole frames are timed.
+
+        More than the images have would give the same frames again.
         """
         most = self.found.get(model.detector, 0) / _SHARE_FOUND
         return tuple(count for count in self.features if count <= most) or self.features[:1]
 
     def images(self) -> list[np.ndarray]:
-        """The images (H, W) uint8, in their order."""
+        """Return the images (H, W) uint8, in order."""
         with np.load(self.folder / "images.npz") as arrays:
             return [arrays[name] for name in arrays.files]
 
     def pool(self, detector: str, half: int) -> Features:
-        """Raw features of the even images (half 0), or of the odd ones (half 1)."""
+        """Return raw features of the even images (half 0), or of the odd ones (half 1)."""
         return load_features(pool_path(self.folder, detector, half))
 
 
 def pool_path(folder: Path, detector: str, half: int) -> Path:
-    """Where a pool lies; a detector's name may be a path of a class."""
+    """Return the file of a pool; a detector's name may be the path of a class."""
     name = "".join(letter if letter.isalnum() else "_" for letter in detector)
     return folder / f"{name}_{half}.npz"

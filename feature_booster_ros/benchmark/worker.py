@@ -1,7 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A child process that times one task, as numbers of threads take effect for all libraries only
-where a process begins.
+"""A child process that times one task.
+
+The number of threads takes effect for all libraries only when a process starts.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ _THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-# Threads of PyTorch that spin while they wait take the cores from whatever comes next; the nodes
-# have them sleep, and a user's own setting stays.
+# Threads of PyTorch that spin while they wait take the cores from the next stage. As in the nodes,
+# they sleep, unless the user has set the variable.
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
-_EXTRACTED = 2048  # features of the comparison of extractors, where they are among those asked for
+# Features of an image in the comparison of extractors, if that number is among the requested ones.
+_EXTRACTED = 2048
 
 
 @dataclass(frozen=True)
 class Launches:
-    """``shares`` of an engine on a GPU."""
+    """Shares of an engine on a GPU."""
 
     subject: str
     engine: str
@@ -44,7 +46,7 @@ Result = Comparison | Launches
 
 
 def steps_of(task: Task) -> int:
-    """How many results there will be."""
+    """Return the number of results of a task."""
     steps = 1 + 2 * len(task.features)
     for model in task.models:
         of_each = 1 + (len(task.engines_for(model)) if task.is_on_gpu else 0)
@@ -53,22 +55,22 @@ def steps_of(task: Task) -> int:
 
 
 def run_task(task: Task, done: Callable[[Result], None]) -> None:
-    """Times a task in a new process.
+    """Time a task in a new process.
 
     Args:
-        task: to time.
-        done: called with each result as it comes.
+        task: The task.
+        done: Called with each result as it comes.
 
     Raises:
-        ValueError: the process failed.
+        ValueError: The process failed.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(task, sender), daemon=True)
     before = {name: os.environ.get(name) for name in (*_THREAD_VARIABLES, *_WAITING)}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(task.threads)))
-    for name, value in _WAITING.items():
-        os.environ.setdefault(name, value)
+    for name, default in _WAITING.items():
+        os.environ.setdefault(name, default)
     try:
         process.start()
     finally:
@@ -117,7 +119,7 @@ def _set_threads(threads: int) -> None:
 
 
 def results(task: Task) -> Iterator[Result]:
-    """Every comparison of a task, one after the other, in this process."""
+    """Yield every comparison of a task, timed in this process."""
     images = task.images()
     shape = images[0].shape
     extracted = _EXTRACTED if _EXTRACTED in task.features else max(task.features)

@@ -1,3 +1,3 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Structure from motion by COLMAP on our own features and matches."""
+"""Structure from motion by COLMAP on features and matches of this package."""

@@ -1,9 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What all who read or write COLMAP models need."""
+"""COLMAP's conventions: where pixels begin, how poses are read, and the import of pycolmap."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     import pycolmap
 
 COLMAP_CENTRE = 0.5
-"""Where COLMAP has the center of the top-left pixel; here it is at 0."""
+"""Coordinate of the center of the top-left pixel in COLMAP; here it is 0 [px]."""
 
 
 def import_pycolmap(extra: str = "train") -> ModuleType:
     """Return pycolmap, quiet except for its warnings.
 
     Args:
-        extra: What a user who lacks it is told to install.
+        extra: The extra of this package that the error tells the user to install.
 
     Raises:
         ValueError: It is not installed.
@@ -36,10 +37,9 @@ def import_pycolmap(extra: str = "train") -> ModuleType:
 
 
 def world_to_camera(image: pycolmap.Image) -> np.ndarray:
-    """The pose (4, 4) of a registered image, world to camera."""
-    pose = image.cam_from_world
-    if callable(pose):  # a method from pycolmap 3.12 on
-        pose = pose()
+    """Return the pose (4, 4) of a registered image, world to camera."""
+    pose: pycolmap.Rigid3d | Callable[[], pycolmap.Rigid3d] = image.cam_from_world
     matrix = np.eye(4)
-    matrix[:3] = pose.matrix()
+    # A method from pycolmap 3.12 on.
+    matrix[:3] = (pose() if callable(pose) else pose).matrix()
     return matrix

@@ -1,10 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Our features and matches as COLMAP's database, for its verification and its mapper.
+"""Features and matches in COLMAP's database, for its verification and its mapper.
 
-pycolmap imports the images, since it reads the focal lengths of their EXIF and since what belongs
-to an image in the database has changed over its versions. Keypoints and matches are written with
-SQL: their tables have stayed the same, and pycolmap has functions for them only from 3.10 on.
+pycolmap imports the images, since it reads the focal lengths of their EXIF and since the tables of
+an image have changed over its versions. Keypoints and matches are written with SQL: their tables
+have stayed the same, and pycolmap has functions for them only from 3.10 on.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _MODELS = {0: "PINHOLE", 4: "OPENCV", 8: "FULL_OPENCV"}
 def import_images(
     database: Path, folder: Path, names: Sequence[str], camera: Camera | None, is_shared: bool
 ) -> dict[str, int]:
-    """Makes the database with its images and cameras, without features.
+    """Create the database with the images of a folder and their cameras, without features.
 
     Args:
-        database: file to be made.
-        folder: of the images.
-        names: paths of the images below the folder.
-        camera: that took them all, or None: then COLMAP's SIMPLE_RADIAL, with the focal length of
+        database: File to create.
+        folder: Folder of the images.
+        names: Paths of the images, relative to the folder.
+        camera: The camera of all images; None for COLMAP's SIMPLE_RADIAL with the focal length of
             the EXIF, or a guess.
-        is_shared: whether all images have one unknown camera, not each its own.
+        is_shared: Whether all images have the same unknown camera, instead of one each.
 
     Returns:
         The id of every image in the database.
 
     Raises:
-        ValueError: the camera's distortion has no model in COLMAP, or COLMAP read fewer images.
+        ValueError: The camera's distortion has no model in COLMAP, or COLMAP read fewer images.
     """
     import pycolmap
 
@@ -50,8 +50,8 @@ def import_images(
         options.camera_model, parameters = colmap_camera(camera)
         options.camera_params = ",".join(repr(float(value)) for value in parameters)
     mode = "SINGLE" if is_shared or camera is not None else "PER_IMAGE"
-    database.touch()  # an empty file is an empty database, but there has to be one
-    # Positional, as the fourth argument has had two names.
+    database.touch()  # COLMAP takes an empty file as an empty database, but not a missing one.
+    # Positional arguments, as the name of the fourth has changed.
     pycolmap.import_images(
         str(database), str(folder), getattr(pycolmap.CameraMode, mode), list(names), options
     )
@@ -66,13 +66,14 @@ def import_images(
 
 
 def add_frames(database: Path, names: Sequence[str], camera: Camera) -> dict[str, int]:
-    """Makes the database with the frames of one camera, of which there need be no files; from
-    pycolmap 4.2 on.
+    """Create the database with frames of one camera that need not be files.
+
+    This needs pycolmap 4.2 or later.
 
     Args:
-        database: file to be made.
-        names: of the frames.
-        camera: that took them all.
+        database: File to create.
+        names: Names of the frames.
+        camera: The camera of all frames.
 
     Returns:
         The id of every frame in the database.
@@ -100,7 +101,13 @@ def add_frames(database: Path, names: Sequence[str], camera: Camera) -> dict[str
 
 
 def write_keypoints(database: Path, keypoints: Mapping[int, np.ndarray]) -> None:
-    """Adds keypoints by image id: (N, 2) pixels of the file's own size, ours (center at 0)."""
+    """Add the keypoints of images.
+
+    Args:
+        database: File of the database.
+        keypoints: (N, 2) pixels by image id, for the size of the file, with the center of the
+            top-left pixel at 0.
+    """
     rows = []
     for image_id, points in keypoints.items():
         colmap = np.ascontiguousarray(points + COLMAP_CENTRE, np.float32)
@@ -112,7 +119,7 @@ def write_keypoints(database: Path, keypoints: Mapping[int, np.ndarray]) -> None
 
 
 def write_matches(database: Path, matches: Mapping[tuple[int, int], np.ndarray]) -> None:
-    """Adds matches by pair of image ids: (M, 2) indices of features."""
+    """Add matches: indices (M, 2) of features by pair of image ids."""
     rows = []
     for (first, second), indices in matches.items():
         if first > second:
@@ -127,18 +134,24 @@ def write_matches(database: Path, matches: Mapping[tuple[int, int], np.ndarray])
 
 
 def verify_matches(database: Path, pairs: Sequence[tuple[int, int]]) -> int:
-    """Lets COLMAP find the two-view geometry of these pairs of image ids; returns how many have
-    one.
+    """Estimate the two-view geometry of pairs of images by COLMAP.
+
+    Args:
+        database: File of the database, with keypoints and matches.
+        pairs: Pairs of image ids.
+
+    Returns:
+        The number of pairs with a geometry.
     """
     import pycolmap
 
     options = pycolmap.TwoViewGeometryOptions()
     if hasattr(options.ransac, "random_seed"):
-        # The threads share out the pairs by chance, so a seed of the process would not do.
+        # The threads share the pairs out by chance, so a seed of the process is not enough.
         options.ransac.random_seed = 0
     pair_list = database.with_name(database.name + ".pairs.txt")
     pair_list.write_text("".join(f"{first} {second}\n" for first, second in pairs))
-    # COLMAP reads pairs as names with a space between: a name with a space in it would not do.
+    # COLMAP reads a pair as two names with a space between, so ids replace the names meanwhile.
     with _connect(database) as connection:
         names = connection.execute("SELECT name, image_id FROM images").fetchall()
         connection.execute("UPDATE images SET name = CAST(image_id AS TEXT)")
@@ -154,8 +167,12 @@ def verify_matches(database: Path, pairs: Sequence[tuple[int, int]]) -> int:
 
 
 def colmap_camera(camera: Camera) -> tuple[str, np.ndarray]:
-    """COLMAP's model and its parameters for a calibrated camera; ValueError if it has none."""
-    coefficients = np.trim_zeros(camera.distortion, "b")
+    """Return COLMAP's model and its parameters for a calibrated camera.
+
+    Raises:
+        ValueError: COLMAP has no model of the camera's distortion.
+    """
+    coefficients = np.asarray(np.trim_zeros(np.asarray(camera.distortion), "b"))
     if camera.model == "equidistant":
         model, count = "OPENCV_FISHEYE", 4
     elif len(coefficients) > max(_MODELS):
@@ -174,6 +191,6 @@ def colmap_camera(camera: Camera) -> tuple[str, np.ndarray]:
 
 @contextmanager
 def _connect(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that commits at the end and closes; sqlite3's own context does not close."""
+    """Open a connection that commits and closes at the end; sqlite3's own does not close."""
     with closing(sqlite3.connect(database)) as connection, connection:
         yield connection

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     import pycolmap
 
 SMALLEST_MODEL = 3
-"""Images of a sub-model: with two, nothing tells wrong matches along the epipolar lines."""
-FORWARD_MOTION = {
+"""Fewest images of a model: two cannot tell wrong matches along the epipolar lines."""
+
+# Thresholds of the first pair of images if COLMAP's own find none: a camera that moves ahead, as
+# along a street, sees little parallax, and all of it near the borders of the image.
+_FORWARD_MOTION = {
     "init_max_forward_motion": 1.0,
     "init_min_tri_angle": 4.0,
     "init_min_num_inliers": 50,
 }
-"""What a first pair of images may be where COLMAP's own demands find none: a camera that drives or
-walks ahead, as along a street, sees little parallax, and all of it towards the borders.
-"""
 
 
 def map_incrementally(
@@ -33,14 +33,14 @@ def map_incrementally(
     is_calibrated: bool,
     threads: int,
 ) -> list[pycolmap.Reconstruction]:
-    """Every sub-model that COLMAP finds, the largest first.
+    """Return every model that COLMAP reconstructs, the largest first.
 
     Args:
-        database: with verified matches.
-        images: folder of the images, for the points' colors; None for no colors.
-        output: folder to be made: gets the models in folders 0, 1 and on.
-        is_calibrated: whether the database's intrinsics are right, and are to stay.
-        threads: of the bundle adjustment; -1 for all processors.
+        database: File of the database, with verified matches.
+        images: Folder of the images, for the points' colors; None for no colors.
+        output: Folder to create, which gets the models in folders 0, 1 and so on.
+        is_calibrated: Whether the database's intrinsics are known and are not to be refined.
+        threads: Threads of the bundle adjustment; -1 for all processors.
     """
     pycolmap = import_pycolmap()
     if hasattr(pycolmap, "set_random_seed"):
@@ -50,8 +50,8 @@ def map_incrementally(
     options.num_threads = threads
     options.extract_colors = images is not None
     if hasattr(options, "structure_less_registration_fallback"):
-        # From pycolmap 4 on; images without any point in common with the others, whose poses are
-        # guesses, and with which bundle adjustment fails for minutes.
+        # From pycolmap 4 on, it registers images without any point in common with the others. Their
+        # poses are guesses, and bundle adjustment fails on them for minutes.
         options.structure_less_registration_fallback = False
     if is_calibrated:
         options.ba_refine_focal_length = False
@@ -59,7 +59,7 @@ def map_incrementally(
     output.mkdir()
     models = _map(pycolmap, database, images or output, output, options)
     if not models:
-        for name, value in FORWARD_MOTION.items():
+        for name, value in _FORWARD_MOTION.items():
             setattr(options.mapper, name, value)
         models = _map(pycolmap, database, images or output, output, options)
     return models

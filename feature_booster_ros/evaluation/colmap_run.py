@@ -1,12 +1,12 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The limit of what an odometry could do: COLMAP, which sees the whole sequence and has all the
-time that it wants.
+"""COLMAP on the frames of an odometry run, as the limit of what the odometry could reach.
 
 COLMAP's incremental mapper (Schoenberger and Frahm, "Structure-from-Motion Revisited", CVPR 2016)
-gets the features that the odometry has, matched with the neighboring frames, and intrinsics that
-are known and stay. It is no limit where the camera turns on the spot or things repeat themselves,
-as in the rendered flight: there its models break, or are joined wrongly.
+sees the whole sequence and takes its time. It gets the odometry's features, matched with the
+neighboring frames, and known intrinsics, which it does not refine. It is no limit where the camera
+turns on the spot or structures repeat, as in the rendered flight: there its models break, or are
+joined wrongly.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from .trajectories import OdometryRun
 if TYPE_CHECKING:
     import pycolmap
 
-NEIGHBOURS = 10
-"""Frames after a frame with which it is matched. Not frames far apart: what repeats itself, like
-the pictures of the rendered gallery, would be taken for the same place again.
-"""
-RATIO = 0.8
-FEWEST_MATCHES = 15
-"""Fewer matches of two frames are not verified: chance gives as many."""
+# Following frames with which a frame is matched. Frames far apart are left out: COLMAP would take
+# structures that repeat, like the pictures of the rendered gallery, for the same place.
+_NEIGHBORS = 10
+# Largest ratio of the distances of the nearest and the second nearest descriptor.
+_MAX_RATIO = 0.8
+# Fewest matches of a pair of frames to be verified: chance gives nearly as many.
+_MIN_MATCHES = 15
 
 
 def run_colmap(
     name: str, frames: Sequence[tuple[float, Features]], camera: Camera, threads: int = -1
 ) -> OdometryRun:
-    """COLMAP's way along the sequence; frames of its largest model count as tracked.
+    """Reconstruct a sequence by COLMAP; frames of its largest model count as tracked.
 
     Args:
-        name: of the run.
-        frames: stamps in seconds and features of the images.
-        camera: that took them all.
-        threads: of the mapper; -1 for all processors.
+        name: Name of the run.
+        frames: Stamps in seconds and features of the frames.
+        camera: The camera of all frames.
+        threads: Threads of the mapper; -1 for all processors.
 
     Raises:
         ValueError: pycolmap is not installed.
@@ -91,11 +91,10 @@ def run_colmap(
 
 
 def _undistorted(features: Sequence[Features], camera: Camera) -> tuple[Camera, list[Features]]:
-    """A pinhole camera, and the features where it sees them; those that it cannot see are left
-    out.
-    """
+    """Return a pinhole camera and the features at its pixels, without those that it cannot see."""
     focal, center = camera.focal_length, camera.matrix[:2, 2]
-    pinhole = Camera.pinhole(focal, focal, *center, camera.width, camera.height)
+    cx, cy = map(float, center)
+    pinhole = Camera.pinhole(focal, focal, cx, cy, camera.width, camera.height)
     moved = []
     for each in features:
         rays = camera.rays(each.keypoints)
@@ -111,17 +110,17 @@ def _undistorted(features: Sequence[Features], camera: Camera) -> tuple[Camera, 
 
 
 def _match(features: Sequence[Features]) -> dict[tuple[int, int], np.ndarray]:
-    """Indices (M, 2) of the features that match, by pair of frames."""
+    """Return the indices (M, 2) of the features that match, by pair of frames."""
     count = len(features)
     pairs = [
         (first, second)
         for first in range(count)
-        for second in range(first + 1, min(first + 1 + NEIGHBOURS, count))
+        for second in range(first + 1, min(first + 1 + _NEIGHBORS, count))
     ]
     matches = {}
     for first, second in Progress(pairs, "COLMAP: matches"):
-        found = match(features[first], features[second], ratio=RATIO).indices
-        if len(found) >= FEWEST_MATCHES:
+        found = match(features[first], features[second], ratio=_MAX_RATIO).indices
+        if len(found) >= _MIN_MATCHES:
             matches[first, second] = found
     return matches
 
@@ -129,8 +128,9 @@ def _match(features: Sequence[Features]) -> dict[tuple[int, int], np.ndarray]:
 def _registered(
     model: pycolmap.Reconstruction, ids: Sequence[int]
 ) -> tuple[dict[int, np.ndarray], dict[int, int]]:
-    """Poses (4, 4), camera to world, and numbers of points seen, by frame. The world is the first
-    registered frame's camera, as the odometry has it.
+    """Return the poses (4, 4), camera to world, and the numbers of points seen, by frame.
+
+    The world is the camera of the first registered frame, as in the odometry.
     """
     registered = {
         index: model.images[image_id]

@@ -1,14 +1,15 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments of ``feature-booster evaluate``, and what each of its runs does.
+"""Arguments of ``feature-booster evaluate``, and what each of its subcommands does.
 
-Only argparse is imported until a run is asked for, so that ``--help`` is quick.
+Only argparse is imported until a subcommand runs, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,81 +21,112 @@ DEFAULT_METHODS = ("sift", "rootsift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "O
 ODOMETRY_METHODS = ("sift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
 DEFAULT_GAPS = (1, 4, 8)
 
-_Run = Callable[[argparse.Namespace, "list[Method]"], "list[Evaluation]"]
+_Evaluate = Callable[[argparse.Namespace, "list[Method]"], "list[Evaluation]"]
 
 
 def add_runs(command: argparse.ArgumentParser) -> None:
-    """Give ``evaluate`` its runs; the parsed options' ``run(options)`` does what was asked for and
-    prints it.
+    """Add the subcommands of ``evaluate``.
+
+    The parsed options have a function ``run(options)``, which does the work and prints the results.
     """
     runs = command.add_subparsers(required=True, metavar="RUN")
 
-    photos = _add(runs, "photos", "warped photographs: correct matches and MMA", _photos)
-    photos.add_argument("photos", metavar="FOLDER", help="photographs, with those of subfolders")
+    photos = _add(
+        runs,
+        "photos",
+        "photographs and warped views of them: correct matches, MMA",
+        partial(_evaluate, _photos),
+    )
+    photos.add_argument("photos", metavar="FOLDER", help="photographs, also in subfolders")
     _add_photo_choices(photos)
 
     hpatches = _add(
-        runs, "hpatches", "HPatches: MMA, homography accuracy, light and viewpoint", _hpatches
+        runs,
+        "hpatches",
+        "HPatches: MMA and homographies, illumination and viewpoint",
+        partial(_evaluate, _hpatches),
     )
-    hpatches.add_argument("hpatches", metavar="FOLDER", help="hpatches-sequences-release")
+    hpatches.add_argument(
+        "hpatches", metavar="FOLDER", help="the folder hpatches-sequences-release"
+    )
     _add_every_sequence(hpatches)
 
-    homography = _add(runs, "homography", "one image pair of known homography", _homography)
-    homography.add_argument("first", metavar="IMAGE1")
-    homography.add_argument("second", metavar="IMAGE2")
+    homography = _add(
+        runs, "homography", "one image pair of known homography", partial(_evaluate, _homography)
+    )
+    homography.add_argument("first", metavar="IMAGE1", help="first image")
+    homography.add_argument("second", metavar="IMAGE2", help="second image")
     homography.add_argument(
-        "matrix", metavar="H", help="text file of 3 lines of 3 numbers, or OpenCV's .xml or .yml"
+        "matrix",
+        metavar="H",
+        help="homography from pixels of IMAGE1 to those of IMAGE2: a text file of 3 lines of 3 "
+        "numbers, or OpenCV's .xml or .yml",
     )
 
-    pose = _add(runs, "pose", "image pairs of known relative pose: pose AUC", _pose)
+    pose = _add(
+        runs, "pose", "image pairs of known relative pose: pose AUC", partial(_evaluate, _pose)
+    )
     pose.add_argument(
         "pose",
         metavar="PAIRS",
-        help="lines of: name0 name1 turns0 turns1 K0 (9) K1 (9) T_0to1 (16)",
+        help="text file with lines of: name0 name1 turns0 turns1 K0 (9 numbers) K1 (9) T_0to1 (16)",
     )
     _add_images(pose, required=True)
 
     sequence = _add(
-        runs, "sequence", "frames of a sequence: matches, inliers, time, pose AUC", _sequence
+        runs,
+        "sequence",
+        "pairs of frames of a sequence: inliers, times, pose AUC",
+        partial(_evaluate, _sequence),
     )
     sequence.add_argument(
         "sequence",
         metavar="SOURCE",
-        help="what image_player_node takes: a KITTI, TUM or EuRoC folder, a bag, a video, ...",
+        help="a KITTI, TUM or EuRoC folder, a bag, a video, ...: what image_player_node takes",
     )
     _add_gaps(sequence)
     _add_wide_pixels(sequence)
 
     odometry = _add(
-        runs, "odometry", "a sequence through the odometry: ATE, RPE, frames tracked, time", None
+        runs,
+        "odometry",
+        "odometry on a sequence: ATE, RPE, frames tracked, times",
+        _odometry,
+        ODOMETRY_METHODS,
+        1000,
     )
-    odometry.add_argument("sequence", metavar="SOURCE", help="as of sequence")
+    odometry.add_argument("sequence", metavar="SOURCE", help="sequence, as for evaluate sequence")
     _add_wide_pixels(odometry)
     odometry.add_argument(
         "--every",
         type=int,
         default=1,
         metavar="N",
-        help="take each N-th frame only (default: %(default)s)",
+        help="take every N-th frame only (default: %(default)s)",
     )
     odometry.add_argument(
-        "--start", type=int, default=0, metavar="N", help="the first frame (default: %(default)s)"
+        "--start",
+        type=int,
+        default=0,
+        metavar="N",
+        help="first frame to take (default: %(default)s)",
     )
     odometry.add_argument(
-        "--count", type=int, metavar="N", help="the most frames to take (default: all)"
+        "--count", type=int, metavar="N", help="most frames to take (default: all)"
     )
     odometry.add_argument(
         "--colmap",
         action="store_true",
-        help="also a row of what COLMAP makes of the same frames and intrinsics, with SIFT: the "
-        "limit, as it sees the whole sequence and takes its time",
+        help="add a row for COLMAP with SIFT on the same frames and intrinsics: the limit, as it "
+        "sees the whole sequence and takes its time",
     )
-    odometry.set_defaults(run=_odometry, methods=list(ODOMETRY_METHODS), max_features=1000)
 
-    everything = _add(runs, "all", "all of these that are given, and one summary table", _all)
-    everything.add_argument("--photos", metavar="FOLDER", help="as of photos")
+    everything = _add(
+        runs, "all", "several of these, with one summary table", partial(_evaluate, _all)
+    )
+    everything.add_argument("--photos", metavar="FOLDER", help="as for evaluate photos")
     _add_photo_choices(everything)
-    everything.add_argument("--hpatches", metavar="FOLDER", help="as of hpatches")
+    everything.add_argument("--hpatches", metavar="FOLDER", help="as for evaluate hpatches")
     _add_every_sequence(everything)
     everything.add_argument(
         "--homography",
@@ -102,39 +134,51 @@ def add_runs(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("IMAGE1", "IMAGE2", "H"),
-        help="as of homography; may be given several times",
+        help="as for evaluate homography; may be given several times",
     )
-    everything.add_argument("--sequence", metavar="SOURCE", help="as of sequence")
+    everything.add_argument("--sequence", metavar="SOURCE", help="as for evaluate sequence")
     _add_gaps(everything)
     _add_wide_pixels(everything)
-    everything.add_argument("--pose", metavar="PAIRS", help="as of pose, with --images")
+    everything.add_argument("--pose", metavar="PAIRS", help="as for evaluate pose, with --images")
     _add_images(everything, required=False)
 
 
 def _add(
-    runs: argparse._SubParsersAction, name: str, text: str, evaluation: _Run | None
+    runs: argparse._SubParsersAction,
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], None],
+    methods: Sequence[str] = DEFAULT_METHODS,
+    max_features: int = 2048,
 ) -> argparse.ArgumentParser:
-    parser = runs.add_parser(name, help=text, description=text)
+    parser = runs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument(
         "--methods",
         nargs="+",
-        default=list(DEFAULT_METHODS),
+        default=list(methods),
         metavar="METHOD",
         help="sift, orb, package.module:ClassName of an extractor, rootsift, a shipped model, a "
-        "weights file, or LABEL=one of these "
-        "(default: %(default)s)",
+        f"weights file, or LABEL=one of these (default: {' '.join(methods)})",
     )
     parser.add_argument(
-        "--max-features", type=int, default=2048, help="of an image (default: %(default)s)"
+        "--max-features",
+        type=int,
+        default=max_features,
+        metavar="N",
+        help="most features of an image (default: %(default)s)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="device of the boosters: auto, cpu, cuda or cuda:N (default: %(default)s)",
+    )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="write tables, JSON and plots (matplotlib) there",
+        help="write tables, JSON and plots into this folder (needs matplotlib)",
     )
-    parser.set_defaults(run=lambda options: _evaluate(options, evaluation))
+    parser.set_defaults(run=run)
     return parser
 
 
@@ -144,14 +188,15 @@ def _add_photo_choices(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=10,
         metavar="N",
-        help="only every N-th photograph, as kept from training; 1: all (default: %(default)s)",
+        help="take every N-th photograph only, those that train --holdout N holds out; 1 takes all "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
         type=int,
         default=1,
-        help="of the views of the photographs; the tables in docs/results.md are of 1, and others "
-        "tell how much of a difference is chance (default: %(default)s)",
+        help="seed of the views of the photographs; the tables in docs/results.md are for 1, and "
+        "other seeds tell how much of a difference is chance (default: %(default)s)",
     )
 
 
@@ -159,7 +204,7 @@ def _add_every_sequence(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every-sequence",
         action="store_true",
-        help="also the 8 sequences of HPatches that D2-Net's protocol leaves out for their size",
+        help="include the 8 sequences of HPatches that D2-Net's protocol leaves out for their size",
     )
 
 
@@ -170,7 +215,8 @@ def _add_gaps(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(DEFAULT_GAPS),
         metavar="N",
-        help="frames between the two of a pair (default: 1 4 8)",
+        help="distances of the two frames of a pair, in frames "
+        f"(default: {' '.join(map(str, DEFAULT_GAPS))})",
     )
 
 
@@ -179,7 +225,7 @@ def _add_wide_pixels(parser: argparse.ArgumentParser) -> None:
         "--wide-pixels",
         choices=("stretch", "full_range"),  # pixels.WIDE_PIXELS, which would import OpenCV
         default="stretch",
-        help="how pixels of 16 bits or float of SOURCE become 8 bits, as the nodes' parameter "
+        help="how pixels of 16 bits or float in SOURCE become 8 bits, as the nodes' parameter "
         "wide_pixels (default: %(default)s)",
     )
 
@@ -189,24 +235,24 @@ def _add_images(parser: argparse.ArgumentParser, required: bool) -> None:
         "--images",
         metavar="FOLDER",
         required=required,
-        help="what the names in PAIRS are relative to",
+        help="folder that the names in PAIRS are relative to",
     )
     parser.add_argument(
         "--longest-side",
         type=int,
         metavar="PIXELS",
-        help="shrink larger images of PAIRS to this (default: as they are)",
+        help="longest side to which larger images of PAIRS are shrunk (default: no shrinking)",
     )
 
 
-def _evaluate(options: argparse.Namespace, run: _Run) -> None:
+def _evaluate(evaluate: _Evaluate, options: argparse.Namespace) -> None:
     from .methods import create_methods
     from .output import check_output
     from .report import evaluation_text, summary_text, write_evaluations
 
     check_output(options.output)
     methods = create_methods(options.methods, options.max_features, options.device)
-    evaluations = _with_own_names(run(options, methods))
+    evaluations = _with_unique_names(evaluate(options, methods))
     for evaluation in evaluations:
         print(evaluation_text(evaluation), end="\n\n")
     if len(evaluations) > 1:
@@ -219,8 +265,8 @@ def _evaluate(options: argparse.Namespace, run: _Run) -> None:
         print(f"written to {options.output}: {', '.join(path.name for path in written)}")
 
 
-def _with_own_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The evaluations, numbered where several have one name."""
+def _with_unique_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Append numbers to names that several evaluations have."""
     import dataclasses
 
     names: list[str] = []

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matches of the frame pairs of a sequence, of one way to match or of several to compare."""
+"""Matches of the frame pairs of a sequence, as statistics, pictures and plots."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class FramePair:
     """The matches between two frames.
 
     Attributes:
-        query, reference: numbers of the frames in their sequence.
-        features: number of features of the query frame.
+        query, reference: Numbers of the frames in their sequence.
+        features: Number of features of the query frame.
         query_points, reference_points: (M, 2) matched pixels.
-        inliers: (M,) bool, which agree with the two-view geometry that was estimated from them.
-        confirmed: (M,) bool, which ground truth confirms; None where there is none.
+        inliers: (M,) bool, whether a match agrees with the two-view geometry estimated from all.
+        confirmed: (M,) bool, whether ground truth confirms a match; None without ground truth.
     """
 
     query: int
@@ -43,13 +43,13 @@ class PairStatistics:
     """Means over the pairs of a sequence.
 
     Attributes:
-        pairs: number of pairs.
-        features: of a frame.
-        matches, inliers: of a pair.
-        confirmed: matches of a pair that ground truth confirms; None without ground truth.
-        precision: share of all matches that are confirmed (NaN without a match), or None.
-        inlier_precision: share of all inliers that are confirmed (NaN without an inlier), or None.
-        fewest_inliers: of the worst pair.
+        pairs: Number of pairs.
+        features: Features per frame.
+        matches, inliers: Per pair.
+        confirmed: Matches per pair that ground truth confirms; None without ground truth.
+        precision: Share of all matches that are confirmed (NaN without a match), or None.
+        inlier_precision: Share of all inliers that are confirmed (NaN without an inlier), or None.
+        fewest_inliers: Inliers of the worst pair.
     """
 
     pairs: int
@@ -66,16 +66,17 @@ def pair_statistics(pairs: Sequence[FramePair]) -> PairStatistics:
     """Average over pairs.
 
     Raises:
-        ValueError: there is no pair.
+        ValueError: There is no pair.
     """
     if not pairs:
         raise ValueError("there is no frame pair to average over")
     matches = np.array([len(pair) for pair in pairs])
     inliers = np.array([pair.inliers.sum() for pair in pairs])
     confirmed = precision = inlier_precision = None
-    if all(pair.confirmed is not None for pair in pairs):
-        right = sum(int(pair.confirmed.sum()) for pair in pairs)
-        right_inliers = sum(int((pair.confirmed & pair.inliers).sum()) for pair in pairs)
+    marks = [(pair.confirmed, pair.inliers) for pair in pairs if pair.confirmed is not None]
+    if len(marks) == len(pairs):
+        right = sum(int(is_right.sum()) for is_right, _ in marks)
+        right_inliers = sum(int((is_right & is_inlier).sum()) for is_right, is_inlier in marks)
         confirmed = right / len(pairs)
         precision = right / matches.sum() if matches.sum() else float("nan")
         inlier_precision = right_inliers / inliers.sum() if inliers.sum() else float("nan")
@@ -94,7 +95,7 @@ def pair_statistics(pairs: Sequence[FramePair]) -> PairStatistics:
 def common_pairs(
     compared: Mapping[str, Sequence[FramePair]],
 ) -> dict[str, list[FramePair]]:
-    """Keep the frame pairs that all have, so that all are judged on the same, in their order."""
+    """Keep the frame pairs that all methods have, in order, so that all are judged on the same."""
     keys = [{(pair.query, pair.reference) for pair in pairs} for pairs in compared.values()]
     shared = set.intersection(*keys) if keys else set()
     return {
@@ -106,7 +107,7 @@ def common_pairs(
     }
 
 
-_GAP = 6  # pixels between two pictures
+_GAP = 6  # Rows between two pictures [px].
 
 
 def compare_matches(
@@ -115,15 +116,16 @@ def compare_matches(
     reference_image: np.ndarray,
     max_lines: int = 250,
 ) -> np.ndarray:
-    """Draw one frame pair as matched in several ways, one below the other.
+    """Draw one frame pair as matched by several methods, one below the other.
 
     A match is green where ground truth confirms it, and red where not; without ground truth, green
     where it is an inlier of the two-view geometry.
 
     Args:
-        pairs: the same pair's matches by the name of the way.
-        query_image, reference_image: (H, W) or (H, W, 3) BGR, uint8.
-        max_lines: of each way, drawn at most.
+        pairs: The same pair's matches by name of the method.
+        query_image: (H, W) or (H, W, 3) BGR, uint8.
+        reference_image: The same of the reference frame.
+        max_lines: Most matches to draw for each method.
 
     Returns:
         (H', W', 3) uint8 BGR.

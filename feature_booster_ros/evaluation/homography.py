@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Estimation of a homography from matches, and how far it is from the truth."""
+"""Matching of images related by a known homography, and homographies estimated from matches."""
 
 from __future__ import annotations
 
@@ -22,32 +22,43 @@ from .metrics import OVERALL, MethodScore, score_estimates, score_matches
 CORNER_THRESHOLDS = (1, 3, 5)
 """Pixels of mean corner error at which estimates are judged."""
 
-_INLIER_PIXELS = 3.0
-_MINIMUM_MATCHES = 4
+# Largest distance of an inlier from where the homography takes its point [px].
+_MAX_ERROR = 3.0
+# A homography has 8 degrees of freedom, of which a match fixes 2.
+_MIN_MATCHES = 4
 
 
 def transfer_errors(
     points_a: np.ndarray, points_b: np.ndarray, homography: np.ndarray
 ) -> np.ndarray:
-    """Distances (M,) in pixels of matched points (M, 2) of the second image from where the
-    homography takes those of the first; NaN where it takes them behind the camera.
+    """Return how far matched points are from where the true homography puts them.
+
+    Args:
+        points_a: (M, 2) matched pixels of the first image.
+        points_b: (M, 2) of the second.
+        homography: (3, 3) from pixels of the first image to those of the second.
+
+    Returns:
+        Distances (M,) in pixels in the second image; NaN for a point that the homography takes
+        behind the camera.
     """
     there = warp_points(np.asarray(points_a, np.float64), homography)
     return np.linalg.norm(there - points_b, axis=1)
 
 
 def estimate_homography(points_a: np.ndarray, points_b: np.ndarray) -> np.ndarray | None:
-    """The homography (3, 3) from matched points (M, 2) by OpenCV's MAGSAC++ (Barath et al., CVPR
-    2020), inliers within 3 pixels; None where there is none.
+    """Estimate the homography (3, 3) from matched pixels (M, 2); None if that fails.
+
+    By OpenCV's MAGSAC++ (Barath et al., CVPR 2020), with inliers within 3 pixels.
     """
-    if len(points_a) < _MINIMUM_MATCHES:
+    if len(points_a) < _MIN_MATCHES:
         return None
     try:
         homography, _ = cv2.findHomography(
             np.asarray(points_a, np.float64),
             np.asarray(points_b, np.float64),
             cv2.USAC_MAGSAC,
-            _INLIER_PIXELS,
+            _MAX_ERROR,
             maxIters=10_000,
             confidence=0.99999,
         )
@@ -59,14 +70,17 @@ def estimate_homography(points_a: np.ndarray, points_b: np.ndarray) -> np.ndarra
 def corner_error(
     estimate: np.ndarray | None, truth: np.ndarray, image_shape: tuple[int, ...]
 ) -> float:
-    """Mean distance in pixels between the first image's corners as estimate and truth (3, 3) take
-    them to the second (DeTone et al., SuperPoint, CVPRW 2018); infinite without an estimate, or
-    where it takes a corner to infinity or beyond.
+    """Return the mean corner error of a homography (DeTone et al., SuperPoint, CVPRW 2018).
 
     Args:
-        estimate: or None.
-        truth: known homography.
+        estimate: (3, 3) from pixels of the first image to those of the second, or None.
+        truth: (3, 3), the known homography.
         image_shape: (height, width, ...) of the first image.
+
+    Returns:
+        The mean distance, in pixels in the second image, between the first image's corners as taken
+        by the estimate and by the truth; infinite without an estimate, or if it takes a corner to
+        infinity or beyond.
     """
     if estimate is None:
         return float("inf")
@@ -83,8 +97,14 @@ def corner_error(
 
 @dataclass
 class _Tally:
-    """Of every pair: mean features of its images, errors of its matches and their pixels in
-    the first image, error of its corners.
+    """What one method gives on the pairs, one entry per pair.
+
+    Attributes:
+        features: Mean number of features of the two images.
+        errors: (M,) transfer errors of the matches in pixels.
+        points: (M, 2) matched pixels of the first image.
+        corners: Corner error of the estimated homography in pixels.
+        subsets: Subset that the pair belongs to, or None.
     """
 
     features: list[float] = field(default_factory=list)
@@ -97,18 +117,20 @@ class _Tally:
 def evaluate_homography_sets(
     sets: Sequence[HomographySet], methods: Sequence[Method]
 ) -> list[MethodScore]:
-    """Mutual nearest neighbors of every reference with its targets, against the homographies; and
-    the homographies estimated from them.
+    """Score methods on images with known homographies.
+
+    Mutual nearest neighbors of every reference with its targets are compared with the known
+    homography, and so is the homography estimated from them.
 
     Args:
-        sets: the images.
-        methods: to compare.
+        sets: Reference images with their targets.
+        methods: Methods to compare.
 
     Returns:
-        The methods' scores, on everything and on each subset that the sets name.
+        The methods' scores, on all pairs and on each subset that the sets name.
 
     Raises:
-        ValueError: there is no pair, or an image cannot be read.
+        ValueError: There is no pair, or an image cannot be read.
     """
     tallies = [_Tally() for _ in methods]
     for images in Progress(sets, "image sets"):

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Images related by known homographies, from files: HPatches, and single pairs."""
+"""Image pairs with ground truth, from files: HPatches, a homography, a list of poses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..sources.text_files import parse_lines, parse_numbers
 
 HPATCHES_KINDS = {"i": "illumination", "v": "viewpoint"}
 
-# More than 1600 x 1200 pixels: left out by Dusmanu et al. (D2-Net, CVPR 2019) and those who compare
-# with it, FeatureBooster among them.
+# Sequences of more than 1600 x 1200 pixels, left out by Dusmanu et al. (D2-Net, CVPR 2019) and by
+# later papers, such as FeatureBooster, to compare with it.
 _TOO_LARGE = frozenset(
     "i_contruction i_crownnight i_dc i_pencils i_whitebuilding v_artisans v_astronautis "
     "v_talent".split()
@@ -30,11 +30,11 @@ class HomographySet:
     """A reference image and others of the same plane.
 
     Attributes:
-        name: to tell the user about.
-        subset: what differs between the images, as "viewpoint"; None where that is not said.
-        reference: path of the image.
-        targets: path of each other image, and the (3, 3) homography from the pixels of the
-            reference to its own.
+        name: Name for titles and messages.
+        subset: What differs between the images, such as "viewpoint"; None if unknown.
+        reference: Path of the image.
+        targets: Path of each other image, and the homography (3, 3) from pixels of the reference
+            to its own.
     """
 
     name: str
@@ -46,19 +46,22 @@ class HomographySet:
 def read_hpatches(
     folder: str | Path, every_sequence: bool = False
 ) -> tuple[list[HomographySet], list[str]]:
-    """The sequences of HPatches (Balntas et al., CVPR 2017): folders i_NAME and v_NAME with the
-    images 1.ppm to 6.ppm and the homographies H_1_2 to H_1_6.
+    """Read the sequences of HPatches (Balntas et al., CVPR 2017).
+
+    A sequence is a folder i_NAME or v_NAME with images 1.ppm to 6.ppm and homographies H_1_2 to
+    H_1_6.
 
     Args:
-        folder: hpatches-sequences-release, or one of its layout; images may be PNG or JPEG.
-        every_sequence: also the eight of large images that D2-Net's protocol leaves out.
+        folder: hpatches-sequences-release, or a folder of its layout; images may be PNG or JPEG.
+        every_sequence: Whether to include the eight sequences of large images that D2-Net's
+            protocol leaves out.
 
     Returns:
-        The sequences by name, and the names of those left out.
+        The sequences, sorted by name, and the names of those left out.
 
     Raises:
-        FileNotFoundError: there is no such folder, or a sequence lacks a file.
-        ValueError: the folder is not HPatches, or a homography is not nine numbers.
+        FileNotFoundError: The folder does not exist, or a sequence lacks a file.
+        ValueError: The folder is not HPatches, or a homography is not nine numbers.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -96,11 +99,16 @@ def _image(folder: Path, number: int) -> Path:
 
 
 def read_pair(first: str | Path, second: str | Path, homography: str | Path) -> HomographySet:
-    """A single pair: two images, and the file of the homography from the first to the second.
+    """Read a single pair: two images, and the homography from the first to the second.
+
+    Args:
+        first: Path of the first image.
+        second: Path of the second image.
+        homography: File of the homography, as for :func:`read_homography`.
 
     Raises:
-        FileNotFoundError: one of them does not exist.
-        ValueError: the homography cannot be read.
+        FileNotFoundError: One of the files does not exist.
+        ValueError: The homography cannot be read.
     """
     first, second = Path(first), Path(second)
     for path in (first, second):
@@ -111,12 +119,14 @@ def read_pair(first: str | Path, second: str | Path, homography: str | Path) -> 
 
 
 def read_homography(path: str | Path) -> np.ndarray:
-    """A homography (3, 3) from three lines of three numbers, or from a matrix that OpenCV's
-    FileStorage has written as .xml, .yml or .yaml.
+    """Read a homography (3, 3) from a file.
+
+    The file has three lines of three numbers, or a matrix written by OpenCV's FileStorage as .xml,
+    .yml or .yaml.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds something else, or a singular matrix.
+        FileNotFoundError: The file does not exist.
+        ValueError: It holds something else, or a singular matrix.
     """
     path = Path(path)
     if not path.is_file():
@@ -143,13 +153,13 @@ _NUMBERS = 2 + 9 + 9 + 16
 
 @dataclass(frozen=True, eq=False)
 class PosePair:
-    """Two images of calibrated cameras.
+    """Two images of calibrated cameras with known relative pose.
 
     Attributes:
-        images: paths of the two.
-        turns: quarter turns against the clock that set each image upright, 0 to 3.
-        camera_matrices: (3, 3) intrinsics of each image as it is stored.
-        motion: (4, 4) that takes points of the first camera to the second, both as stored.
+        images: Paths of the two images.
+        turns: Counterclockwise quarter turns that set each image upright, 0 to 3.
+        camera_matrices: Intrinsics (3, 3) of each image as it is stored.
+        motion: (4, 4) from points of the first camera to the second, for the images as stored.
     """
 
     images: tuple[Path, Path]
@@ -159,20 +169,20 @@ class PosePair:
 
 
 def read_pose_pairs(path: str | Path, images: str | Path) -> list[PosePair]:
-    """The pairs of a file in the format of SuperGlue's evaluation (Sarlin et al., CVPR 2020), which
-    its successors share. A line is a pair::
+    """Read image pairs with known relative poses.
+
+    The format is that of SuperGlue's evaluation (Sarlin et al., CVPR 2020) and its successors, such
+    as ``scannet_test_pairs_with_gt.txt``. A line is a pair, with matrices row by row::
 
         name0 name1 turns0 turns1 K0 (9 numbers) K1 (9) T_0to1 (16)
 
-    with matrices row by row. ``scannet_test_pairs_with_gt.txt`` is one.
-
     Args:
-        path: of the file.
-        images: the folder that its names are relative to.
+        path: Path of the file.
+        images: Folder that the names are relative to.
 
     Raises:
-        FileNotFoundError: the file, the folder or an image does not exist.
-        ValueError: a line is not of that format, or there is none.
+        FileNotFoundError: The file, the folder or an image does not exist.
+        ValueError: A line is not of that format, or the file has no line.
     """
     path, images = Path(path).expanduser(), Path(images).expanduser()
     if not path.is_file():

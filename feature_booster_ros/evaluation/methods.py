@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is compared: an extractor, with or without a booster behind it."""
+"""The methods that are compared: an extractor, with or without a booster."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..features.extractor import is_extractor_path
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """A way from an image to descriptors.
+    """A way from an image to described features.
 
     Attributes:
-        name: as it stands in tables.
-        extractor: image in, features out.
-        booster: features in, boosted features out; None for the features as they are.
-        is_root: whether the raw descriptors become RootSIFT (Arandjelovic and Zisserman, 2012).
+        name: Name in tables.
+        extractor: Image in, features out.
+        booster: Features in, boosted features out; None for raw features.
+        is_root: Whether raw descriptors become RootSIFT (Arandjelovic and Zisserman, CVPR 2012).
     """
 
     name: str
@@ -35,7 +35,7 @@ class Method:
     is_root: bool = False
 
     def describe(self, features: Features, image_shape: tuple[int, ...]) -> Features:
-        """The extractor's features with this method's descriptors."""
+        """Return the extractor's features with this method's descriptors."""
         if self.booster is not None:
             return self.booster(features, image_shape)
         if self.is_root:
@@ -44,22 +44,23 @@ class Method:
         return features
 
     def __call__(self, image: np.ndarray) -> Features:
-        """Features of a gray image (H, W) uint8."""
+        """Return the features of a gray image (H, W) uint8."""
         return self.describe(self.extractor(image), image.shape)
 
 
 def create_method(specification: str, max_features: int, device: str = "auto") -> Method:
-    """The method of that name.
+    """Create the method of that name.
 
     Args:
-        specification: an extractor ("sift", "orb", or package.module:ClassName for one's own),
+        specification: An extractor ("sift", "orb", or package.module:ClassName of another),
             "rootsift", a shipped model ("SIFT+Boost-F") or the path of a weights file; or LABEL=one
             of these.
-        max_features: of an image.
-        device: of the booster.
+        max_features: Most features of an image.
+        device: Device of the booster: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        FileNotFoundError, ValueError: there is none of that name, or its weights cannot be used.
+        FileNotFoundError: There is no weights file at that path.
+        ValueError: There is no method of that name, or its weights cannot be used.
     """
     label, _, rest = specification.rpartition("=")
     label, name = label or rest, rest
@@ -68,7 +69,13 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
         return Method(label, create_extractor(name, max_features))
     if name.lower() == "rootsift":
         return Method(label, create_extractor("sift", max_features), is_root=True)
-    booster = Booster.from_pretrained(name, device)
+    try:
+        booster = Booster.from_pretrained(name, device)
+    except FileNotFoundError as error:
+        extractors = ", ".join(available_extractors())
+        raise FileNotFoundError(
+            f"{error}, nor rootsift, nor one of the extractors ({extractors})"
+        ) from None
     if label == rest and Path(name).suffix:
         label = Path(name).stem
     return Method(label, create_extractor(booster.detector, max_features), booster)
@@ -77,13 +84,19 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
 def create_methods(
     specifications: Sequence[str], max_features: int, device: str = "auto"
 ) -> list[Method]:
-    """Methods to compare; those of one detector share their extractor.
+    """Create the methods to compare; those of one detector share their extractor.
+
+    Args:
+        specifications: Methods, as for :func:`create_method`.
+        max_features: Most features of an image.
+        device: Device of the boosters.
 
     Raises:
-        FileNotFoundError, ValueError: as of :func:`create_method`; or two have one name.
+        FileNotFoundError: There is no weights file at that path.
+        ValueError: A method cannot be created, or two have the same name.
     """
     extractors: dict[type[Extractor], Extractor] = {}
-    methods = []
+    methods: list[Method] = []
     for specification in specifications:
         method = create_method(specification, max_features, device)
         if any(method.name == other.name for other in methods):
@@ -96,7 +109,7 @@ def create_methods(
 
 
 def describe_all(methods: Sequence[Method], image: np.ndarray) -> list[Features]:
-    """Every method's features of a gray image (H, W) uint8, extracted once for each extractor."""
+    """Return every method's features of a gray image (H, W) uint8; each extractor runs once."""
     extracted: dict[Extractor, Features] = {}
     for method in methods:
         if method.extractor not in extracted:

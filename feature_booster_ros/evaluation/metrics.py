@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics of matches, and of what is estimated from them, against ground truth."""
+"""Metrics of matches and of estimates from them against ground truth, and the scores they make."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MMA_THRESHOLDS = tuple(range(1, 11))
-"""Pixels at which the mean matching accuracy is taken for its curve."""
+"""Thresholds of the curve of mean matching accuracy [px]."""
 
 
 @dataclass(frozen=True)
 class MatchingScore:
-    """Mean over image pairs.
+    """Matching against known homographies, as means over image pairs.
 
     Attributes:
-        features: features an image.
-        matches: matches a pair.
-        correct: matches a pair within 3 pixels of the truth.
-        distinct: of those, matches in different squares of 3 pixels of the first image; a detector
-            that finds a corner on several levels has it once.
-        accuracy: mean matching accuracy (MMA, Mikolajczyk and Schmid, PAMI 2005): the share of a
+        features: Features per image.
+        matches: Matches per pair.
+        correct: Matches per pair within 3 pixels of the truth.
+        distinct: Of those, matches in different squares of 3 pixels of the first image, so that a
+            corner found on several pyramid levels counts once.
+        accuracy: Mean matching accuracy (MMA, Mikolajczyk and Schmid, PAMI 2005): the share of a
             pair's matches within 3 pixels, in [0, 1]; a pair without matches counts as 0.
-        curve: the same at each of ``MMA_THRESHOLDS`` pixels.
+        curve: The same at each of ``MMA_THRESHOLDS``.
         pair_correct: ``correct`` of each pair.
         pair_accuracy: ``accuracy`` of each pair.
     """
@@ -46,17 +46,17 @@ def score_matches(
     points: Sequence[np.ndarray],
     threshold: float = 3.0,
 ) -> MatchingScore:
-    """The mean score of pairs.
+    """Return the mean score of image pairs.
 
     Args:
-        features: of each pair, the mean number of features of its images.
-        errors: of each pair, the (M,) distances in pixels of its matches from the truth; NaN is
+        features: For each pair, the mean number of features of its images.
+        errors: For each pair, the distances (M,) of its matches from the truth in pixels; NaN is
             wrong.
-        points: of each pair, the (M, 2) matched pixels of its first image.
-        threshold: largest distance of a correct match.
+        points: For each pair, the matched pixels (M, 2) of its first image.
+        threshold: Largest distance of a correct match in pixels.
 
     Raises:
-        ValueError: there is no pair.
+        ValueError: There is no pair.
     """
     if not errors:
         raise ValueError("there is no image pair to score")
@@ -85,16 +85,20 @@ def score_matches(
 
 
 def bootstrap_error(values: Sequence[float], over: Sequence[float] | None = None) -> float:
-    """Standard error of a mean over image pairs, or of the ratio of two means over the same pairs,
-    by the bootstrap (Efron, Annals of Statistics 1979): 1000 draws of as many pairs, with
-    replacement, the same draws every time. NaN where a draw of ``over`` has a mean of 0.
+    """Return the standard error of a mean over image pairs, or of a ratio of two means.
+
+    By the bootstrap (Efron, Annals of Statistics 1979): 1000 draws of as many pairs, with
+    replacement, the same draws every time.
 
     Args:
-        values: (P,) of each pair.
-        over: (P,) of each pair, in the same order: the ratio's denominator.
+        values: (P,), one for each pair.
+        over: (P,), the ratio's denominator for the same pairs; None for the error of a mean.
+
+    Returns:
+        The standard error; NaN if a draw of ``over`` has a mean of 0.
 
     Raises:
-        ValueError: there is no pair, or the two differ in length.
+        ValueError: There is no pair, or the two differ in length.
     """
     if not len(values) or (over is not None and len(over) != len(values)):
         raise ValueError("the bootstrap takes one value or more, and as many to divide by")
@@ -107,18 +111,21 @@ def bootstrap_error(values: Sequence[float], over: Sequence[float] | None = None
 
 
 def error_auc(errors: Sequence[float], threshold: float) -> float:
-    """Area under the curve of recall over error, up to a threshold and divided by it, in [0, 1].
+    """Return the area under the curve of recall over error, up to a threshold.
 
-    The curve runs straight from (0, 0) through (error, share of the errors up to it), and level
-    from the last error below the threshold, as in the evaluations of SuperGlue (Sarlin et al., CVPR
-    2020) and those after it.
+    The curve is linear from (0, 0) through (error, share of the errors up to it), and level from
+    the last error below the threshold, as in the evaluation of SuperGlue (Sarlin et al., CVPR 2020)
+    and later ones.
 
     Args:
-        errors: of each pair; infinite where nothing could be estimated.
-        threshold: in the errors' unit, above 0.
+        errors: Error of each pair; infinite if nothing could be estimated.
+        threshold: In the errors' unit, above 0.
+
+    Returns:
+        The area divided by the threshold, in [0, 1].
 
     Raises:
-        ValueError: there is no error, or one is NaN.
+        ValueError: There is no error, or one is NaN.
     """
     if not len(errors):
         raise ValueError("there is no error to take the area of")
@@ -132,14 +139,14 @@ def error_auc(errors: Sequence[float], threshold: float) -> float:
 
 @dataclass(frozen=True)
 class EstimationScore:
-    """How near to the truth what is estimated from the matches comes, over image pairs.
+    """Errors of homographies or poses estimated from the matches, over image pairs.
 
     Attributes:
-        pairs: how many pairs were judged.
-        failures: of those, how many have no estimate. They count as infinitely wrong.
-        median_error: in the errors' unit; infinite where most pairs have no estimate.
-        accuracy: share of the pairs with an error up to each threshold, in [0, 1].
-        auc: :func:`error_auc` of each threshold.
+        pairs: Number of pairs judged.
+        failures: Number of those without an estimate, which count as infinitely wrong.
+        median_error: In the errors' unit; infinite if most pairs have no estimate.
+        accuracy: Share of the pairs with an error up to each threshold, in [0, 1].
+        auc: :func:`error_auc` at each threshold.
     """
 
     pairs: int
@@ -150,10 +157,10 @@ class EstimationScore:
 
 
 def score_estimates(errors: Sequence[float], thresholds: Sequence[int]) -> EstimationScore:
-    """The score of pairs' errors, infinite where nothing could be estimated.
+    """Return the score of pairs' errors, which are infinite if nothing could be estimated.
 
     Raises:
-        ValueError: there is no error, or one is NaN.
+        ValueError: There is no error, or one is NaN.
     """
     return EstimationScore(
         pairs=len(errors),
@@ -165,25 +172,26 @@ def score_estimates(errors: Sequence[float], thresholds: Sequence[int]) -> Estim
 
 
 OVERALL = "overall"
-"""The subset that is everything."""
+"""Name of the subset of all pairs."""
 
 
 @dataclass(frozen=True)
 class MethodScore:
-    """What one method scored. What an evaluation does not measure, or cannot for lack of ground
-    truth, is None or empty.
+    """The score of one method.
+
+    What an evaluation does not measure, or cannot for lack of ground truth, is None or empty.
 
     Attributes:
-        method: its name.
-        detector: whose features it describes.
-        pairs: image pairs that were matched.
-        features: mean of an image.
-        matches: mean of a pair, mutual nearest neighbors.
-        inliers: mean of a pair, to the estimated two-view geometry.
-        matching: against known homographies, by subset.
-        homography: mean corner error in pixels of estimated homographies, by subset.
-        pose: error in degrees of estimated relative poses.
-        milliseconds: median of each stage: an image's for "extract" and "boost", a pair's for
+        method: Name of the method.
+        detector: Name of its extractor.
+        pairs: Number of image pairs matched.
+        features: Mean number per image.
+        matches: Mean number of mutual nearest neighbors per pair.
+        inliers: Mean number per pair that agree with the estimated two-view geometry.
+        matching: Matching against known homographies, by subset.
+        homography: Corner error in pixels of estimated homographies, by subset.
+        pose: Error in degrees of estimated relative poses.
+        milliseconds: Median time of each stage: per image for "extract" and "boost", per pair for
             "match" and "verify".
     """
 
@@ -201,14 +209,14 @@ class MethodScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Methods side by side.
+    """Scores of several methods on the same images.
 
     Attributes:
-        kind: what was done: "photos", "homography", "pose" or "sequence"; it decides on the tables.
-        name: short, one of its own in a run: heads columns and names files.
-        title: what was compared on what.
-        scores: of the methods, in the order they were asked for.
-        notes: what a reader must know: what was left out, or cannot be computed.
+        kind: "photos", "homography", "pose" or "sequence", which decides on the columns of tables.
+        name: Short name, unique in a run, for columns and files.
+        title: What was compared, and on which images.
+        scores: Scores of the methods, in the order given.
+        notes: What a reader must know, such as what was left out or cannot be computed.
     """
 
     kind: str
@@ -220,15 +228,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Correct matches over those of another method, and the standard error of that."""
+    """Correct matches over those of another method, and the standard error of that ratio."""
 
     value: float
     error: float
 
 
 def correct_against_first(evaluation: Evaluation) -> list[Ratio | None]:
-    """Of each score, its correct matches over those of the first method with the same features;
-    None for that one itself, and where that has none.
+    """Compare each method's correct matches with those of the first method on the same features.
+
+    Returns:
+        A ratio for each score; None for that first method itself, or if it has no correct match.
     """
     first: dict[str, MethodScore] = {}
     ratios: list[Ratio | None] = []

@@ -1,12 +1,13 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Odometry runs as a table, as files in TUM's format, as JSON and as pictures."""
+"""Odometry runs as a table, as files in TUM's format, as JSON and as plots."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,12 +23,15 @@ from .trajectories import (
     why_no_error,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 def odometry_text(comparison: OdometryComparison) -> str:
-    """One row a method; n/a where there is nothing to compare its trajectory with.
+    """Format a table with one row per method, and reasons for what could not be computed.
 
-    Where COLMAP's trajectory stands in for the truth the table says so, and gives no lengths, as
-    they would have no unit.
+    If COLMAP's trajectory is the reference, the table says so and gives no lengths, as they would
+    have no unit.
     """
     is_true = comparison.reference_name in ("", TRUTH)
     suffix = "" if is_true else f" against {comparison.reference_name}"
@@ -41,7 +45,7 @@ def odometry_text(comparison: OdometryComparison) -> str:
 
 
 def _reasons(comparison: OdometryComparison) -> list[str]:
-    """Return a line for each method that was not compared, or one where there is no reference."""
+    """Return a line for each method that was not compared, or one if there is no reference."""
     if not comparison.reference:
         return ["no ATE and RPE: the source has no ground-truth poses to compare with"]
     reasons = {
@@ -60,13 +64,8 @@ def _row(run: OdometryRun, errors: list[str]) -> list[str]:
         "RPE m": f"{found.rpe_translation:.3f}",
         "RPE deg": f"{found.rpe_rotation:.3f}",
     }  # fmt: skip
-    milliseconds = ["n/a"] * 3
-    if run.tracking_seconds is not None:
-        milliseconds = [
-            f"{1e3 * np.median(run.tracking_seconds):.1f}",
-            f"{1e3 * np.percentile(run.tracking_seconds, 95):.1f}",
-            f"{1e3 * run.mapping_seconds.mean():.1f}",
-        ]
+    times = _milliseconds(run)
+    milliseconds = [f"{value:.1f}" for value in times.values()] if times else ["n/a"] * 3
     return [
         run.method,
         str(len(run.stamps)),
@@ -80,9 +79,19 @@ def _row(run: OdometryRun, errors: list[str]) -> list[str]:
 
 
 def write_odometry(folder: Path, comparison: OdometryComparison, title: str) -> list[Path]:
-    """Write odometry.md, odometry.json, a trajectory a method (METHOD.tum: stamp, position,
-    quaternion x y z w) with truth.tum, odometry.png (the ways) and odometry_support.png (landmarks
-    over time) into the folder.
+    """Write the comparison as tables, JSON, trajectories and plots.
+
+    Files: odometry.md, odometry.json, METHOD.tum of each method and truth.tum (stamp, position,
+    quaternion x y z w), odometry.png (trajectories and errors) and odometry_support.png (landmarks
+    over time).
+
+    Args:
+        folder: Created if it does not exist.
+        comparison: The runs and their reference.
+        title: Title of tables and plots.
+
+    Returns:
+        The paths of the files.
     """
     from evo.tools.file_interface import write_tum_trajectory_file
 
@@ -121,12 +130,7 @@ def _run_record(run: OdometryRun, reference_name: str) -> dict[str, object]:
         "inliers_of_frames": run.inliers.tolist(),
         "is_tracked": run.is_tracked.tolist(),
     }
-    if run.tracking_seconds is not None:
-        record |= {
-            "tracking_ms_median": 1e3 * float(np.median(run.tracking_seconds)),
-            "tracking_ms_95th": 1e3 * float(np.percentile(run.tracking_seconds, 95)),
-            "mapping_ms_mean": 1e3 * float(run.mapping_seconds.mean()),
-        }
+    record |= _milliseconds(run)
     if run.error is not None:
         record |= {"ate_percent": run.error.ate_share, "rpe_deg": run.error.rpe_rotation}
         if reference_name == TRUTH:  # else lengths have no unit
@@ -134,11 +138,23 @@ def _run_record(run: OdometryRun, reference_name: str) -> dict[str, object]:
     return record
 
 
-def plot_trajectories(path: Path, comparison: OdometryComparison, title: str) -> None:
-    """Plot the ways from above (x to the right, z ahead) and the errors over time (PNG).
+def _milliseconds(run: OdometryRun) -> dict[str, float]:
+    """Return the times per frame by their names in JSON; empty if frames do not come one by one."""
+    if run.tracking_seconds is None or run.mapping_seconds is None:
+        return {}
+    return {
+        "tracking_ms_median": 1e3 * float(np.median(run.tracking_seconds)),
+        "tracking_ms_95th": 1e3 * float(np.percentile(run.tracking_seconds, 95)),
+        "mapping_ms_mean": 1e3 * float(run.mapping_seconds.mean()),
+    }
 
-    All are aligned by a similarity: to the truth; without it to COLMAP's; without that to the run
-    with the most poses, which is no measure of error, so that there is no second panel.
+
+def plot_trajectories(path: Path, comparison: OdometryComparison, title: str) -> None:
+    """Plot the trajectories from above (x to the right, z ahead) and their errors over time (PNG).
+
+    All are aligned by a similarity: to the ground truth, else to COLMAP's trajectory, else to that
+    of the run with the most poses. The last is no measure of error, so the second panel is left
+    out.
     """
     name, reference = comparison.reference_name, comparison.reference
     if not name:
@@ -208,7 +224,7 @@ def plot_support(path: Path, comparison: OdometryComparison, title: str) -> None
         )  # fmt: skip
         axes.grid(alpha=0.3)
     most = max(1, *(run.inliers.max() for run in runs))
-    panels[0].set_ylim(-0.1 * most, 1.1 * most)  # the marks at 0 want room
+    panels[0].set_ylim(-0.1 * most, 1.1 * most)  # Room for the marks at 0.
     panels[-1].set_xlabel(
         "time in seconds; red cross: lost, black tick: pose without a map, dotted line: new map"
     )
@@ -218,26 +234,26 @@ def plot_support(path: Path, comparison: OdometryComparison, title: str) -> None
 
 
 def _plot_way(
-    axes: object, trajectory: Poses, stamps: np.ndarray, alignment: np.ndarray, **style: object
+    axes: Axes, trajectory: Poses, stamps: np.ndarray, alignment: np.ndarray, **style: Any
 ) -> None:
-    """The positions, with gaps where frames have none."""
+    """Plot the positions, with gaps at frames that have none."""
     if not trajectory:
         return
     aligned = positions(trajectory) @ alignment[:3, :3].T + alignment[:3, 3]
     way = _at(stamps, np.array([stamp for stamp, _ in trajectory]), aligned)
-    # A dot at each frame, so that one between two gaps is seen.
+    # A dot at each frame shows frames between two gaps.
     axes.plot(way[:, 0], way[:, 2], marker=".", markersize=3, **style)
 
 
 def _at(stamps: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The values (N, ...) at all stamps (N,), NaN where they are not known."""
+    """Return the values (N, ...) at all stamps (N,), NaN where they are unknown."""
     result = np.full((len(stamps), *values.shape[1:]), np.nan)
     result[np.isin(stamps, known)] = values
     return result
 
 
-def _style(number: int, run: OdometryRun) -> dict[str, object]:
-    """COLMAP, which has no time of its own for each frame, is dashed."""
+def _style(number: int, run: OdometryRun) -> dict[str, Any]:
+    """Return the style of a run's line: dashed for COLMAP, which has no time per frame."""
     return {
         "color": f"C{number}",
         "label": run.method,

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A whole drive or walk through the odometry, and through COLMAP as the limit."""
+"""Odometry on a whole sequence, and COLMAP on the same frames as the limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..features import Features
 from ..odometry import Estimate, OdometrySettings, State, VisualOdometry
 from ..pixels import to_gray
 from ..progress import Progress
-from ..sources import Source
+from ..sources import Camera, Source
 from ..stamps import rising
 from .colmap_run import run_colmap
 from .methods import Method, describe_all
@@ -32,23 +32,23 @@ def run_odometry(
     limit: Method | None = None,
     wide_pixels: str = "stretch",
 ) -> OdometryComparison:
-    """Every method's way along the source.
+    """Run the odometry with every method on the frames of a source.
 
-    Frames whose stamps do not rise are left out, and a warning says so.
+    Frames whose stamps do not rise are left out, with a warning.
 
     Args:
-        source: of frames with intrinsics.
-        methods: to compare; each detector extracts once.
-        every: take each N-th frame only.
-        settings: of the odometry.
-        start: the first frame to take.
-        count: the most frames to take; None for all.
-        limit: features with which COLMAP reconstructs the same frames, as a run of this name; None
-            to leave that out.
-        wide_pixels: how pixels of more than 8 bits become 8 bits, one of ``pixels.WIDE_PIXELS``.
+        source: Frames with intrinsics.
+        methods: Methods to compare; each extractor runs once.
+        every: Take each N-th frame only.
+        settings: Settings of the odometry; None for the defaults.
+        start: Number of the first frame to take.
+        count: Most frames to take; None for all.
+        limit: Method with whose features COLMAP reconstructs the same frames; None to leave that
+            out.
+        wide_pixels: How pixels of more than 8 bits become 8 bits, one of ``pixels.WIDE_PIXELS``.
 
     Raises:
-        ValueError: there is no frame, a frame has no intrinsics, or start, every or count is out of
+        ValueError: There is no frame, a frame has no intrinsics, or start, every or count is out of
             range.
     """
     odometries: list[VisualOdometry] = []
@@ -56,7 +56,7 @@ def run_odometry(
     truth: Poses = []
     seen: list[tuple[float, Features]] = []
     described_by = [*methods, *([] if limit is None else [limit])]
-    camera = None
+    camera: Camera | None = None
     frames = rising(
         source.frames(start, every, count),
         lambda text: logger.warning("%s: %s", source.name, text),
@@ -76,7 +76,7 @@ def run_odometry(
         camera = frame.camera
         if not odometries:
             odometries = [
-                VisualOdometry(camera.matrix, camera.distortion, camera.model, settings)
+                VisualOdometry(camera.matrix, np.asarray(camera.distortion), camera.model, settings)
                 for _ in methods
             ]
         if frame.pose is not None:
@@ -90,7 +90,7 @@ def run_odometry(
         for method, odometry, found in zip(methods, odometries, estimates, strict=True)
     ]
     reference, reference_name = truth, TRUTH if truth else ""
-    if limit is not None:
+    if limit is not None and camera is not None:
         runs.append(run_colmap(limit.name, seen, camera))
         if not truth and runs[-1].trajectory:
             reference, reference_name = runs[-1].trajectory, limit.name
@@ -101,7 +101,7 @@ def run_odometry(
 
 
 def run_of_estimates(method: str, trajectory: Poses, estimates: Sequence[Estimate]) -> OdometryRun:
-    """What the odometry said along the way, one estimate a frame."""
+    """Return a run from the odometry's trajectory and its estimates, one for each frame."""
     tracking = np.array([estimate.tracking_seconds for estimate in estimates])
     mapping = np.array([estimate.mapping_seconds for estimate in estimates])
     return OdometryRun(

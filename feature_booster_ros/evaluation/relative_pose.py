@@ -1,12 +1,12 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The motion between two views from matches, and how far it is from the truth."""
+"""Relative poses of image pairs from matches, and their errors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -22,16 +22,20 @@ from .methods import Method, describe_all
 from .metrics import EstimationScore, MethodScore, score_estimates
 
 POSE_THRESHOLDS = (5, 10, 20)
-"""Degrees at which the area under the curve of recall over pose error is taken."""
+"""Thresholds of the area under the curve of recall over pose error [deg]."""
 
-# As SuperGlue's evaluation. Where few matches are right, the sooner stop that is quick enough for a
-# node measures the luck of the sampling more than the matches: on KITTI 8 frames apart it takes 8
-# points of AUC@5 from raw SIFT.
-VERIFICATION = {"threshold": 1.0, "confidence": 0.99999, "max_iterations": 10_000}
-"""Options of :func:`matching.verify` in evaluations: pixels, probability, samples."""
+verify_thoroughly = partial(verify, threshold=1.0, confidence=0.99999, max_iterations=10_000)
+"""Verify matches with the options of SuperGlue's evaluation.
 
-_NO_BASELINE = 1e-9
-_FARTHEST = 1e9  # baselines: points at infinity tell on which side of the camera they are, too
+A node samples less. If few matches are right, stopping that early measures the luck of the sampling
+more than the matches: on KITTI 8 frames apart it costs raw SIFT 8 points of AUC@5.
+"""
+
+# Shorter translations have no direction, in the poses' unit.
+_MIN_BASELINE = 1e-9
+# Largest depth of a point in the test that it lies before both cameras [baselines]. Distant points
+# pass that test as well as near ones.
+_MAX_DEPTH = 1e9
 
 
 def estimate_relative_pose(
@@ -40,21 +44,19 @@ def estimate_relative_pose(
     camera_matrix_a: np.ndarray,
     camera_matrix_b: np.ndarray,
 ) -> tuple[TwoViewGeometry, np.ndarray | None]:
-    """The essential matrix of matched pixels (M, 2), by :func:`matching.verify`, and the motion in
-    it.
+    """Estimate the relative pose of two views from matches, by the essential matrix.
 
     Args:
-        points_a: pixels of the first view, undistorted.
-        points_b: of the second.
-        camera_matrix_a: (3, 3) intrinsics of the first view.
-        camera_matrix_b: of the second.
+        points_a: (M, 2) matched pixels of the first view, undistorted.
+        points_b: (M, 2) of the second view.
+        camera_matrix_a: Intrinsics (3, 3) of the first view.
+        camera_matrix_b: Intrinsics (3, 3) of the second view.
 
     Returns:
-        The geometry, and (4, 4) that takes points of the first camera to the second with a
-        translation of length 1; None where no matrix was found, or no point lies before both
-        cameras.
+        The geometry, and the motion (4, 4) from points of the first camera to the second with a
+        translation of length 1; None if no matrix was found, or no point lies before both cameras.
     """
-    geometry = verify(points_a, points_b, camera_matrix_a, camera_matrix_b, **VERIFICATION)
+    geometry = verify_thoroughly(points_a, points_b, camera_matrix_a, camera_matrix_b)
     return geometry, recover_pose(geometry, points_a, points_b, camera_matrix_a, camera_matrix_b)
 
 
@@ -65,17 +67,26 @@ def recover_pose(
     camera_matrix_a: np.ndarray,
     camera_matrix_b: np.ndarray,
 ) -> np.ndarray | None:
-    """The motion (4, 4) in an essential matrix; arguments and result as of
-    :func:`estimate_relative_pose`.
+    """Return the motion (4, 4) in an essential matrix, or None.
+
+    Args:
+        geometry: Geometry of the two views, from the matches.
+        points_a: (M, 2) matched pixels of the first view, undistorted.
+        points_b: (M, 2) of the second view.
+        camera_matrix_a: Intrinsics (3, 3) of the first view.
+        camera_matrix_b: Intrinsics (3, 3) of the second view.
+
+    Returns:
+        The motion, as of :func:`estimate_relative_pose`.
     """
-    if geometry.model != "essential":
+    if geometry.model != "essential" or geometry.matrix is None:
         return None
     rays_a = Camera(0, 0, camera_matrix_a).rays(points_a[geometry.inliers])
     rays_b = Camera(0, 0, camera_matrix_b).rays(points_b[geometry.inliers])
     if not len(rays_a):
         return None
     before_both, rotation, translation, *_ = cv2.recoverPose(
-        geometry.matrix, rays_a, rays_b, np.eye(3), distanceThresh=_FARTHEST
+        geometry.matrix, rays_a, rays_b, np.eye(3), distanceThresh=_MAX_DEPTH
     )
     if not before_both:
         return None
@@ -85,20 +96,20 @@ def recover_pose(
 
 
 def pose_error(estimate: np.ndarray | None, truth: np.ndarray) -> float:
-    """The larger of the angles in degrees by which rotation and direction of translation are off.
+    """Return the larger of the errors of rotation and direction of translation.
 
-    The translation's sign is left open, as usual (Sarlin et al., SuperGlue, CVPR 2020): it is that
-    of the points' depth.
+    The sign of the translation is left open, as in SuperGlue's evaluation (Sarlin et al., CVPR
+    2020).
 
     Args:
-        estimate: (4, 4) motion, or None.
-        truth: (4, 4).
+        estimate: Motion (4, 4), or None.
+        truth: The true motion (4, 4).
 
     Returns:
-        Degrees in [0, 180]; infinite without an estimate; NaN where the true translation is 0 and
-        so has no direction.
+        Degrees in [0, 180]; infinite without an estimate; NaN if the true translation is 0, which
+        has no direction.
     """
-    if np.linalg.norm(truth[:3, 3]) < _NO_BASELINE:
+    if np.linalg.norm(truth[:3, 3]) < _MIN_BASELINE:
         return float("nan")
     if estimate is None:
         return float("inf")
@@ -111,7 +122,7 @@ def pose_error(estimate: np.ndarray | None, truth: np.ndarray) -> float:
 def _angle_between_rotations(a: np.ndarray, b: np.ndarray) -> float:
     """Return the angle between two rotations (3, 3), in degrees in [0, 180]."""
     rotation = a.T @ b
-    # By sine and cosine both, as the arc cosine alone is inexact for small angles.
+    # From sine and cosine, as the arc cosine alone is inexact for small angles.
     skew = rotation - rotation.T
     twice_sine = np.linalg.norm([skew[2, 1], skew[0, 2], skew[1, 0]])
     return float(np.rad2deg(np.arctan2(twice_sine, np.trace(rotation) - 1)))
@@ -124,12 +135,12 @@ def _angle_between_lines(a: np.ndarray, b: np.ndarray) -> float:
 
 @dataclass
 class PoseTally:
-    """Counts and errors, pair by pair.
+    """Counts and errors of one method, pair by pair.
 
     Attributes:
-        matches, inliers: of each pair.
-        errors: of each pair in degrees; infinite without an estimate, NaN where there is no truth
-            to compare with.
+        matches, inliers: Number of each pair.
+        errors: Error of each pair's pose in degrees; infinite without an estimate, NaN without
+            ground truth.
     """
 
     matches: list[int] = field(default_factory=list)
@@ -137,38 +148,39 @@ class PoseTally:
     errors: list[float] = field(default_factory=list)
 
     def add(self, geometry: TwoViewGeometry, matches: int, error: float) -> None:
-        """One more pair: its geometry, how many matches that is from, and its error in degrees."""
+        """Add a pair: its geometry, the number of its matches, and its error in degrees."""
         self.matches.append(matches)
         self.inliers.append(int(geometry.inliers.sum()))
         self.errors.append(error)
 
     def pose_score(self) -> EstimationScore | None:
-        """The score of the pairs with a truth, or None where there are none."""
+        """Return the score of the pairs with ground truth, or None if there are none."""
         errors = [error for error in self.errors if not np.isnan(error)]
         return score_estimates(errors, POSE_THRESHOLDS) if errors else None
 
 
+# Images whose features are kept for the next pairs, as lists go scene by scene.
 _IMAGES_KEPT = 16
-"""Images whose features are kept for the next pairs: lists go scene by scene."""
 
 
 def evaluate_pose_pairs(
     pairs: Sequence[PosePair], methods: Sequence[Method], longest_side: int | None = None
 ) -> list[MethodScore]:
-    """The relative pose of every pair, from the essential matrix of its mutual nearest neighbors.
+    """Score methods on relative poses, estimated from the mutual nearest neighbors of each pair.
 
     Args:
-        pairs: at least one.
-        methods: to compare.
-        longest_side: shrink larger images to it, in pixels; None for their own size.
+        pairs: At least one.
+        methods: Methods to compare.
+        longest_side: Longest side to which larger images are shrunk, in pixels; None for their own
+            size.
 
     Raises:
-        ValueError: an image cannot be read.
+        ValueError: An image cannot be read.
     """
 
     @lru_cache(_IMAGES_KEPT)
     def view(path: Path, turns: int) -> tuple[list[Features], tuple[int, ...], float]:
-        """All methods' features of an image set upright, its stored shape, and its resizing."""
+        """Return all methods' features of the upright image, its stored shape, and its resizing."""
         stored = read_gray(path)
         image, ratio = shrink(stored, longest_side)
         upright = np.ascontiguousarray(np.rot90(image, turns))
@@ -208,22 +220,22 @@ def evaluate_pose_pairs(
 
 
 def resized_matrix(matrix: np.ndarray, ratio: float) -> np.ndarray:
-    """Intrinsics (3, 3) of an image resized by a ratio, pixel centers at whole numbers."""
+    """Return the intrinsics (3, 3) of a resized image, with pixel centers at whole numbers."""
     resize = np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2], [0, 0, 1]])
     return resize @ matrix
 
 
 def turned_matrix(matrix: np.ndarray, image_shape: tuple[int, ...], turns: int) -> np.ndarray:
-    """Intrinsics (3, 3) of an image after quarter turns against the clock, as by ``np.rot90``.
+    """Return the intrinsics (3, 3) of an image after counterclockwise quarter turns (``np.rot90``).
 
     Args:
-        matrix: of the image before, without skew.
-        image_shape: (height, width, ...) of it.
-        turns: 0 or more.
+        matrix: Intrinsics (3, 3) before, without skew.
+        image_shape: (height, width, ...) before.
+        turns: Number of quarter turns, at least 0.
     """
     height, width = image_shape[:2]
     for _ in range(turns % 4):
-        # Pixel (x, y) comes to (y, width - 1 - x).
+        # Pixel (x, y) moves to (y, width - 1 - x).
         (fx, _, cx), (_, fy, cy) = matrix[:2]
         matrix = np.array([[fy, 0, cy], [0, fx, width - 1 - cx], [0, 0, 1.0]])
         height, width = width, height
@@ -231,8 +243,10 @@ def turned_matrix(matrix: np.ndarray, image_shape: tuple[int, ...], turns: int) 
 
 
 def turn_about_axis(turns: int) -> np.ndarray:
-    """(4, 4) that takes points of a camera to the one whose image is the same after quarter turns
-    against the clock.
+    """Return the motion (4, 4) from a camera to one whose image is turned counterclockwise.
+
+    Args:
+        turns: Number of quarter turns.
     """
     quarter = np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], float)
     return np.linalg.matrix_power(quarter, turns % 4)

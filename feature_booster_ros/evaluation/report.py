@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluations as tables."""
+"""Evaluations as tables, JSON and plots."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     pass
 
 UNKNOWN = "n/a"
-"""In place of a number that cannot be computed."""
+"""Text in place of a number that cannot be computed."""
 
 Columns = dict[str, str]
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
-    """Title, tables in Markdown and notes."""
+    """Format an evaluation: title, tables in Markdown and notes."""
     rows = _main_rows(evaluation)
     parts = [f"{evaluation.title}\n{format_table(list(rows[0]), [list(r.values()) for r in rows])}"]
     if any(score.matching for score in evaluation.scores):
@@ -48,7 +48,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def summary_text(evaluations: Sequence[Evaluation]) -> str:
-    """One table of all evaluations: a row a method, and of each evaluation what it is about."""
+    """Format one table of all evaluations, with a row per method and the main columns of each."""
     rows = []
     for number, score in enumerate(evaluations[0].scores):
         columns = {"method": score.method}
@@ -103,7 +103,7 @@ def _matching_columns(score: MethodScore, ratio: Ratio | None) -> Columns:
 
 
 def _matching_errors(score: MethodScore, ratio: Ratio | None) -> Columns:
-    """Standard errors over the photographs, each of which is in one pair."""
+    """Return the standard errors over the photographs, each of which is in one pair."""
     matching = score.matching[OVERALL]
     return {
         "± correct": decimal(bootstrap_error(matching.pair_correct)),
@@ -122,18 +122,18 @@ def _homography_columns(score: EstimationScore) -> Columns:
 
 
 def _pose_columns(score: MethodScore) -> Columns:
-    share = score.inliers / score.matches if score.matches else None
+    share = score.inliers / score.matches if score.matches and score.inliers is not None else None
     return {
         "inliers": decimal(score.inliers),
         "inlier %": percent(share),
         **_auc_columns(score.pose, POSE_THRESHOLDS),
-        "error deg": decimal(score.pose and score.pose.median_error, 2),
+        "error deg": decimal(score.pose.median_error if score.pose else None, 2),
         "no pose": str(score.pose.failures) if score.pose else UNKNOWN,
     }
 
 
 def _auc_columns(score: EstimationScore | None, thresholds: Sequence[int]) -> Columns:
-    return {f"AUC@{limit} %": percent(score and score.auc[limit]) for limit in thresholds}
+    return {f"AUC@{limit} %": percent(score.auc[limit] if score else None) for limit in thresholds}
 
 
 def _curves(evaluation: Evaluation) -> str:
@@ -155,31 +155,33 @@ def _subsets(evaluation: Evaluation) -> str:
 
 
 def decimal(number: float | None, digits: int = 1) -> str:
-    """The number rounded, or that there is none: unknown, or infinite."""
+    """Return the number rounded, or ``UNKNOWN`` for None and what is not finite."""
     return f"{number:.{digits}f}" if number is not None and math.isfinite(number) else UNKNOWN
 
 
 def percent(share: float | None) -> str:
-    """A share in percent, or that it is not known."""
+    """Return a share in percent, or ``UNKNOWN``."""
     return decimal(None if share is None else 100 * share)
 
 
 def write_evaluations(
     folder: Path, evaluations: Sequence[Evaluation], settings: dict[str, Any]
 ) -> list[Path]:
-    """Write ``results.json``, ``tables.md``, ``mma_NAME.png`` of every evaluation with a known
-    homography, and ``pose_auc.png`` where there are known poses.
+    """Write evaluations as JSON, tables and plots.
+
+    Files: ``results.json``, ``tables.md``, ``mma_NAME.png`` of every evaluation with known
+    homographies, and ``pose_auc.png`` if there are known poses.
 
     Args:
-        folder: made where it does not exist.
-        evaluations: at least one.
-        settings: of the run, for the record.
+        folder: Created if it does not exist.
+        evaluations: At least one.
+        settings: Settings of the run, to be kept with the results.
 
     Returns:
         The paths of the files.
 
     Raises:
-        ValueError: matplotlib is not installed; JSON and tables are there by then.
+        ValueError: matplotlib is not installed; JSON and tables are written by then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     results, tables = folder / "results.json", folder / "tables.md"
@@ -200,7 +202,7 @@ def write_evaluations(
 
 
 def results_json(evaluations: Sequence[Evaluation], settings: dict[str, Any]) -> dict[str, Any]:
-    """All numbers, ready for JSON: what cannot be computed or is infinite is null."""
+    """Return all numbers for JSON; what cannot be computed or is infinite is null."""
     return {
         "settings": settings,
         "evaluations": [_finite(dataclasses.asdict(evaluation)) for evaluation in evaluations],
@@ -219,7 +221,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 def plot_matching_accuracy(path: Path, evaluation: Evaluation) -> None:
-    """Plot every method's mean matching accuracy over the pixels, one panel a subset (PNG)."""
+    """Plot every method's mean matching accuracy over the pixels, one panel per subset (PNG)."""
     subsets = list(evaluation.scores[0].matching)
     figure = new_figure(2.5 + 3.6 * len(subsets), 4.2)
     dashes = _dash_of_detectors(evaluation)
@@ -241,9 +243,9 @@ def plot_matching_accuracy(path: Path, evaluation: Evaluation) -> None:
 
 
 def plot_pose_auc(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """Plot every method's pose AUC at each threshold as bars, one panel an evaluation (PNG).
+    """Plot every method's pose AUC at each threshold as bars, one panel per evaluation (PNG).
 
-    A method without a number has no bar, but says so in its place.
+    A method without a number has the label n/a and no bar.
     """
     figure = new_figure(8, 0.8 + 2.8 * len(evaluations))
     for axes, evaluation in zip(
@@ -272,6 +274,6 @@ def plot_pose_auc(path: Path, evaluations: Sequence[Evaluation]) -> None:
 
 
 def _dash_of_detectors(evaluation: Evaluation) -> dict[str, str]:
-    """A line style for each detector: only methods of one share their keypoints."""
+    """Return a line style for each detector: methods of one detector share their keypoints."""
     detectors = dict.fromkeys(score.detector for score in evaluation.scores)
     return {name: _DASHES[number % len(_DASHES)] for number, name in enumerate(detectors)}

@@ -23,21 +23,23 @@ from .warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
 def run_photos(
     folder: str | Path, methods: Sequence[Method], holdout: int, seed: int = 1
 ) -> Evaluation:
-    """Methods side by side on warped photographs.
+    """Evaluate methods on warped photographs.
 
     Args:
-        folder: of photographs.
-        methods: to compare.
-        holdout: only every n-th photograph, those that ``train`` with the same number keeps from
-            training; 1 for all of them.
-        seed: of the views, 0 or above.
+        folder: Folder of photographs.
+        methods: Methods to compare.
+        holdout: Take every n-th photograph only, those that ``train`` with the same number holds
+            out; 1 for all.
+        seed: Seed of the views, at least 0.
 
     Raises:
-        ValueError: the seed is below 0.
+        ValueError: The seed is below 0, or ``holdout`` below 1.
     """
-    if seed < 0:
-        raise ValueError(f"--seed is {seed}: it must be 0 or above")
-    photos = split_photos(find_photos(folder), holdout)[1]
+    for name, value, least in (("holdout", holdout, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"--{name} is {value}: it must be {least} or above")
+    found = find_photos(folder)
+    photos = split_photos(found, holdout)[1]
     pairs: dict[Extractor, list[WarpedPair]] = {}
     scores = []
     for method in methods:
@@ -56,10 +58,16 @@ def run_photos(
                 matching={OVERALL: matching},
             )
         )
-    unread = len(photos) - scores[0].pairs
-    notes = (f"{unread} photographs could not be read and are left out",) if unread else ()
+    notes = []
+    if len(photos) < len(found):
+        notes.append(
+            f"{len(photos)} of the {len(found)} photographs in {folder}: those that training holds "
+            f"out (--holdout {holdout}); --holdout 1 takes all"
+        )
+    if unread := len(photos) - scores[0].pairs:
+        notes.append(f"{unread} photographs could not be read and are left out")
     title = f"{scores[0].pairs} warped photographs, {_cap(methods)}"
-    return Evaluation("photos", "photos", title, tuple(scores), notes)
+    return Evaluation("photos", "photos", title, tuple(scores), tuple(notes))
 
 
 def run_sequence(
@@ -68,13 +76,13 @@ def run_sequence(
     gaps: Sequence[int],
     wide_pixels: str = "stretch",
 ) -> list[Evaluation]:
-    """Methods side by side on a sequence's pairs of frames, one evaluation a gap.
+    """Evaluate methods on pairs of frames of a sequence, one evaluation for each gap.
 
     Args:
-        uri: as :func:`open_source` takes it.
-        methods: to compare.
-        gaps: frames between the two of a pair.
-        wide_pixels: as of :func:`evaluate_sequence`.
+        uri: The sequence, as for :func:`open_source`.
+        methods: Methods to compare.
+        gaps: Distances of the two frames of a pair, in frames.
+        wide_pixels: As for :func:`evaluate_sequence`.
     """
     with open_source(uri) as source:
         by_gap = evaluate_sequence(source, methods, gaps, wide_pixels)
@@ -107,7 +115,7 @@ def _pose_notes(score: MethodScore, has_camera: bool) -> list[str]:
 def run_hpatches(
     folder: str | Path, methods: Sequence[Method], every_sequence: bool = False
 ) -> Evaluation:
-    """Methods side by side on HPatches; arguments as of :func:`read_hpatches`."""
+    """Evaluate methods on HPatches; arguments as for :func:`read_hpatches`."""
     sets, left_out = read_hpatches(folder, every_sequence)
     scores = evaluate_homography_sets(sets, methods)
     kinds = [images.subset for images in sets]
@@ -124,7 +132,7 @@ def run_hpatches(
 def run_homography(
     first: str | Path, second: str | Path, homography: str | Path, methods: Sequence[Method]
 ) -> Evaluation:
-    """Methods side by side on one pair of images; arguments as of :func:`read_pair`."""
+    """Evaluate methods on one pair of images; arguments as for :func:`read_pair`."""
     images = read_pair(first, second, homography)
     scores = evaluate_homography_sets([images], methods)
     title = f"{first} and {second}, {_cap(methods)}"
@@ -137,12 +145,13 @@ def run_pose(
     methods: Sequence[Method],
     longest_side: int | None = None,
 ) -> Evaluation:
-    """Methods side by side on pairs with known relative pose.
+    """Evaluate methods on pairs with known relative pose.
 
     Args:
-        pairs_file, images: as of :func:`read_pose_pairs`.
-        methods: to compare.
-        longest_side: shrink larger images to it, in pixels.
+        pairs_file: List of the pairs, as for :func:`read_pose_pairs`.
+        images: Folder of the images.
+        methods: Methods to compare.
+        longest_side: As for :func:`evaluate_pose_pairs`.
     """
     pairs = read_pose_pairs(pairs_file, images)
     scores = evaluate_pose_pairs(pairs, methods, longest_side)

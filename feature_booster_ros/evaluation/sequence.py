@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matching along an image sequence, frames fixed gaps apart."""
+"""Matching of frames of a sequence that are fixed numbers of frames apart."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..features import Extractor, Features
-from ..matching import match, verify
+from ..matching import match
 from ..pixels import to_gray
 from ..progress import Progress
 from ..sources import Frame, Source
 from .methods import Method
 from .metrics import MethodScore
-from .relative_pose import VERIFICATION, PoseTally, pose_error, recover_pose
+from .relative_pose import PoseTally, pose_error, recover_pose, verify_thoroughly
 
 STAGES = ("extract", "boost", "match", "verify")
 
 
 @dataclass
 class _Tally:
-    """Of one method."""
+    """What one method gives: features per frame, pairs by gap, seconds by stage."""
 
     features: list[int] = field(default_factory=list)
-    poses: dict[int, PoseTally] = field(default_factory=dict)  # by gap
+    poses: dict[int, PoseTally] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
 
 
 def evaluate_sequence(
     source: Source, methods: Sequence[Method], gaps: Sequence[int], wide_pixels: str = "stretch"
 ) -> dict[int, list[MethodScore]]:
-    """Every method on every pair of frames that many apart, in one pass, so that all see the same
-    machine.
+    """Score methods on pairs of frames of a sequence.
 
-    The inliers are to the essential matrix where the source knows its camera, else to the
-    fundamental matrix, within a pixel. Where it knows the frames' poses as well, the relative pose
-    is judged; a score's ``pose`` is None where no pair has both, or the camera never moves.
+    All methods run in one pass, so that all see the same load of the machine. Inliers agree within
+    a pixel with the essential matrix if the source knows its intrinsics, else with the fundamental
+    matrix. If it knows the frames' poses too, the relative pose is judged; a score's ``pose`` is
+    None if no pair has both, or the camera never moves.
 
     Args:
-        source: of the frames.
-        methods: to compare.
-        gaps: frames between the two of a pair.
-        wide_pixels: how pixels of more than 8 bits become 8 bits, one of ``pixels.WIDE_PIXELS``.
+        source: The sequence.
+        methods: Methods to compare.
+        gaps: Distances of the two frames of a pair, in frames.
+        wide_pixels: How pixels of more than 8 bits become 8 bits, one of ``pixels.WIDE_PIXELS``.
 
     Returns:
-        The methods' scores by gap. The times of "match" and "verify" are those of all gaps.
+        The methods' scores by gap. The times of "match" and "verify" are over all gaps.
 
     Raises:
-        ValueError: a gap is below 1 or given twice, or the source has too few frames for a pair.
+        ValueError: A gap is below 1 or given twice, or the source has too few frames for a pair.
     """
     if not gaps or min(gaps) < 1 or len(set(gaps)) < len(gaps):
         raise ValueError(f"gaps must be different numbers of frames, at least 1, not {list(gaps)}")
@@ -81,7 +81,7 @@ def evaluate_sequence(
 def _describe(
     methods: Sequence[Method], image: np.ndarray, tallies: Sequence[_Tally]
 ) -> list[Features]:
-    """All methods' features, timed; extracted once for each extractor."""
+    """Return all methods' features, and time them; each extractor runs once."""
     extracted: dict[Extractor, tuple[Features, float]] = {}
     described = []
     for method, tally in zip(methods, tallies, strict=True):
@@ -113,12 +113,12 @@ def _match(
         query.keypoints[matches.indices[:, 0]],
         reference.keypoints[matches.indices[:, 1]],
     ]
-    cameras = [frame.camera, before.camera]
     matrices = []
-    if None not in cameras:
+    if frame.camera is not None and before.camera is not None:
+        cameras = [frame.camera, before.camera]
         points = [camera.undistort(pixels) for camera, pixels in zip(cameras, points, strict=True)]
         matrices = [camera.matrix for camera in cameras]
-    geometry = verify(*points, *matrices, **VERIFICATION)
+    geometry = verify_thoroughly(*points, *matrices)
     seconds["match"].append(matched - start)
     seconds["verify"].append(time.perf_counter() - matched)
     error = float("nan")

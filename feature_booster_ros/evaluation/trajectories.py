@@ -1,16 +1,20 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far a trajectory is from another one, by evo."""
+"""Trajectories of odometry runs, and their errors from a reference, by evo."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import install_extra
 
-# Positions that differ by less are one, in the poses' unit.
+if TYPE_CHECKING:
+    from evo.core.trajectory import PoseTrajectory3D
+
+# Positions that differ by less are the same, in the poses' unit.
 _STANDSTILL = 1e-9
 
 Poses = list[tuple[float, np.ndarray]]
@@ -19,16 +23,16 @@ Poses = list[tuple[float, np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class TrajectoryError:
-    """How far a trajectory is from the reference, after alignment by a similarity (Umeyama, 1991).
+    """Error of a trajectory from a reference, after alignment by a similarity (Umeyama, 1991).
 
     Attributes:
-        ate: absolute trajectory error, RMSE in the reference's unit.
-        ate_share: of the length of the reference's path, in percent.
-        rpe_translation: relative pose error from frame to frame, RMSE in the reference's unit.
-        rpe_rotation: likewise in degrees.
-        errors: (N,) absolute errors in the reference's unit, of the poses at ``stamps``.
+        ate: Absolute trajectory error, RMSE in the reference's unit.
+        ate_share: The same in percent of the length of the reference's path.
+        rpe_translation: Relative pose error from frame to frame, RMSE in the reference's unit.
+        rpe_rotation: The same of the rotation, in degrees.
+        errors: (N,) absolute errors of the poses at ``stamps``, in the reference's unit.
         stamps: (N,) in seconds.
-        alignment: (4, 4), the similarity that takes the trajectory's world to the reference's.
+        alignment: Similarity (4, 4) from the trajectory's world to the reference's.
     """
 
     ate: float
@@ -41,7 +45,11 @@ class TrajectoryError:
 
 
 def check_evo() -> None:
-    """Raises ValueError unless evo is installed."""
+    """Check that evo is installed.
+
+    Raises:
+        ValueError: It is not.
+    """
     try:
         import evo  # noqa: F401
     except ImportError:
@@ -49,7 +57,7 @@ def check_evo() -> None:
 
 
 def why_no_error(trajectory: Poses, reference: Poses) -> str:
-    """Return why a trajectory cannot be compared with a reference; "" where it can."""
+    """Return why a trajectory cannot be compared with a reference, or "" if it can."""
     if not reference:
         return "there are no reference poses"
     common, true = _common(trajectory, reference)
@@ -64,12 +72,12 @@ def why_no_error(trajectory: Poses, reference: Poses) -> str:
 
 
 def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | None:
-    """Return the error of a trajectory whose scale and place are free.
+    """Return the error of a trajectory of free scale and pose.
 
-    On a straight line the rotation about it is free, but the errors are not.
+    On a straight line, the rotation about it is undetermined, but the errors do not depend on it.
 
     Returns:
-        None where `why_no_error` has a reason.
+        The error, or None if :func:`why_no_error` returns a reason.
     """
     from evo.core import metrics
     from evo.core.lie_algebra import se3
@@ -94,7 +102,7 @@ def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | N
         rpe.process_data((true, estimated))
         relative.append(float(rpe.get_statistic(metrics.StatisticsType.rmse)))
     ate = float(ape.get_statistic(metrics.StatisticsType.rmse))
-    # All of the way, also what was not tracked.
+    # The whole path, including what was not tracked.
     length = path_length(reference)
     return TrajectoryError(
         ate=ate,
@@ -108,7 +116,7 @@ def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | N
 
 
 def _common(trajectory: Poses, reference: Poses) -> tuple[Poses, Poses]:
-    """The poses of both at the stamps that both have."""
+    """Return the poses of both at the stamps that both have."""
     known = dict(reference)
     common = [(stamp, pose) for stamp, pose in trajectory if stamp in known]
     return common, [(stamp, known[stamp]) for stamp, _ in common]
@@ -118,8 +126,8 @@ def _similarity(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.
     """Return rotation, translation and scale that take points (N, 3) closest to the target.
 
     Umeyama: Least-squares estimation of transformation parameters between two point patterns,
-    PAMI 1991. evo's refuses points on a line, since it wants the one rotation; here any of the
-    closest will do.
+    PAMI 1991. evo's function refuses points on a line, as their rotation is not unique; here any of
+    the best rotations will do.
     """
     center, target_center = points.mean(axis=0), target.mean(axis=0)
     covariance = (target - target_center).T @ (points - center) / len(points)
@@ -131,19 +139,19 @@ def _similarity(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def path_length(poses: Poses) -> float:
-    """Length of the way through all positions, in the poses' unit."""
+    """Return the length of the path through all positions, in the poses' unit."""
     if len(poses) < 2:
         return 0.0
     return float(np.linalg.norm(np.diff(positions(poses), axis=0), axis=1).sum())
 
 
 def positions(poses: Poses) -> np.ndarray:
-    """(N, 3) of the camera, in the poses' unit."""
+    """Return the positions (N, 3) of the camera, in the poses' unit."""
     return np.array([pose[:3, 3] for _, pose in poses]).reshape(-1, 3)
 
 
-def evo_trajectory(poses: Poses):
-    """As evo has it: an evo.core.trajectory.PoseTrajectory3D."""
+def evo_trajectory(poses: Poses) -> PoseTrajectory3D:
+    """Convert to evo's trajectory."""
     from evo.core.trajectory import PoseTrajectory3D
 
     return PoseTrajectory3D(
@@ -153,25 +161,26 @@ def evo_trajectory(poses: Poses):
 
 
 TRUTH = "truth"
-"""Name of the reference where there is ground truth."""
+"""Name of the reference if it is ground truth."""
 
 
 @dataclass(eq=False)
 class OdometryRun:
-    """One method's way along a sequence of N frames.
+    """The odometry of one method on a sequence of N frames.
 
     Attributes:
-        method: name.
-        trajectory: stamps and poses (4, 4), camera to world, as refined in the end.
+        method: Name of the method.
+        trajectory: Stamps and poses (4, 4), camera to world, as refined in the end.
         stamps: (N,) in seconds.
-        is_tracked: (N,) bool, whether the frame's pose was given.
-        inliers: (N,) landmarks that support the pose; 0 where it hangs on no map.
-        map_numbers: (N,) of the map in use, 0 for the first: more than one means that the way
-            between them is not known.
-        tracking_seconds: (N,) for matching and pose; None where frames do not come one by one.
-        mapping_seconds: (N,) for keyframes; None likewise.
-        seconds: for all of the way, without the features.
-        error: from the reference; None without one, or with fewer than three poses.
+        is_tracked: (N,) bool, whether the frame has a pose.
+        inliers: (N,) number of landmarks that support the pose; 0 for a pose without a map.
+        map_numbers: (N,) number of the map in use, 0 for the first; the motion between two maps is
+            unknown.
+        tracking_seconds: (N,) time of matching and pose; None if frames do not come one by one.
+        mapping_seconds: (N,) time of keyframes; None likewise.
+        seconds: Time of the whole run, without feature extraction.
+        error: Error from the reference; None without a reference, or if :func:`why_no_error` has a
+            reason.
     """
 
     method: str
@@ -187,31 +196,31 @@ class OdometryRun:
 
     @property
     def tracked(self) -> float:
-        """Share of the frames whose pose was given."""
+        """Share of the frames that have a pose, in [0, 1]."""
         return float(self.is_tracked.mean())
 
     @property
     def maps(self) -> int:
-        """Maps begun."""
+        """Number of maps."""
         return int(self.map_numbers.max()) + 1 if self.inliers.any() else 0
 
     @property
     def mean_inliers(self) -> float:
-        """Over the frames tracked in a map."""
+        """Mean number of inliers over the frames tracked in a map."""
         counts = self.inliers[self.inliers > 0]
         return float(counts.mean()) if len(counts) else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class OdometryComparison:
-    """Methods on one sequence.
+    """Runs of several methods on one sequence.
 
     Attributes:
-        runs: one a method, in the order given; COLMAP's last.
-        truth: empty if it is not known.
-        reference: what the runs' errors are from: the truth, or else COLMAP's trajectory; empty
+        runs: One for each method, in the order given; COLMAP's is last.
+        truth: Ground truth; empty if unknown.
+        reference: Trajectory that errors are measured from: ground truth, else COLMAP's; empty
             without either.
-        reference_name: ``TRUTH``, a run's method, or "" without a reference.
+        reference_name: ``TRUTH``, the method of a run, or "" without a reference.
     """
 
     runs: list[OdometryRun]

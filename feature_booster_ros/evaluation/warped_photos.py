@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matching of photographs with views of them whose homography is known."""
+"""Matching of photographs with warped views of them, whose homography is known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from .homography import transfer_errors
 from .metrics import MatchingScore, score_matches
 
 LONGEST_SIDE = 480
-# In full, so that what training prefers can change and this stays comparable.
+"""Longest side to which photographs are shrunk [px]."""
+
+# Written out, so that results stay comparable when the defaults of training change.
 DEFAULT_VIEWS = ViewDistribution(
     rotation=25.0, full_rotation_share=0.15, log2_scale=0.45, tilt=20.0, shift=0.1
 )
@@ -32,7 +34,14 @@ DEFAULT_VIEWS = ViewDistribution(
 
 @dataclass(frozen=True, eq=False)
 class WarpedPair:
-    """Features of a photograph and of a view of it, and the homography between the two."""
+    """Features of a photograph and of a view of it.
+
+    Attributes:
+        image_shape: (height, width) of both.
+        photo: Features of the photograph.
+        view: Features of the view.
+        homography: (3, 3) from pixels of the photograph to those of the view.
+    """
 
     image_shape: tuple[int, int]
     photo: Features
@@ -46,7 +55,14 @@ def warped_pairs(
     views: ViewDistribution = DEFAULT_VIEWS,
     seed: int = 1,
 ) -> list[WarpedPair]:
-    """A pair of each photograph that can be read, the same for the same seed."""
+    """Extract the features of each photograph that can be read and of a random view of it.
+
+    Args:
+        photos: Paths of the photographs.
+        extractor: Extractor of the features.
+        views: Distribution of the views.
+        seed: Seed of the views.
+    """
     pairs = []
     for number, path in enumerate(Progress(photos, f"views ({extractor.name})")):
         photo = read_photo(path, LONGEST_SIDE)
@@ -64,12 +80,11 @@ def evaluate_warped_pairs(
     pairs: Iterable[WarpedPair],
     boost: Callable[[Features, tuple[int, int]], Features] | None = None,
 ) -> MatchingScore:
-    """Mutual nearest neighbors, raw or boosted, against the homographies.
+    """Score the mutual nearest neighbors of pairs, raw or boosted, against the homographies.
 
     Args:
-        pairs: from :func:`warped_pairs`.
-        boost: features and image shape in, features out, as a Booster; None for the features as
-            they are.
+        pairs: Pairs, as of :func:`warped_pairs`.
+        boost: Features and image shape in, features out, such as a Booster; None for raw features.
     """
     errors, counts, points = [], [], []
     for pair in pairs:

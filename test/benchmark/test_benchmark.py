@@ -23,7 +23,7 @@ from feature_booster_ros.benchmark.network import (
     profiled_events,
     sum_shares,
 )
-from feature_booster_ros.benchmark.rounds import LEAST_ROUNDS, Limits, Spread, compare, time_rounds
+from feature_booster_ros.benchmark.rounds import MIN_ROUNDS, Limits, Spread, compare, time_rounds
 from feature_booster_ros.benchmark.run import choose_engines, parse_threads
 from feature_booster_ros.benchmark.stages import MATCH, OPENCV_MATCHER, compare_matching
 from feature_booster_ros.benchmark.task import EAGER, Task, TimedEngine, TimedModel
@@ -81,7 +81,7 @@ def test_rounds_take_turns():
 
 def test_rounds_end_when_time_is_up_but_not_before_there_are_some():
     seconds = time_rounds({"a": lambda number: None}, Limits(100, 0.0))
-    assert len(seconds["a"]) == LEAST_ROUNDS
+    assert len(seconds["a"]) == MIN_ROUNDS
 
 
 def test_ratios_are_taken_round_by_round():
@@ -266,7 +266,7 @@ def test_options_before_live_are_refused(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["benchmark", "--source", "rendered", "live"])
     assert stopped.value.code == 2
-    assert "--source has to stand behind live" in capsys.readouterr().err
+    assert "--source must come after live" in capsys.readouterr().err
 
 
 def test_live_without_ros_names_the_remedy(tmp_path):

@@ -126,6 +126,15 @@ def test_evaluate_photos(photos, capsys):
     assert raw[gain] == "" and 0 < float(ours[gain]) and 0 < float(ours[accuracy])
     assert 0 < float(ours[correct]) < float(ours[4])
     assert "MMA % within pixels" in printed
+    assert not any(line.startswith("note:") for line in printed)
+
+
+def test_evaluate_photos_says_which_photos_it_takes(photos, capsys):
+    arguments = ["evaluate", "photos", str(photos), "--max-features", "200", "--methods", "orb"]
+    assert main([*arguments, "--holdout", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 warped photographs")
+    assert "note: 2 of the 3 photographs" in printed and "--holdout 1 takes all" in printed
 
 
 def test_evaluate_photos_draws_views_by_the_seed(photos, capsys):
@@ -142,6 +151,11 @@ def test_evaluate_photos_draws_views_by_the_seed(photos, capsys):
     [
         (["evaluate", "photos", "/nowhere"], "no folder of photographs at /nowhere"),
         (["evaluate", "photos", "/nowhere", "--seed", "-1"], "--seed is -1: it must be 0 or above"),
+        (["evaluate", "photos", "/nowhere", "--holdout", "0"], "--holdout is 0: it must be 1 or"),
+        (
+            ["evaluate", "photos", "/nowhere", "--methods", "surf"],
+            "nor one of the extractors (orb, ",
+        ),
         (["evaluate", "sequence", "/nowhere"], "/nowhere"),
         (
             ["train", "--model", "X", "--data", "photos:/nowhere", "--output", "/tmp/x"],
