@@ -93,14 +93,14 @@ def compare_engines(
     return compare("network", label, count, seconds, EAGER.label, notes)
 
 
-def linear_layers(network: nn.Module) -> list[nn.Linear]:
+def _linear_layers(network: nn.Module) -> list[nn.Linear]:
     """Return every linear layer of the network, each of which sees every feature once."""
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
 def _multiplications(network: nn.Module) -> int:
     """Return the number of multiplications for one feature in the linear layers."""
-    return sum(layer.weight.numel() for layer in linear_layers(network))
+    return sum(layer.weight.numel() for layer in _linear_layers(network))
 
 
 def matrix_products(
@@ -112,7 +112,7 @@ def matrix_products(
     """
     operands = []
     with torch.inference_mode():
-        for layer in linear_layers(network):
+        for layer in _linear_layers(network):
             outputs, inputs = layer.weight.shape
             operands.append(
                 (

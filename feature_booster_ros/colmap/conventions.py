@@ -15,7 +15,7 @@ from ..errors import install_extra
 if TYPE_CHECKING:
     import pycolmap
 
-COLMAP_CENTRE = 0.5
+COLMAP_CENTER = 0.5
 """Coordinate of the center of the top-left pixel in COLMAP; here it is 0 [px]."""
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..camera import Camera
-from .conventions import COLMAP_CENTRE
+from .conventions import COLMAP_CENTER
 
 _MOST_IMAGES = 2**31 - 1
 # COLMAP's models with OpenCV's distortion, by the number of coefficients they take.
@@ -110,7 +110,7 @@ def write_keypoints(database: Path, keypoints: Mapping[int, np.ndarray]) -> None
     """
     rows = []
     for image_id, points in keypoints.items():
-        colmap = np.ascontiguousarray(points + COLMAP_CENTRE, np.float32)
+        colmap = np.ascontiguousarray(points + COLMAP_CENTER, np.float32)
         rows.append((image_id, *colmap.shape, colmap.tobytes()))
     with _connect(database) as connection:
         connection.executemany(
@@ -184,7 +184,7 @@ def colmap_camera(camera: Camera) -> tuple[str, np.ndarray]:
         count = min(count for count in _MODELS if count >= len(coefficients))
         model = _MODELS[count]
     matrix = camera.matrix
-    focal, center = matrix[[0, 1], [0, 1]], matrix[:2, 2] + COLMAP_CENTRE
+    focal, center = matrix[[0, 1], [0, 1]], matrix[:2, 2] + COLMAP_CENTER
     distortion = np.pad(coefficients, (0, count - len(coefficients)))
     return model, np.concatenate([focal, center, distortion])
 

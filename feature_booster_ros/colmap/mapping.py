@@ -14,7 +14,7 @@ from .conventions import import_pycolmap
 if TYPE_CHECKING:
     import pycolmap
 
-SMALLEST_MODEL = 3
+MIN_MODEL_IMAGES = 3
 """Fewest images of a model: two cannot tell wrong matches along the epipolar lines."""
 
 # Thresholds of the first pair of images if COLMAP's own find none: a camera that moves ahead, as
@@ -46,7 +46,7 @@ def map_incrementally(
     if hasattr(pycolmap, "set_random_seed"):
         pycolmap.set_random_seed(0)
     options = pycolmap.IncrementalPipelineOptions()
-    options.min_model_size = SMALLEST_MODEL
+    options.min_model_size = MIN_MODEL_IMAGES
     options.num_threads = threads
     options.extract_colors = images is not None
     if hasattr(options, "structure_less_registration_fallback"):
@@ -80,5 +80,5 @@ def _map(
             options,
             next_image_callback=progress.update,
         )
-    usable = [model for model in models.values() if model.num_reg_images() >= SMALLEST_MODEL]
+    usable = [model for model in models.values() if model.num_reg_images() >= MIN_MODEL_IMAGES]
     return sorted(usable, key=lambda model: -model.num_reg_images())

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...colmap import database as colmap_database
 from ...colmap.conventions import import_pycolmap
-from ...colmap.mapping import SMALLEST_MODEL, map_incrementally
+from ...colmap.mapping import MIN_MODEL_IMAGES, map_incrementally
 from ...features import Extractor, Features, create_extractor
 from ...matching import match
 from ...photos import find_photos
@@ -193,7 +193,7 @@ def _extract(folder: Path, extractor: Extractor, longest_side: int) -> list[Extr
         image, _ = shrink(full, longest_side)
         name = path.relative_to(folder).as_posix()
         extracted.append(ExtractedImage(name, extractor(image), image.shape, full.shape))
-    if len(extracted) < SMALLEST_MODEL:
+    if len(extracted) < MIN_MODEL_IMAGES:
         raise ValueError(
             f"{folder} has {len(extracted)} images that can be read: three are the least "
             "to reconstruct from, and some ten are better"

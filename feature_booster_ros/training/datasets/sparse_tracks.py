@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...colmap.conventions import COLMAP_CENTRE, world_to_camera
+from ...colmap.conventions import COLMAP_CENTER, world_to_camera
 from ...features import Features
 from .posed_view import PosedView
 
@@ -144,13 +144,13 @@ def _camera_matrix(camera: pycolmap.Camera, image: ExtractedImage) -> np.ndarray
     """Return (3, 3) intrinsics in our pixels of the image that the features are from."""
     matrix = np.array(camera.calibration_matrix())
     matrix[:2] *= image.ratio[:, None]
-    matrix[:2, 2] -= COLMAP_CENTRE
+    matrix[:2, 2] -= COLMAP_CENTER
     return matrix
 
 
 def _undistorted(camera: pycolmap.Camera, matrix: np.ndarray, image: ExtractedImage) -> np.ndarray:
     """Return keypoints (N, 2) without lens distortion, NaN where the model is not invertible."""
-    distorted = (image.file_keypoints() + COLMAP_CENTRE).astype(np.float64)
+    distorted = (image.file_keypoints() + COLMAP_CENTER).astype(np.float64)
     rays = np.array(camera.cam_from_img(distorted), np.float64)
     return rays * matrix[[0, 1], [0, 1]] + matrix[:2, 2]
 

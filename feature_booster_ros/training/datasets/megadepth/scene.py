@@ -34,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ....colmap.conventions import COLMAP_CENTRE
+from ....colmap.conventions import COLMAP_CENTER
 from ....errors import read_text
 from ....progress import Progress
 
@@ -191,7 +191,7 @@ def read_scene(path: Path, min_overlap: float, max_overlap: float) -> MegaDepthS
 def _view(arrays: dict[str, np.ndarray], number: int) -> SceneView:
     matrix = np.array(arrays["intrinsics"][number], np.float64)
     focal_length = (matrix[0, 0] + matrix[1, 1]) / 2
-    matrix[:2, 2] -= COLMAP_CENTRE
+    matrix[:2, 2] -= COLMAP_CENTER
     observed = arrays["points3D_id_to_2D"][number]
     points = np.sort(np.fromiter(observed, np.int64, len(observed)))
     pixels = np.array([observed[point] for point in points.tolist()], np.float32).reshape(-1, 2)
@@ -204,6 +204,6 @@ def _view(arrays: dict[str, np.ndarray], number: int) -> SceneView:
         matrix,
         np.linalg.inv(np.array(arrays["poses"][number], np.float64).reshape(4, 4)),
         points,
-        pixels - np.float32(COLMAP_CENTRE),
+        pixels - np.float32(COLMAP_CENTER),
         depths.astype(np.float32),
     )
