@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .datasets.sources import KINDS
+from .datasets.sources import DATA_KINDS
 from .settings import CHOICES, TrainingSettings, read_settings
 
 _METAVARS = {"int": "N", "float": "X", "str": "TEXT"}
@@ -277,7 +277,7 @@ def read_training_options(options: argparse.Namespace) -> TrainingSettings:
 
 def _sources_help() -> str:
     lines = ["sources of data, as KIND:PATH[,option=value...]:"]
-    for kind, specification in KINDS.items():
+    for kind, specification in DATA_KINDS.items():
         lines.append(f"  {kind}: {' '.join((specification.__doc__ or '').split())}")
         for field in dataclasses.fields(specification):
             if field.name != "path":

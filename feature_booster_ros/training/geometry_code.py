@@ -24,7 +24,7 @@ from ..booster import FeatureBooster
 from ..booster.descriptors import network_input
 from ..booster.network import KeypointEncoder
 from .datasets.batches import PairBatch
-from .initialization import linear_layers, residual_branches, sign_projection
+from .initialization import mlp_layers, residual_branches, sign_projection
 
 ANGLE_BITS, SCALE_BITS, X_BITS, Y_BITS = 16, 8, 12, 8
 CODE_BITS = ANGLE_BITS + SCALE_BITS + X_BITS + Y_BITS
@@ -113,7 +113,7 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
     fit_keypoint_encoder(network.kenc, keypoints, wanted)
     kept = torch.ones(config.descriptor_dim, dtype=torch.bool)
     kept[traded] = False
-    last = linear_layers(network.kenc.encoder)[-1]
+    last = mlp_layers(network.kenc.encoder)[-1]
     last.weight[kept] = 0
     last.bias[kept] = 0
 
@@ -260,7 +260,7 @@ def fit_keypoint_encoder(
 
 def _remove(encoder: nn.Sequential, elements: Tensor) -> None:
     """Make a residual MLP the negative of these elements of its input, so that their sum is 0."""
-    first, second, third = linear_layers(encoder)
+    first, second, third = mlp_layers(encoder)
     units = torch.arange(2 * len(elements)).reshape(2, -1)
     for layer in (first, second):
         layer.weight[units] = 0

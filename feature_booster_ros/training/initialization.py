@@ -63,17 +63,17 @@ def residual_branches(network: FeatureBooster) -> list[nn.Linear]:
     """Return the last layer of every branch whose output is added to the network's state."""
     branches: list[nn.Linear] = []
     if network.kenc is not None:
-        branches.append(linear_layers(network.kenc.encoder)[-1])
+        branches.append(mlp_layers(network.kenc.encoder)[-1])
     if network.denc is not None:
-        branches.append(linear_layers(network.denc.encoder)[-1])
+        branches.append(mlp_layers(network.denc.encoder)[-1])
     if network.attn_proj is not None:
         for layer in network.attn_proj.modules():
             if isinstance(layer, AttentionalLayer):
-                branches += [layer.attn.proj, linear_layers(layer.ffn.mlp)[-1]]
+                branches += [layer.attn.proj, mlp_layers(layer.ffn.mlp)[-1]]
     return branches
 
 
-def linear_layers(mlp: nn.Sequential) -> list[nn.Linear]:
+def mlp_layers(mlp: nn.Sequential) -> list[nn.Linear]:
     """Return the linear layers of an MLP in order."""
     return [layer for layer in mlp if isinstance(layer, nn.Linear)]
 
@@ -196,7 +196,7 @@ def silence_units(network: FeatureBooster, batches: Iterable[PairBatch]) -> int:
     for encoder in (network.denc, network.kenc):
         if encoder is None:
             continue
-        layers = linear_layers(encoder.encoder)
+        layers = mlp_layers(encoder.encoder)
         for layer, following in zip(layers[:-1], layers[1:], strict=True):
             silent = ~fires[layer]
             layer.weight[silent] = 0
@@ -208,7 +208,7 @@ def silence_units(network: FeatureBooster, batches: Iterable[PairBatch]) -> int:
 
 def _watch(mlp: nn.Sequential, inputs: Tensor, fires: dict[nn.Linear, Tensor]) -> None:
     """Note which units of the hidden layers fire for inputs (M, K)."""
-    for layer in linear_layers(mlp)[:-1]:
+    for layer in mlp_layers(mlp)[:-1]:
         inputs = torch.relu(layer(inputs))
         fired = (inputs > 0).any(dim=0)
         fires[layer] = fires[layer] | fired if layer in fires else fired

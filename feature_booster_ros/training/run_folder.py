@@ -33,7 +33,7 @@ MAY_DIFFER = frozenset(
     ).split()
 )
 """Settings whose values a resumed run may change."""
-VERSION = 1
+CHECKPOINT_VERSION = 1
 """Version of the checkpoint file."""
 
 
@@ -103,7 +103,9 @@ def save_run(path: Path, settings: TrainingSettings, state: dict[str, Any]) -> N
         state: Tensors, numbers, text and containers of these.
     """
     partial = path.with_name(path.name + ".partial")
-    torch.save({"version": VERSION, "settings": settings.to_dict(), "state": state}, partial)
+    torch.save(
+        {"version": CHECKPOINT_VERSION, "settings": settings.to_dict(), "state": state}, partial
+    )
     os.replace(partial, path)
 
 
@@ -121,8 +123,8 @@ def load_run(path: Path, settings: TrainingSettings) -> dict[str, Any]:
         version, before, state = saved["version"], saved["settings"], saved["state"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no checkpoint of a run, or damaged: {error}") from error
-    if version != VERSION:
-        raise ValueError(f"{path} is of version {version}, not {VERSION}: train again")
+    if version != CHECKPOINT_VERSION:
+        raise ValueError(f"{path} is of version {version}, not {CHECKPOINT_VERSION}: train again")
     now = settings.to_dict()
     changed = [
         f"{name} was {before.get(name)!r} and is {now[name]!r}"

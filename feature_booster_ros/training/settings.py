@@ -15,7 +15,7 @@ import yaml
 
 from ..errors import read_text
 from .configuration import read_fields
-from .datasets.sources import KINDS, PairSourceSpecification, parse_specification
+from .datasets.sources import DATA_KINDS, PairSourceSpecification, parse_specification
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "loss": ("fastap", "reward"),
@@ -41,7 +41,7 @@ class TrainingSettings:
     data: tuple[PairSourceSpecification, ...] = field(
         metadata={
             "help": "sources of image pairs, mixed by weight: KIND:PATH[,option=value...], where "
-            f"KIND is {', '.join(KINDS)}"
+            f"KIND is {', '.join(DATA_KINDS)}"
         }
     )
     output: str = field(metadata={"help": "folder of the run: weights, checkpoint, log, settings"})
@@ -203,7 +203,7 @@ def read_settings(
         sources = [sources]
     if not isinstance(sources, (list, tuple)):
         raise ValueError(f"{what}: data must be a list of sources, not {sources!r}")
-    read = {**values, "data": tuple(parse_specification(source, KINDS) for source in sources)}
+    read = {**values, "data": tuple(parse_specification(source, DATA_KINDS) for source in sources)}
     return TrainingSettings(**read_fields(TrainingSettings, read, what))
 
 

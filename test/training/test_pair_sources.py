@@ -36,7 +36,7 @@ from feature_booster_ros.training.datasets.mixture import (
 )
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 from feature_booster_ros.training.datasets.sources import (
-    KINDS,
+    DATA_KINDS,
     OpeningContext,
     open_pair_source,
     open_training,
@@ -160,10 +160,10 @@ def test_held_out_photos_are_not_trained_on():
 
 
 def test_a_source_is_written_on_the_command_line_and_in_yaml():
-    written = parse_specification("photos:a, b/c=d,views=4,weight=0.5", KINDS)
+    written = parse_specification("photos:a, b/c=d,views=4,weight=0.5", DATA_KINDS)
     assert (written.path, written.views, written.weight) == ("a, b/c=d", 4, 0.5)
-    assert parse_specification(written.to_dict(), KINDS) == written
-    assert parse_specification(str(written), KINDS) == written
+    assert parse_specification(written.to_dict(), DATA_KINDS) == written
+    assert parse_specification(str(written), DATA_KINDS) == written
     assert written.label == "photos:c=d"
 
 
@@ -183,12 +183,12 @@ def test_a_source_is_written_on_the_command_line_and_in_yaml():
 )
 def test_a_source_that_is_wrong_is_named(source, text):
     with pytest.raises(ValueError, match=text):
-        parse_specification(source, KINDS)
+        parse_specification(source, DATA_KINDS)
 
 
 def test_photographs_are_opened_in_two_parts_that_share_none(photos, tmp_path):
     specification = parse_specification(
-        f"photos:{photos},views=2,features=60,longest_side=200,holdout=5", KINDS
+        f"photos:{photos},views=2,features=60,longest_side=200,holdout=5", DATA_KINDS
     )
     training, validation = open_pair_source(specification, OpeningContext("orb", tmp_path))
     # Of nine and the broken one, two are held out: 0.jpg and 5.jpg.
@@ -224,7 +224,7 @@ def test_posed_views_are_opened_with_another_file_to_validate_on(tmp_path):
                 writer.add("scene", side, view)
             writer.add_pairs("scene", [("a", "b")], None)
     written = f"posed:{tmp_path / 'training.h5'},validation={tmp_path / 'validation.h5'}"
-    specification = parse_specification(written, KINDS)
+    specification = parse_specification(written, DATA_KINDS)
     context = OpeningContext("sift", tmp_path)
     training, validation = open_pair_source(specification, context)
     pair = PairMixture([training], ["p"], [1], 0, 64).draw_step(1, range(1)).pairs[0]
@@ -241,7 +241,7 @@ def test_megadepth_that_is_not_there_is_named(tmp_path):
         f"megadepth:{tmp_path},scene_list_path={tmp_path / 'none.txt'},scene_info_path={tmp_path}"
     )
     with pytest.raises(FileNotFoundError, match="none.txt"):
-        open_training(parse_specification(written, KINDS), OpeningContext("sift", tmp_path))
+        open_training(parse_specification(written, DATA_KINDS), OpeningContext("sift", tmp_path))
 
 
 # The mixture
@@ -278,7 +278,7 @@ def test_a_pair_depends_on_seed_step_and_place_alone():
 
 def test_worker_processes_draw_the_same_pairs(photos, tmp_path):
     specification = parse_specification(
-        f"photos:{photos},views=2,features=60,longest_side=200", KINDS
+        f"photos:{photos},views=2,features=60,longest_side=200", DATA_KINDS
     )
     opening = functools.partial(
         open_mixture, (specification,), OpeningContext("orb", tmp_path), 0, 32

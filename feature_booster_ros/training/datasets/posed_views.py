@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 
 FORMAT, VERSION = "feature_booster_ros posed views", 1
+DEPTH_REDUCTION = 4
+"""Side of an image over that of its stored depth map, which serves the occlusion check only."""
 
 
 def import_h5py() -> ModuleType:

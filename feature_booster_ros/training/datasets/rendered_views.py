@@ -20,20 +20,18 @@ from ...rendering.renderer import Scene, cast, draw, draw_depth
 from ...rendering.scenes import MATERIALS, PHOTOGRAPHS, load_images
 from .pairs import MIN_FEATURES
 from .posed_view import PosedView, overlap
-from .posed_views import PosedViewsWriter
+from .posed_views import DEPTH_REDUCTION, PosedViewsWriter
 from .random_scenes import RandomScene, random_scene
 from .workers import WorkerPool
 
 logger = logging.getLogger(__name__)
 
-MIN_OVERLAP = 0.02
+MIN_STORED_OVERLAP = 0.02
 """Pairs of views with less overlap are not stored."""
 MAX_PHOTOGRAPHS = 40
 """Most photographs that cover a scene."""
-LONGEST_SIDE = 1024
+MAX_PHOTOGRAPH_SIDE = 1024
 """Longest side to which larger photographs are shrunk [px]."""
-DEPTH_REDUCTION = 4
-"""Side of an image over that of its stored depth map."""
 _EDGE = 2.0
 """Distance from a keypoint within which its depth must be the same [px]."""
 _SAME_DEPTH = 0.05
@@ -134,7 +132,7 @@ def _write(writer: PosedViewsWriter, scene: str, views: Sequence[PosedView]) -> 
     pairs = [
         (str(first), str(second), shared)
         for first, second in combinations(range(len(views)), 2)
-        if (shared := overlap(views[first], views[second])) >= MIN_OVERLAP
+        if (shared := overlap(views[first], views[second])) >= MIN_STORED_OVERLAP
     ]
     if pairs:
         writer.add_pairs(scene, [pair[:2] for pair in pairs], [pair[2] for pair in pairs])
@@ -162,7 +160,7 @@ def photographed_scene(rng: np.random.Generator, photos: Sequence[Path] | None) 
     if photos is None:
         return random_scene(rng, list(load_images((*PHOTOGRAPHS, *MATERIALS)).values()))
     chosen = [photos[index] for index in rng.permutation(len(photos))[:MAX_PHOTOGRAPHS]]
-    read = [read_photo(path, LONGEST_SIDE) for path in chosen]
+    read = [read_photo(path, MAX_PHOTOGRAPH_SIDE) for path in chosen]
     readable = [image for image in read if image is not None]
     if not readable:
         raise ValueError(f"none of {len(chosen)} photographs can be read, such as {chosen[0]}")

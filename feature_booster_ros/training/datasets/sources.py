@@ -263,7 +263,7 @@ class MegaDepthSpecification(PairSourceSpecification):
         )
 
 
-KINDS: dict[str, type[PairSourceSpecification]] = {
+DATA_KINDS: dict[str, type[PairSourceSpecification]] = {
     kind.kind: kind for kind in (PhotosSpecification, PosedSpecification, MegaDepthSpecification)
 }
 

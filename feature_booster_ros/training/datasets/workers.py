@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import cv2
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 
 class WorkerPool:
@@ -37,7 +37,7 @@ class WorkerPool:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+    def map(self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
         """Return the results of the jobs, in order."""
         return map(function, jobs) if self._pool is None else self._pool.map(function, jobs)
 

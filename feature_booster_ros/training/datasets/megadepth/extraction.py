@@ -19,7 +19,7 @@ from ....pixels import read_gray, shrink
 from ....progress import Progress
 from ..pairs import MIN_FEATURES
 from ..posed_view import PosedView
-from ..posed_views import PosedViewsWriter
+from ..posed_views import DEPTH_REDUCTION, PosedViewsWriter
 from ..workers import WorkerPool
 from .depth_maps import depth_at, nearest_depth, read_depth, shrink_depth
 from .pairs import MAX_OVERLAP, MIN_OVERLAP
@@ -27,8 +27,6 @@ from .scene import MegaDepthScene, SceneView, find_scene_files, read_scene
 
 logger = logging.getLogger(__name__)
 
-DEPTH_REDUCTION = 4
-"""Side of an image over that of its stored depth map, which serves the occlusion check only."""
 TRACK_RADIUS = 1.5
 """Largest distance of a feature to a point of the reconstruction that gives its depth [px]."""
 
