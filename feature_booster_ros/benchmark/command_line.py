@@ -41,16 +41,16 @@ def add_benchmark_arguments(
         run_live: Function that runs ``live``, as the nodes are not known here.
     """
     command.description = (
-        "Times extraction, network, matching and whole frames, engines side by side in interleaved "
-        "rounds. See benchmark live for the nodes."
+        "Time extraction, network, matching and whole frames, with the engines side by side in "
+        "interleaved rounds. benchmark live times the nodes."
     )
     _add_stages(command)
     command.set_defaults(run=_stages)
     live = command.add_subparsers(action=_AfterNoOptions, metavar="[live]").add_parser(
         "live",
         help="latency and throughput of the running nodes at rising frame rates (needs ROS 2)",
-        description="Plays images through booster_node and matcher_node at rising rates, until "
-        "they saturate: image stamp to features and to matches, frames dropped.",
+        description="Play images through booster_node and matcher_node at rising rates, until they "
+        "saturate: latency from image stamp to features and to matches, frames dropped.",
     )
     _add_live(live)
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEADLINES = {
-    "extraction": "Extraction, over SIFT's time (in brackets: features found)",
-    "network": "Network, arrays in and arrays out, over eager's time; products: its bare matrix "
-    "products, live: without those of parts that add nothing",
+    "extraction": "Extraction, over SIFT's time (found: features of an image)",
+    "network": "Network, arrays in and arrays out, over eager's time (products: only its matrix "
+    "products; live products: without those of parts that add nothing)",
     "matching": "Matching N x N, mutual nearest neighbors, over OpenCV's time",
-    "frame": "Frame: extract, boost, match with the frame before, verify; over the whole by eager",
+    "frame": "Frame: extract, boost, match with the previous one, verify; over the whole by eager",
 }
 
 

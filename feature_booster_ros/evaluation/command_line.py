@@ -37,7 +37,9 @@ def add_runs(command: argparse.ArgumentParser) -> None:
         "photographs and warped views of them: correct matches, MMA",
         partial(_evaluate, _photos),
     )
-    photos.add_argument("photos", metavar="FOLDER", help="photographs, also in subfolders")
+    photos.add_argument(
+        "photos", metavar="FOLDER", help="folder of photographs, subfolders included"
+    )
     _add_photo_choices(photos)
 
     hpatches = _add(
@@ -122,7 +124,7 @@ def add_runs(command: argparse.ArgumentParser) -> None:
     )
 
     everything = _add(
-        runs, "all", "several of these, with one summary table", partial(_evaluate, _all)
+        runs, "all", "several of the other runs, with one summary table", partial(_evaluate, _all)
     )
     everything.add_argument("--photos", metavar="FOLDER", help="as for evaluate photos")
     _add_photo_choices(everything)
