@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import install_extra
 from ..features import Extractor, Features
 from ..sources import open_source
-from ..sources.frame import Frame
+from ..sources.source import Frame
 
 _FIELDS = ("keypoints", "scales", "angles", "scores", "descriptors")
 # Copies that make up the number of features differ from their originals by:

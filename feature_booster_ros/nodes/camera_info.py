@@ -67,15 +67,17 @@ def uncalibrated(camera_info: CameraInfo | None, width: int, height: int) -> Cam
     return to_camera_info(None, width, height, header)
 
 
-def to_camera_info(camera: Camera | None, width: int, height: int, header: Header) -> CameraInfo:
-    """Return the CameraInfo of a camera as it was recorded, field by field.
+def to_camera_info(
+    calibration: Calibration | None, width: int, height: int, header: Header
+) -> CameraInfo:
+    """Return the CameraInfo of a calibration, field by field.
 
-    Without a camera only the image's size in pixels is filled, which in ROS means that the camera
-    is uncalibrated.
+    Without a calibration only the image's size in pixels is filled, which in ROS means that the
+    camera is uncalibrated.
     """
-    if camera is None:
+    if calibration is None:
         return CameraInfo(header=header, width=width, height=height)
-    return _message(camera.calibration, header)
+    return _message(calibration, header)
 
 
 def _message(calibration: Calibration, header: Header) -> CameraInfo:

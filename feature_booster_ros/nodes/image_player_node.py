@@ -26,7 +26,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from feature_booster_ros.sources import KINDS, Frame, Source, open_source
-from feature_booster_ros.sources.playback import USUAL_RATE, play
+from feature_booster_ros.sources.source import USUAL_RATE, play
 from feature_booster_ros.stamps import NANOSECONDS, Order, StampWatch, show
 
 from .camera_info import to_camera_info
@@ -337,7 +337,7 @@ class Playback(Work):
         )
         # camera_info is small and goes first: who pairs the two has it when the image comes in.
         height, width = frame.image.shape[:2]
-        self._camera_info_publisher.publish(to_camera_info(frame.camera, width, height, header))
+        self._camera_info_publisher.publish(to_camera_info(frame.calibration, width, height, header))
         if self._image_publisher is not None:
             self._image_publisher.publish(image_message(frame, header))
         if self._compressed_publisher is not None:

@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 
 NEAR = 0.05
-"""Surfaces nearer to the camera than this are not drawn, meters."""
+"""Distance to the camera below which surfaces are not drawn [m]."""
 
 _SUPERSAMPLING = 2
-_CAST_AT_ONCE = 8192  # points, to bound the memory: each meets every surface
-_FLAT = (
-    1e-9  # |det G^-1| below which the camera lies in the rectangle's plane and sees nothing of it
-)
+# Points that are cast in one step, which bounds the memory: each meets every surface.
+_CAST_AT_ONCE = 8192
+# |det G^-1| below which the camera lies in the plane of the rectangle and sees nothing of it.
+_FLAT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,8 @@ def cast(
     if len(points) > _CAST_AT_ONCE:
         count = len(points) // _CAST_AT_ONCE + 1
         parts = [cast(scene, matrix, pose, part) for part in np.array_split(points, count)]
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        depths, indices = zip(*parts, strict=True)
+        return np.concatenate(depths), np.concatenate(indices)
     inverses, seen = _inverses(scene, matrix, pose)
     homogeneous = np.column_stack([points, np.ones(len(points))])
     a, b, inverse_depth = np.moveaxis(homogeneous @ inverses.transpose(0, 2, 1), -1, 0)
@@ -248,7 +249,7 @@ def _row_spans(outline: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nd
         # False for a horizontal edge: the other edges at its ends count.
         crossed = (along >= 0) & (along <= 1)
         column = start[:, 0] + along * (end[:, 0] - start[:, 0])
-    slack = 1e-3  # neighbors share this much, lest rounding leave a crack between them
+    slack = 1e-3  # overlap of neighbors, so that rounding leaves no crack between them
     left = np.where(crossed, column, np.inf).min(axis=1) - slack
     right = np.where(crossed, column, -np.inf).max(axis=1) + slack
     return left.astype(np.float32), right.astype(np.float32)

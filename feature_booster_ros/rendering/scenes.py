@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..pixels import read_image
 from .renderer import Scene, Surface, Texture
@@ -129,7 +130,7 @@ class _Supply:
         self._rounds = 0
 
     def photograph(self) -> np.ndarray:
-        """Give the next photograph, in an order drawn anew each round."""
+        """Give the next photograph, in an order drawn again for each round."""
         if not self._queue:
             names = self._rng.permutation(sorted(self._photographs))
             self._queue = [self._alter(_trimmed(name, self._photographs[name])) for name in names]
@@ -343,26 +344,32 @@ def _face(rng: np.random.Generator, supply: _Supply, width: float, height: float
 
 
 def _picture(
-    center: Sequence[float], forward: Sequence[float], width: float, photograph: np.ndarray
+    center: ArrayLike, forward: ArrayLike, width: float, photograph: np.ndarray
 ) -> Surface:
     """Hang a photograph, `width` meters wide, in a white mount with a dark frame."""
     rows, columns = photograph.shape[:2]
     mount, frame = max(4, columns // 25), max(2, columns // 60)
-    framed = cv2.copyMakeBorder(photograph, *[mount] * 4, cv2.BORDER_CONSTANT, value=[225] * 3)
-    framed = cv2.copyMakeBorder(framed, *[frame] * 4, cv2.BORDER_CONSTANT, value=[40] * 3)
+    framed = _border(_border(photograph, mount, 225), frame, 40)
     height = width * framed.shape[0] / framed.shape[1]
     # A portrait may not reach into floor or ceiling.
     shrink = min(1.0, 2.2 / height)
     return _rectangle(center, forward, width * shrink, height * shrink, Texture.from_image(framed))
 
 
+def _border(image: np.ndarray, width: int, gray: int) -> np.ndarray:
+    """Return the image with a border of `width` pixels."""
+    return cv2.copyMakeBorder(
+        image, width, width, width, width, cv2.BORDER_CONSTANT, value=[gray] * 3
+    )
+
+
 def _rectangle(
-    center: Sequence[float], forward: Sequence[float], width: float, height: float, texture: Texture
+    center: ArrayLike, forward: ArrayLike, width: float, height: float, texture: Texture
 ) -> Surface:
     """Give the rectangle that a viewer who looks along `forward` sees upright and unmirrored."""
-    forward = np.asarray(forward, np.float64)
-    right = np.cross((0.0, 1.0, 0.0), forward)
+    direction = np.asarray(forward, np.float64)
+    right = np.cross((0.0, 1.0, 0.0), direction)
     right /= np.linalg.norm(right)
-    down = np.cross(forward, right)
+    down = np.cross(direction, right)
     right, down = right * width, down / np.linalg.norm(down) * height
     return Surface(np.asarray(center, np.float64) - right / 2 - down / 2, right, down, texture)

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from ..camera import Camera
-from ..sources.frame import Frame
-from ..sources.source import Source
+from ..sources.source import Frame, Source
 from .camera_paths import CameraPath, random_path, walk_through
 from .renderer import Scene, cast, draw, draw_depth
 from .scenes import gallery
 
-_OCCLUSION_SLACK = 0.01  # a point counts as hidden when something is nearer by this share
+# Share of the depth by which something has to be nearer to hide a point.
+_OCCLUSION_SLACK = 0.01
 
 
 class RenderedSequence(Source):
@@ -80,8 +80,9 @@ class RenderedSequence(Source):
             if isinstance(value, str) or not low <= value <= high:
                 raise ValueError(f"rendered sequence: {name} {value} is not in [{low}, {high}]")
         focal = width / 2 / np.tan(np.deg2rad(horizontal_fov) / 2)
-        camera = Camera.pinhole(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
-        super().__init__(f"gallery of seed {seed}" if scene is None else "scene", camera)
+        center = (width - 1) / 2, (height - 1) / 2
+        self._pinhole = Camera.pinhole(focal, focal, *center, width, height)
+        super().__init__(f"gallery of seed {seed}" if scene is None else "scene", self._pinhole)
         self.scene = scene or gallery(seed, color)
         if isinstance(path, str):
             if path not in ("walk", "random"):
@@ -113,14 +114,14 @@ class RenderedSequence(Source):
         return index
 
     def image(self, index: int) -> np.ndarray:
-        """Film frame `index`: (H, W) uint8, or (H, W, 3) BGR."""
-        camera = self.camera
+        """Render frame `index`: (H, W) uint8, or (H, W, 3) BGR."""
+        camera = self._pinhole
         image = draw(self.scene, camera.matrix, self.poses[index], camera.width, camera.height)
         return self._expose(image, index)
 
     def depth(self, index: int) -> np.ndarray:
-        """Give the z coordinate seen at every pixel's center: (H, W) float32, meters."""
-        camera = self.camera
+        """Return the depth at the center of every pixel: (H, W) float32, meters."""
+        camera = self._pinhole
         return draw_depth(self.scene, camera.matrix, self.poses[index], camera.width, camera.height)
 
     def render(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,14 +134,15 @@ class RenderedSequence(Source):
         """Find where one frame's pixels are in another, exactly.
 
         Args:
-            from_index, to_index: the frames.
-            points: (M, 2) pixels of the first, at any sub-pixel position.
+            from_index: Frame of the pixels.
+            to_index: Frame in which they are looked for.
+            points: (M, 2) pixels of the first frame, at any sub-pixel position.
 
         Returns:
-            (M, 2) float64 pixels of the second, NaN for what lies behind its camera, and (M,) bool:
-            whether they are to be seen there: inside the image and not hidden.
+            (M, 2) float64 pixels of the second frame, NaN behind its camera, and (M,) bool: whether
+            they are visible there, inside the image and not hidden.
         """
-        matrix, points = self.camera.matrix, np.asarray(points, np.float64).reshape(-1, 2)
+        matrix, points = self._pinhole.matrix, np.asarray(points, np.float64).reshape(-1, 2)
         depth, surface = cast(self.scene, matrix, self.poses[from_index], points)
         depth = np.where(surface >= 0, depth, np.nan)
         rays = np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(matrix).T
@@ -149,7 +151,7 @@ class RenderedSequence(Source):
         ahead = there[:, 2] > 0
         projected = np.where(ahead[:, None], there, np.nan) @ matrix.T
         pixels = projected[:, :2] / projected[:, 2:]
-        limits = (self.camera.width - 0.5, self.camera.height - 0.5)
+        limits = (self._pinhole.width - 0.5, self._pinhole.height - 0.5)
         visible = ((pixels >= -0.5) & (pixels <= limits)).all(axis=1)
         nearest, _ = cast(self.scene, matrix, self.poses[to_index], pixels[visible])
         visible[visible] = there[visible, 2] <= nearest * (1 + _OCCLUSION_SLACK)
@@ -163,18 +165,20 @@ class RenderedSequence(Source):
         reference_points: np.ndarray,
         threshold_px: float = 3.0,
     ) -> np.ndarray:
-        """Tell which matches are true: each point, moved to the other frame, is where it should be.
+        """Return which matches are right by depth and poses.
 
-        Both ways are asked, so that a point beside a nearer object's edge, whose depth belongs to
-        one or the other, counts only when both frames agree on it.
+        Each point is moved to the other frame, both ways, so that a point beside the edge of a
+        nearer object, whose depth may be of either, counts only if both frames agree on it.
 
         Args:
-            query_index, reference_index: the frames.
-            query_points, reference_points: (M, 2) matched pixels.
-            threshold_px: largest distance, in either frame.
+            query_index: Query frame.
+            reference_index: Reference frame.
+            query_points: (M, 2) matched pixels of the query frame.
+            reference_points: (M, 2) matched pixels of the reference frame.
+            threshold_px: Largest distance in either frame, in pixels.
 
         Returns:
-            (M,) bool. False too for points that the other frame does not show.
+            (M,) bool, False also for points that are not visible in the other frame.
         """
         query_points = np.asarray(query_points, np.float64).reshape(-1, 2)
         reference_points = np.asarray(reference_points, np.float64).reshape(-1, 2)
@@ -206,10 +210,10 @@ class RenderedSequence(Source):
         return round(index / self._rate * 1e9)
 
     def _expose(self, image: np.ndarray, index: int) -> np.ndarray:
-        """Do what lens and sensor do: blur, an exposure that wavers, noise."""
+        """Apply the lens and the sensor: blur, a varying exposure, noise."""
         rng = np.random.default_rng([self._seed, 3, index])
         gain = 1.0 + self._light * np.clip(rng.standard_normal(), -2, 2)
-        exposed = image.astype(np.float32) * np.float32(gain)
+        exposed: np.ndarray = image.astype(np.float32) * np.float32(gain)
         if self._blur > 0:
             exposed = cv2.GaussianBlur(exposed, (0, 0), self._blur)
         if self._noise > 0:

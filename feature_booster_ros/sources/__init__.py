@@ -4,9 +4,8 @@
 
 from ..camera import Camera
 from .calibration import read_camera, resolve_camera
-from .frame import Frame
 from .opening import KINDS, open_source
-from .source import Source
+from .source import Frame, Source, play
 
 __all__ = [
     "KINDS",
@@ -14,6 +13,7 @@ __all__ = [
     "Frame",
     "Source",
     "open_source",
+    "play",
     "read_camera",
     "resolve_camera",
 ]

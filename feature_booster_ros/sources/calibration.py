@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras from what a user gives: a calibration file of ROS, OpenCV or Kalibr, or four numbers."""
+"""Read cameras from calibration files of ROS, OpenCV or Kalibr, or from four numbers."""
 
 from __future__ import annotations
 
@@ -62,11 +62,12 @@ def resolve_camera(camera: Camera | str | PathLike | None) -> Camera | None:
         return read_camera(text)
     if len(numbers) != 4:
         raise ValueError(f"camera {text!r} has {len(numbers)} numbers, expected fx,fy,cx,cy")
-    return Camera.pinhole(*numbers)
+    fx, fy, cx, cy = numbers
+    return Camera.pinhole(fx, fy, cx, cy)
 
 
 def read_camera(address: str | PathLike) -> Camera:
-    """Read a calibration file, whose format its content tells.
+    """Read a calibration file, whose format is recognized by its content.
 
     - ROS: what camera_calibration writes and camera_info_manager reads, or a CameraInfo as
       `ros2 topic echo` prints it; rectification and projection are kept.
@@ -148,7 +149,7 @@ def sensor_camera(entries: Mapping[str, Any]) -> Camera:
 
 
 def _find(address: str) -> tuple[Path, str]:
-    """The file at an address, and the name behind its #."""
+    """Return the file at an address, and the name after its #."""
     path = _local(address)
     if path.is_file():
         return path, ""
@@ -192,7 +193,7 @@ def read_entries(path: Path) -> Mapping[str, Any]:
     if text.startswith(("%YAML:1", "<?xml")) or "opencv-matrix" in text:
         storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
         return _node_value(storage.root()) or {}
-    # ros2 topic echo ends each message with ---; the first one will do.
+    # ros2 topic echo ends each message with ---; the first one is taken.
     entries = next(iter(yaml.safe_load_all(text)), None)
     if not isinstance(entries, dict):
         raise ValueError(f"not a calibration that is known; expected one of: {FORMATS}")
@@ -214,7 +215,7 @@ def _node_value(node: cv2.FileNode) -> Any:
 
 
 def _of_camera_info(entries: Mapping[str, Any]) -> Camera:
-    """The camera of ROS's keys, or of OpenCV's."""
+    """Return the camera of a file with the keys of ROS or of OpenCV."""
     named = {key.replace("_", "").lower(): (key, value) for key, value in entries.items()}
     found = {}
     for field, keys in _KEYS.items():
@@ -250,12 +251,12 @@ def _of_camera_info(entries: Mapping[str, Any]) -> Camera:
     camera = Camera.of_calibration(calibration)
     if camera is None:
         raise ValueError("camera_matrix is zero: calibrate the camera")
-    # Without a size the source's images have the say.
+    # Without a size, that of the source's images is taken.
     return camera if camera.width else replace(camera, recorded=None)
 
 
 def _values(entry: Any, count: int | None = None) -> np.ndarray:
-    """The numbers of a matrix, in whatever form it is given."""
+    """Return the numbers of a matrix, flat, from a list, an array or a mapping with data."""
     if isinstance(entry, dict):
         entry = entry["data"]
     values = np.ravel(np.array(() if entry is None else entry, np.float64))
@@ -269,7 +270,7 @@ def _projection(matrix: np.ndarray) -> np.ndarray:
 
 
 def _of_camchain(entries: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The entry of one camera."""
+    """Return the entry of one camera."""
     cameras = {key: value for key, value in entries.items() if re.fullmatch(r"cam\d+", key)}
     if name:
         if name not in cameras:
@@ -283,7 +284,7 @@ def _of_camchain(entries: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _numbers(text: str) -> list[float] | None:
-    """The comma-separated numbers of `text`, or None where it is something else."""
+    """Return the comma-separated numbers of `text`, or None if it is something else."""
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:

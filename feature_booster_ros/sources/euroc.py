@@ -9,8 +9,10 @@ datasets, IJRR 2016.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,10 +21,10 @@ import yaml
 from ..camera import Camera
 from ..stamps import frame_rate
 from .calibration import read_entries, sensor_camera
+from .ground_truth import GroundTruth
 from .image_sequence import ImageFile, ImageSequence, existing
 from .source import logger
 from .text_files import SEPARATOR, parse_lines, parse_numbers
-from .trajectory import Trajectory
 
 _CAMERA_FOLDER = re.compile(r"cam(\d+)")
 # Frames per second that no camera takes; times in microseconds look like 20 000 or more.
@@ -65,7 +67,7 @@ class EurocSource(ImageSequence):
         stamps = [stamp_ns for stamp_ns, _ in listed]
         _check_unit(listing, stamps)
         calibrated, in_body = _read_sensor(folder)
-        poses = [None] * len(listed)
+        poses: list[np.ndarray | None] = [None] * len(listed)
         if in_body is not None:
             poses = [
                 None if body is None else body @ in_body
@@ -133,7 +135,7 @@ def _image_path(folder: Path, name: str) -> Path:
 
 
 def _read_sensor(folder: Path) -> tuple[Camera | None, np.ndarray | None]:
-    """The camera, and its pose on the body (4, 4), camera to body."""
+    """Return the camera, and its pose on the body (4, 4), camera to body."""
     sequence = folder.parent.parent
     candidates = [
         folder / "sensor.yaml",
@@ -158,7 +160,7 @@ def _read_sensor(folder: Path) -> tuple[Camera | None, np.ndarray | None]:
     return camera, in_body
 
 
-def _pose_on_body(path: Path, sensor: dict) -> np.ndarray | None:
+def _pose_on_body(path: Path, sensor: Mapping[str, Any]) -> np.ndarray | None:
     """Return the camera's pose (4, 4), camera to body; None where it is unknown."""
     for key in ("T_BS", "T_cam_imu"):
         if key in sensor:
@@ -181,13 +183,13 @@ def _body_poses(mav: Path, stamps_ns: list[int]) -> list[np.ndarray | None]:
     lines = parse_lines(path, _parse_pose_line)
     try:
         values = np.array([values for _, values in lines]).reshape(-1, 7)
-        # w comes first in the file, last in a Trajectory.
-        trajectory = Trajectory(
+        # w comes first in the file and last in GroundTruth.
+        truth = GroundTruth(
             [stamp_ns for stamp_ns, _ in lines], values[:, :3], values[:, [4, 5, 6, 3]]
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return trajectory.poses(stamps_ns, path)
+    return truth.poses(stamps_ns, path)
 
 
 def _parse_pose_line(line: str) -> tuple[int, np.ndarray]:

@@ -14,8 +14,7 @@ import numpy as np
 from ..camera import Camera
 from ..pixels import read_image
 from ..stamps import StampWatch, frame_rate
-from .frame import Frame
-from .source import Source, logger
+from .source import Frame, Source, logger
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
@@ -103,10 +102,10 @@ def _is_image(path: Path, folder: Path) -> bool:
 
 
 def existing(target: str) -> Path:
-    """The path that a user named.
+    """Return the path of a target.
 
     Raises:
-        FileNotFoundError: There is nothing.
+        FileNotFoundError: There is no such file or folder.
     """
     path = Path(target).expanduser()
     if not path.exists():

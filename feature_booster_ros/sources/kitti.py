@@ -8,6 +8,7 @@ Geiger, Lenz, Stiller, Urtasun: Vision meets Robotics: The KITTI Dataset, IJRR 2
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -25,7 +26,7 @@ _CAMERA_FOLDER = re.compile(r"image_(0?)([0-3])")
 
 
 class _Layout(NamedTuple):
-    """Where the files of one camera lie; `raw` tells the recordings from the benchmark."""
+    """Paths of one camera's files; `raw` if they are of a recording, not of the benchmark."""
 
     sequence: Path
     images: Path
@@ -73,13 +74,18 @@ class KittiSource(ImageSequence):
         projection, calibrated = _read_calibration(layout)
         poses = _read_poses(layout, projection)
         numbers = _frame_numbers(paths)
-        frame_stamps = _by_number(stamps, numbers)
-        if None in frame_stamps:
-            raise ValueError(
-                f"{times_path} has {len(stamps)} times, but {layout.images} has {len(paths)} "
-                f"images; the first without a time is {paths[frame_stamps.index(None)].name}. "
-                "Complete the file, or open the images alone as kind folder"
-            )
+        frame_poses = _by_number(poses, numbers)
+        files = []
+        for stamp_ns, path, pose in zip(
+            _by_number(stamps, numbers), paths, frame_poses, strict=True
+        ):
+            if stamp_ns is None:
+                raise ValueError(
+                    f"{times_path} has {len(stamps)} times, but {layout.images} has {len(paths)} "
+                    f"images; the first without a time is {path.name}. "
+                    "Complete the file, or open the images alone as kind folder"
+                )
+            files.append(ImageFile(stamp_ns, path, pose))
         if len(stamps) > len(paths):
             logger.warning(
                 "%s has %d times for %d images: some images are missing",
@@ -87,7 +93,6 @@ class KittiSource(ImageSequence):
                 len(stamps),
                 len(paths),
             )
-        frame_poses = _by_number(poses, numbers)
         if poses and any(pose is None for pose in frame_poses):
             logger.warning(
                 "%s: %d poses for %d images: the rest has none",
@@ -95,10 +100,6 @@ class KittiSource(ImageSequence):
                 len(poses),
                 len(paths),
             )
-        files = [
-            ImageFile(*frame)
-            for frame in zip(frame_stamps, paths, frame_poses)  # noqa: B905 (one per image)
-        ]
         super().__init__(layout.images, files, camera or calibrated)
 
     @classmethod
@@ -124,7 +125,7 @@ def _frame_numbers(paths: list[Path]) -> list[int]:
     return list(range(len(paths)))
 
 
-def _by_number(lines: list[T], numbers: list[int]) -> list[T | None]:
+def _by_number(lines: Sequence[T], numbers: list[int]) -> list[T | None]:
     """Return each frame's line of a file, None where the file has no such line."""
     first, last = min(numbers), max(numbers)
     was_cut_along = last >= len(lines) == len(numbers) == last - first + 1
@@ -189,12 +190,12 @@ def _read_calibration(layout: _Layout) -> tuple[np.ndarray | None, Camera | None
     entries = dict(parse_lines(path, _parse_entry))
     index = f"{layout.camera_index:02d}" if layout.raw else str(layout.camera_index)
     if layout.raw and layout.sequence.name.endswith("_extract"):
-        size = _entry(path, entries, f"S_{index}", 2).astype(int)
+        width, height = map(int, _entry(path, entries, f"S_{index}", 2))
         matrix = _entry(path, entries, f"K_{index}", 9).reshape(3, 3)
-        return None, Camera(*size.tolist(), matrix, _entry(path, entries, f"D_{index}", 5))
+        return None, Camera(width, height, matrix, _entry(path, entries, f"D_{index}", 5))
     name = f"P_rect_{index}" if layout.raw else f"P{index}"
     projection = _entry(path, entries, name, 12).reshape(3, 4)
-    size = _entry(path, entries, f"S_rect_{index}", 2).astype(int) if layout.raw else np.zeros(2)
+    size = _entry(path, entries, f"S_rect_{index}", 2) if layout.raw else np.zeros(2)
     width, height = map(int, size)
     return projection, Camera(width, height, projection[:, :3])
 

@@ -24,8 +24,8 @@ from .video import VideoSource
 from .webcam import WebcamSource
 
 # Sources that are recognized by their path; a layout comes before the plain folder it could be
-# mistaken for. The order is that of the questions asked.
-_RECOGNISED = (
+# mistaken for.
+_RECOGNIZED = (
     WebcamSource,
     RosbagSource,
     EurocSource,
@@ -35,7 +35,7 @@ _RECOGNISED = (
     FolderSource,
 )
 
-KINDS = (*(source.kind for source in _RECOGNISED), "rendered")
+KINDS = (*(source.kind for source in _RECOGNIZED), "rendered")
 
 _ARCHIVE_SUFFIXES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"))
 
@@ -61,8 +61,8 @@ def open_source(
 ) -> Source:
     """Open images to play or to evaluate on.
 
-    `uri` is ``[KIND:]TARGET[,OPTION=VALUE]...``; where KIND is left out, the target's own layout
-    tells it. A path that exists is taken as it is, whatever colons and commas it has.
+    `uri` is ``[KIND:]TARGET[,OPTION=VALUE]...``; without KIND, it is recognized by the layout of
+    the target. A path that exists is taken as it is, whatever colons and commas it has.
 
     ========= ====================================== ==========================================
     kind      target                                 options
@@ -86,7 +86,7 @@ def open_source(
 
     Args:
         uri: What to open.
-        kind: One of `KINDS`, where the layout is not to be asked. Wins over the one in `uri`.
+        kind: One of `KINDS`; None to recognize it by the layout. Wins over the one in `uri`.
         camera: Calibration to use instead of the source's own: a Camera, a calibration file
             (`read_camera` says of which formats), or "fx,fy,cx,cy" in pixels.
         rectified: Whether the images have been rectified, so that P of the calibration holds for
@@ -132,8 +132,9 @@ def _parse(uri: str) -> tuple[str | None, str, dict[str, str]]:
     """Split a URI into kind, target and options."""
     if Path(uri).expanduser().exists():
         return None, uri, {}
-    kind, colon, rest = uri.partition(":")
-    if not (colon and kind in KINDS):
+    prefix, colon, rest = uri.partition(":")
+    kind: str | None = prefix
+    if not (colon and prefix in KINDS):
         kind, rest = (uri, "") if uri in ("webcam", "rendered") else (None, uri)
     # The comma put before it lets an option stand alone, as in rendered:seed=3.
     pieces = _OPTION.split("," + rest)
@@ -148,7 +149,7 @@ def _parse(uri: str) -> tuple[str | None, str, dict[str, str]]:
 def _recognize(target: str) -> str:
     path = Path(target).expanduser()
     try:
-        for source in _RECOGNISED:
+        for source in _RECOGNIZED:
             if source.recognizes(target):
                 return source.kind
         reason = _why_unreadable(path)
@@ -164,7 +165,7 @@ def _recognize(target: str) -> str:
     if reason:
         raise ValueError(f"source {target!r} {reason}")
     what = ", but an empty folder" if path.is_dir() and not any(path.iterdir()) else ""
-    looked_for = "; ".join(f"{source.kind}: {source.layout}" for source in _RECOGNISED)
+    looked_for = "; ".join(f"{source.kind}: {source.layout}" for source in _RECOGNIZED)
     raise ValueError(
         f"source {target!r} is none of the known kinds{what}. Looked for {looked_for}. "
         "Say which it is with kind, or KIND:PATH"
@@ -172,7 +173,7 @@ def _recognize(target: str) -> str:
 
 
 def _why_unreadable(path: Path) -> str | None:
-    """Say what a path is that is often given in the place of a source."""
+    """Return what is wrong with a path that is often given instead of a source."""
     suffix = path.suffix.lower()
     if path.is_file() and suffix in IMAGE_SUFFIXES:
         return f"is one image: give the folder it is in, {path.parent}"
@@ -182,13 +183,13 @@ def _why_unreadable(path: Path) -> str | None:
         return None
     entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
     for entry in sorted(entries):
-        if any(source.recognizes(str(entry)) for source in _RECOGNISED):
+        if any(source.recognizes(str(entry)) for source in _RECOGNIZED):
             return f"is no source itself, but holds some: give one of them, such as {entry}"
     return None
 
 
 def _opener(kind: str) -> Callable[..., Source]:
-    for source in _RECOGNISED:
+    for source in _RECOGNIZED:
         if source.kind == kind:
             return source
     if kind == "rendered":
@@ -221,7 +222,7 @@ def _read_texts(kind: str, opener: Callable[..., Source], texts: dict[str, str])
 
 
 def _read_text(kind: str, name: str, text: str, types: Sequence[type]) -> Any:
-    """The value of one option, of the first of the types that a text can be."""
+    """Return the value of one option, of the first of `types` that a text can be."""
     wanted = next((plain for plain in _READERS if plain in types), None)
     if wanted is None:
         raise ValueError(f"source kind {kind}: option {name} cannot be given as text")

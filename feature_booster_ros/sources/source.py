@@ -1,22 +1,71 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every source of frames has in common."""
+"""Frames, the base class of every source of them, and their playback."""
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
 
 import numpy as np
 
-from ..camera import Camera
+from ..camera import Calibration, Camera
 from ..pixels import image_encoding
-from .frame import Frame
+from ..stamps import NANOSECONDS
 
 logger = logging.getLogger("feature_booster_ros.sources")
+
+# Frame rate between passes of a record without a rate [Hz].
+USUAL_RATE = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a source.
+
+    Attributes:
+        stamp_ns: Time of exposure in integer nanoseconds; the epoch is the record's own.
+        image: Pixels (H, W) or (H, W, 3) in BGR order, of any number type that
+            sensor_msgs/image_encodings.hpp has; ``pixels.to_gray`` makes them 8 bits.
+        camera: The calibrated camera, of the image's size; None if it is not known.
+        name: File name, topic or device, to tell the user about.
+        pose: Ground truth, (4, 4) float64 camera to world in meters; None if it is not known.
+            The camera looks along +z with x to the right and y down (REP 103, optical frame).
+        frame_id: Coordinate frame as recorded; empty if the record has none.
+        recorded: CameraInfo as recorded, also of a camera that is not calibrated; None if the
+            record has none.
+    """
+
+    stamp_ns: int
+    image: np.ndarray
+    camera: Camera | None = None
+    name: str = ""
+    pose: np.ndarray | None = None
+    frame_id: str = ""
+    recorded: Calibration | None = None
+
+    @property
+    def stamp(self) -> float:
+        """Time of exposure in seconds (rounded to the 0.2 microseconds of a float64)."""
+        return self.stamp_ns * 1e-9
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What a CameraInfo says of the camera; None if nothing is known."""
+        return self.recorded if self.camera is None else self.camera.calibration
+
+    @property
+    def encoding(self) -> str:
+        """ROS name of the pixel format, such as mono8, bgr16 or 32FC1.
+
+        Raises:
+            ValueError: The image has another shape or type than `image` allows.
+        """
+        return image_encoding(self.image)
 
 
 class Source(ABC):
@@ -112,8 +161,9 @@ class Source(ABC):
         name: str,
         pose: np.ndarray | None = None,
         frame_id: str = "",
+        recorded: Calibration | None = None,
     ) -> Frame | None:
-        """The frame, or None after `_skip` where the image cannot be used with the camera."""
+        """Return the frame, or None after `_skip` if the image cannot be used with the camera."""
         try:
             image_encoding(image)
         except ValueError as error:
@@ -130,4 +180,42 @@ class Source(ABC):
                     f"{self.camera.width}x{self.camera.height}",
                 )
                 return None
-        return Frame(stamp_ns, image, self.camera, name, pose, frame_id)
+        return Frame(stamp_ns, image, self.camera, name, pose, frame_id, recorded)
+
+
+def play(
+    source: Source,
+    *,
+    start: int = 0,
+    step: int = 1,
+    count: int | None = None,
+    again: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[Frame, int]]:
+    """Play a source frame by frame, as fast as they are taken.
+
+    Args:
+        source: What to play.
+        start: First frame of each pass.
+        step: Every `step`-th frame is played.
+        count: Number of frames of each pass, or None for all.
+        again: Asked at the end of each pass whether another one follows.
+
+    Yields:
+        A frame, and its stamp in nanoseconds: the recorded one in the first pass; each further
+        pass goes on one frame distance after the end of the one before.
+
+    Raises:
+        ValueError: As `Source.frames`.
+    """
+    distance_ns = round(step * NANOSECONDS / (source.rate or USUAL_RATE))
+    offset_ns = 0
+    while True:
+        oldest_ns = newest_ns = None
+        for frame in source.frames(start, step, count):
+            stamp_ns = frame.stamp_ns
+            oldest_ns = stamp_ns if oldest_ns is None else min(oldest_ns, stamp_ns)
+            newest_ns = stamp_ns if newest_ns is None else max(newest_ns, stamp_ns)
+            yield frame, stamp_ns + offset_ns
+        if oldest_ns is None or newest_ns is None or not again():
+            return
+        offset_ns += newest_ns - oldest_ns + distance_ns

@@ -16,10 +16,10 @@ import numpy as np
 from ..camera import Camera
 from ..stamps import parse_seconds
 from .calibration import resolve_camera
+from .ground_truth import GroundTruth
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
 from .text_files import SEPARATOR, parse_lines, parse_numbers
-from .trajectory import Trajectory
 
 # Color cameras of the three Kinects as the benchmark's page on file formats gives them:
 # fx, fy, cx, cy in pixels, and plumb_bob distortion. The images of freiburg3 are undistorted.
@@ -78,11 +78,11 @@ class TumSource(ImageSequence):
             raise FileNotFoundError(f"TUM sequence {sequence} has neither rgb.txt nor rgb")
         if not stamped:
             raise ValueError(f"TUM sequence {sequence} has no images in {where}")
-        trajectory = _read_trajectory(sequence / "groundtruth.txt")
-        poses = [None] * len(stamped)
-        if trajectory is not None:
+        truth = _read_ground_truth(sequence / "groundtruth.txt")
+        poses: list[np.ndarray | None] = [None] * len(stamped)
+        if truth is not None:
             stamps = [stamp_ns for stamp_ns, _ in stamped]
-            poses = trajectory.poses(stamps, sequence / "groundtruth.txt")
+            poses = truth.poses(stamps, sequence / "groundtruth.txt")
         files = [
             ImageFile(*each, pose)
             for each, pose in zip(stamped, poses)  # noqa: B905 (made so)
@@ -166,14 +166,14 @@ def _camera_of_name(sequence: Path) -> Camera | None:
     return Camera(*_SIZE, matrix, np.array(distortion))
 
 
-def _read_trajectory(path: Path) -> Trajectory | None:
+def _read_ground_truth(path: Path) -> GroundTruth | None:
     """Poses of the color camera, camera to world, from lines of: time tx ty tz qx qy qz qw."""
     if not path.is_file():
         return None
     lines = parse_lines(path, _parse_pose_line)
     try:
         values = np.array([values for _, values in lines]).reshape(-1, 7)
-        return Trajectory([stamp_ns for stamp_ns, _ in lines], values[:, :3], values[:, 3:])
+        return GroundTruth([stamp_ns for stamp_ns, _ in lines], values[:, :3], values[:, 3:])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

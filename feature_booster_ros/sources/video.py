@@ -13,9 +13,8 @@ import cv2
 
 from ..camera import Camera
 from ..stamps import NANOSECONDS
-from .frame import Frame
 from .image_sequence import existing
-from .source import Source, logger
+from .source import Frame, Source, logger
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".mjpg")

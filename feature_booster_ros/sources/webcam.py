@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import cv2
 
 from ..camera import Camera
-from .frame import Frame
-from .source import Source
+from .source import Frame, Source
 
 _DEVICE = re.compile(r"/dev/video(\d+)")
 # So many grabs in a row may fail (a hiccup of USB) before the camera counts as gone.

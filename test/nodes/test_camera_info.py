@@ -93,8 +93,9 @@ def test_camera_info_comes_back_field_by_field():
     info.p[3] = -42.5
     camera = camera_of(info)
     assert (camera.width, camera.height) == (160, 200)
-    assert to_camera_info(camera, 160, 200, info.header) == info
-    assert to_camera_info(camera_of(info, rectified=True), 160, 200, info.header) == info
+    assert to_camera_info(camera.calibration, 160, 200, info.header) == info
+    rectified = camera_of(info, rectified=True)
+    assert to_camera_info(rectified.calibration, 160, 200, info.header) == info
 
 
 def test_a_camera_info_with_only_p_describes_a_rectified_image():

@@ -411,7 +411,7 @@ def test_compressed_16_bits_are_png_and_exact():
 )
 def test_distortion_has_the_length_that_ros_expects(model, given, sent):
     camera = Camera(64, 48, np.eye(3), np.arange(given), model)
-    message = to_camera_info(camera, 64, 48, Header())
+    message = to_camera_info(camera.calibration, 64, 48, Header())
     assert message.distortion_model == model
     assert list(message.d) == [*range(given), *[0] * (sent - given)]
 

@@ -530,3 +530,41 @@ def test_a_compressed_bag_without_metadata_is_told(tmp_path, mode, reason):
     (tmp_path / "drive" / "metadata.yaml").unlink()
     with pytest.raises(ValueError, match=reason):
         open_source(tmp_path / "drive")
+
+
+@pytest.mark.parametrize("same_stamp", [True, False])
+def test_camera_info_of_the_size_of_the_image_is_taken(tmp_path, storage, same_stamp):
+    """Two cameras, full and half size, publish on one camera_info topic."""
+    with BagWriter(tmp_path / "drive", storage) as bag:
+        for index in range(3):
+            stamp_ns = (10 + index) * SECOND
+            info_ns = stamp_ns if same_stamp else stamp_ns - 1000
+            bag.camera_info("/front/camera_info", info_ns, focal=50 + index)
+            bag.camera_info("/front/camera_info", info_ns, focal=25, width=32, height=24)
+            bag.image("/front/image_raw", stamp_ns, picture(index))
+    with open_source(tmp_path / "drive") as source:
+        frames = list(source)
+        assert not source.skipped
+    assert [frame.camera.matrix[0, 0] for frame in frames] == [50, 51, 52]
+
+
+def test_image_of_another_size_than_any_camera_info_is_skipped(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/front/camera_info", SECOND)
+        bag.image("/front/image_raw", SECOND, picture(0))
+        bag.image("/front/image_raw", 2 * SECOND, picture(1, 32, 24))
+    with open_source(tmp_path / "drive") as source:
+        assert len(list(source)) == 1
+        assert "the intrinsics are for 64x48" in source.skipped[0][1]
+
+
+def test_uncalibrated_camera_info_is_kept_as_recorded(tmp_path):
+    with BagWriter(tmp_path / "drive", "mcap") as bag:
+        bag.camera_info("/front/camera_info", SECOND, focal=0, binning_x=2, width=128, height=48)
+        bag.image("/front/image_raw", SECOND, picture(0))
+    with open_source(tmp_path / "drive") as source:
+        (frame,) = source
+    assert frame.camera is None
+    assert (frame.calibration.width, frame.calibration.binning_x) == (128, 2)
+    assert frame.calibration.distortion_model == "plumb_bob"
+    assert frame.calibration.d == (0.1, 0, 0, 0, 0)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from records import shared
 
+from feature_booster_ros.camera import Camera
 from feature_booster_ros.colmap.database import colmap_camera
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.rendering.sequence import RenderedSequence
-from feature_booster_ros.sources.frame import Camera
 from feature_booster_ros.training.datasets import reconstruction
 from feature_booster_ros.training.datasets.posed_view import transfer
 from feature_booster_ros.training.datasets.posed_views import PosedViews

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...camera import Camera
 from ...colmap import database as colmap_database
 from ...colmap.conventions import import_pycolmap
 from ...colmap.mapping import MIN_MODEL_IMAGES, map_incrementally
@@ -28,7 +29,6 @@ from ...photos import find_photos
 from ...pixels import read_gray, shrink
 from ...progress import Progress
 from ...sources.calibration import resolve_camera
-from ...sources.frame import Camera
 from .posed_views import PosedViewsWriter
 from .sparse_tracks import ExtractedImage, overlapping_pairs, registered_names, tracked_views
 

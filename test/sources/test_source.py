@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from records import write_pictures
 
-from feature_booster_ros.sources import open_source
-from feature_booster_ros.sources.playback import play
+from feature_booster_ros.sources import open_source, play
 
 
 def test_one_pass_has_the_recorded_stamps(tmp_path):

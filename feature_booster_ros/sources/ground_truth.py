@@ -11,7 +11,7 @@ import numpy as np
 from .source import logger
 
 
-class Trajectory:
+class GroundTruth:
     """Poses at increasing times, interpolated in between.
 
     Args:
@@ -82,9 +82,9 @@ class Trajectory:
         return poses
 
     def pose(self, stamp_ns: int) -> np.ndarray | None:
-        """Pose (4, 4) at `stamp_ns`: linear in translation, spherical-linear in rotation.
+        """Interpolate the pose (4, 4), linearly in translation and spherically in rotation.
 
-        None before the first and after the last pose, and within gaps.
+        It is None before the first and after the last pose, and within gaps.
         """
         after = int(np.searchsorted(self._stamps, stamp_ns))
         if after < len(self._stamps) and self._stamps[after] == stamp_ns:
@@ -102,7 +102,7 @@ class Trajectory:
 
 
 def rigid_transform(translation: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
-    """(4, 4) from a translation (3,) and a unit quaternion x, y, z, w."""
+    """Return (4, 4) of a translation (3,) and a unit quaternion x, y, z, w."""
     x, y, z, w = quaternion
     transform = np.eye(4)
     transform[:3, :3] = [
@@ -114,14 +114,14 @@ def rigid_transform(translation: np.ndarray, quaternion: np.ndarray) -> np.ndarr
     return transform
 
 
-def _span(stamps_ns: Sequence[int]) -> str:
+def _span(stamps_ns: Sequence[int] | np.ndarray) -> str:
     if not len(stamps_ns):
         return "no time"
     return f"{min(stamps_ns) / 1e9:.3f} to {max(stamps_ns) / 1e9:.3f} s"
 
 
 def _slerp(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    """Unit quaternion a share of the shorter way from a to b (Shoemake, SIGGRAPH 1985)."""
+    """Interpolate unit quaternions along the shorter way (Shoemake, SIGGRAPH 1985)."""
     cosine = float(a @ b)
     if cosine < 0:  # q and -q are the same rotation; take the nearer of the two
         b, cosine = -b, -cosine
