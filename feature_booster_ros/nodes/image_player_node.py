@@ -195,7 +195,7 @@ class Playback(Work):
             self._node.get_logger().error(f"playing stopped: {kind}{error}")
             self._node.get_logger().debug(traceback.format_exc())
         if not self._stop.is_set() and self.parameters.at_end == "exit":
-            for publisher in self._topic_publishers():
+            for publisher in (*self._image_publishers(), self._camera_info_publisher):
                 # A reliable message may still be on its way; at_end must not cut it off.
                 publisher.wait_for_all_acked(Duration(seconds=2))
             self._node.context.try_shutdown()
@@ -225,32 +225,45 @@ class Playback(Work):
         """Return what the first frame still waits for; empty when it can be played."""
         if self.parameters.stamp == "now" and is_clock_missing(self._node):
             return f"the time, for stamp: now. {CLOCK_MISSING}"
-        images = [
-            publisher
-            for publisher in (self._image_publisher, self._compressed_publisher)
-            if publisher is not None
-        ]
+        names = [name.strip() for name in self.parameters.wait_for_nodes.split(",") if name.strip()]
+        missing = []
+        if nodes := [text for name in names if (text := self._missing_node(name))]:
+            missing.append(f"{', '.join(nodes)} (parameter wait_for_nodes)")
+        images = self._image_publishers()
         wanted = self.parameters.wait_for_subscribers
         count = sum(publisher.get_subscription_count() for publisher in images)
         if count < wanted:
             topics = " and ".join(publisher.topic_name for publisher in images)
-            return (
+            missing.append(
                 f"{wanted} subscription(s) of {topics}, there are {count} (parameter "
                 "wait_for_subscribers)"
             )
-        names = [name.strip() for name in self.parameters.wait_for_nodes.split(",") if name.strip()]
-        missing = [name for name in names if not (self._listens(name) or self._is_idle(name))]
-        return f"{', '.join(missing)} (parameter wait_for_nodes)" if missing else ""
+        return ", and for ".join(missing)
 
-    def _listens(self, name: str) -> bool:
-        """Return whether a node of this namespace subscribes to images or features."""
+    def _missing_node(self, name: str) -> str:
+        """Return the name of a node of this namespace that does not listen, and why if known.
+
+        A node listens if it subscribes to images or features, but not if it subscribes only to the
+        transport of our images that is not published.
+        """
         try:
             topics = self._node.get_subscriber_names_and_types_by_node(
                 name, self._node.get_namespace()
             )
         except NodeNameNonExistentError:
-            return False
-        return any(_LISTENED_TYPES.intersection(types) for _, types in topics)
+            return name
+        listened = {topic for topic, types in topics if _LISTENED_TYPES.intersection(types)}
+        image = self._node.resolve_topic_name("image")
+        published = {publisher.topic_name for publisher in self._image_publishers()}
+        unpublished = {image, f"{image}/compressed"} - published
+        if listened - unpublished or self._is_idle(name):
+            return ""
+        if not listened:
+            return name
+        return (
+            f"{name}, which subscribes to {' and '.join(sorted(listened))}, while image_transport "
+            f"publishes {' and '.join(sorted(published))}"
+        )
 
     def _is_idle(self, name: str) -> bool:
         """Return whether a node is a matcher whose results nobody wants (parameter ``lazy``)."""
@@ -308,10 +321,7 @@ class Playback(Work):
     def _interval(self, stamp_ns: int, previous_ns: int | None) -> float:
         if previous_ns is None or self._source.is_live:
             return 0.0
-        parameters = self.parameters
-        if parameters.rate > 0:
-            return 1.0 / (parameters.rate * parameters.speed)
-        return max(stamp_ns - previous_ns, 0) / NANOSECONDS / parameters.speed
+        return frame_interval(stamp_ns - previous_ns, self.parameters.rate, self.parameters.speed)
 
     def _total(self) -> int | None:
         """Frames of one pass; None when there is no end."""
@@ -337,7 +347,8 @@ class Playback(Work):
         )
         # camera_info is small and goes first: who pairs the two has it when the image comes in.
         height, width = frame.image.shape[:2]
-        self._camera_info_publisher.publish(to_camera_info(frame.calibration, width, height, header))
+        camera_info = to_camera_info(frame.calibration, width, height, header)
+        self._camera_info_publisher.publish(camera_info)
         if self._image_publisher is not None:
             self._image_publisher.publish(image_message(frame, header))
         if self._compressed_publisher is not None:
@@ -351,13 +362,20 @@ class Playback(Work):
     def _warn(self, text: str) -> None:
         self._node.get_logger().warning(text)
 
-    def _topic_publishers(self) -> list[LifecyclePublisher]:
-        publishers = (
-            self._image_publisher,
-            self._compressed_publisher,
-            self._camera_info_publisher,
-        )
+    def _image_publishers(self) -> list[LifecyclePublisher]:
+        publishers = (self._image_publisher, self._compressed_publisher)
         return [publisher for publisher in publishers if publisher is not None]
+
+
+def frame_interval(recorded_ns: int, rate: float, speed: float) -> float:
+    """Return the time in seconds between two frames.
+
+    Args:
+        recorded_ns: Time between them on record in nanoseconds; negative counts as 0.
+        rate: Frame rate to play at in Hz; 0 plays as recorded.
+        speed: Factor on the frame rate.
+    """
+    return (1.0 / rate if rate > 0 else max(recorded_ns, 0) / NANOSECONDS) / speed
 
 
 def image_message(frame: Frame, header: Header) -> Image:
