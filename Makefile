@@ -49,7 +49,7 @@ TEST_PROCESSES := -n 2 --dist loadfile
 
 help:
 	@echo "make build              environment in .venv/, package in install/; then: source env.sh"
-	@echo "make demo               raw and boosted features on a rendered flight, with ground truth"
+	@echo "make demo               raw and boosted features on a rendered flight, into demo_output/rendered"
 	@echo "make demo SOURCE=path   the same on a folder, video, KITTI, TUM, EuRoC, bag or webcam:0"
 	@echo "make test               lint, and the tests in the built environment"
 	@echo "make soak               nodes under hostile input, overload and kill -9, half an hour"

@@ -1,23 +1,25 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""demo: raw and boosted features side by side, through the real nodes.
+"""demo: compare raw and boosted features through the real nodes.
 
-Starts image_player_node and, for each model, a booster_node and a matcher_node in a namespace of
-their own; listens to what they publish; prints a table and writes pictures. By default it plays the
-rendered sequence, whose depth and poses tell which matches are right.
+The demo starts image_player_node and, for each model, a booster_node and a matcher_node in a
+separate namespace, records what they publish, prints a table and writes pictures. By default it
+plays the rendered sequence, whose depth and poses show which matches are right.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
@@ -29,34 +31,36 @@ from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
 from feature_booster_ros.sources.source import Source
 
-from .demo_report import Pipeline, write_report
-from .node_process import NodeError, NodeGroup, NodeProcess, keep_to_own_domain
-from .pipeline_recorder import PipelineRecorder
-from .playing_pace import PlayingPace
+from .demo_report import Pipeline, report_demo
+from .node_process import NodeError, NodeGroup, NodeProcess, use_private_domain
+from .pipeline_recorder import PipelineRecorder, PlayingPace
 
-_START_PATIENCE = 120.0  # seconds for a node to come up: importing torch takes long on a cold disk
-_IMAGE_PATIENCE = 30.0  # seconds for the first image
-_END_PATIENCE = 10.0  # seconds without a sign of life, once all is played
+# Time for the first image to arrive [s].
+_IMAGE_PATIENCE = 30.0
+# Time without a message after the end of the source, after which the demo ends [s].
+_END_PATIENCE = 10.0
 _DIAGNOSTICS_PERIOD = 0.5  # seconds
+# Folder that has one folder for each source that was played.
+_OUTPUT = Path("demo_output")
 
 
 class DemoError(RuntimeError):
-    """What keeps the demo from showing anything, in words for its user."""
+    """The demo has nothing to show; the message is for its user."""
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelChoice:
     """One entry of --models: NAME, or NAME=WEIGHTS."""
 
     name: str
     weights: str
 
     @classmethod
-    def parse(cls, text: str) -> Model:
+    def parse(cls, text: str) -> ModelChoice:
         """Read NAME or NAME=WEIGHTS.
 
         Raises:
-            argparse.ArgumentTypeError: there is no such model, or no such file.
+            argparse.ArgumentTypeError: There is no such model, or no such file.
         """
         name, _, weights = text.partition("=")
         known = ["none", *load_models()]
@@ -70,17 +74,17 @@ class Model:
 
     @property
     def label(self) -> str:
-        """What the table calls it."""
+        """Name in the table."""
         if self.name == "none":
             return "raw"
         return f"{self.name} ({Path(self.weights).stem})" if self.weights else self.name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; the exit status."""
+    """Run the demo; return the exit status."""
     options = _parser().parse_args(arguments)
-    keep_to_own_domain()
-    # SIGTERM unwinds as Ctrl-C does, so that it too leaves no node behind.
+    use_private_domain()
+    # SIGTERM unwinds the stack as Ctrl-C does, so that no node is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         _run(options)
@@ -100,14 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="demo",
-        description="Raw and boosted features side by side, through the real nodes over DDS.",
+        description="Compare raw and boosted features through the real nodes over DDS.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("--source", default="rendered", help="what to play: whatever image_player_node takes")
     add("--camera", default="", help="intrinsics: a calibration file, or fx,fy,cx,cy")
-    add("--models", nargs="+", type=Model.parse, metavar="NAME[=WEIGHTS]",
-        default=[Model("none", ""), Model("SIFT+Boost-F", "")],
+    add("--models", nargs="+", type=ModelChoice.parse, metavar="NAME[=WEIGHTS]",
+        default=[ModelChoice("none", ""), ModelChoice("SIFT+Boost-F", "")],
         help="models to compare; none: raw descriptors")  # fmt: skip
     add("--max-features", type=_positive(int), default=1024, help="features of an image, at most")
     add("--frames", type=_positive(int), default=60, help="frames to play, at most")
@@ -118,24 +122,25 @@ def _parser() -> argparse.ArgumentParser:
     add("--reference", choices=("previous", "keyframe"), default="previous",
         help="frame that each frame is matched with")  # fmt: skip
     add("--device", default="auto", help="where boosting and matching run: auto, cpu, cuda")
-    add("--output", type=Path, default=Path("demo_output"), help="folder for pictures and tables")
+    add("--output", type=Path, default=argparse.SUPPRESS,
+        help="folder for pictures and tables (default: demo_output/SOURCE)")  # fmt: skip
     return parser
 
 
-def _positive(kind: type):
-    def convert(text: str):
+def _positive(kind: Callable[[str], int | float]) -> Callable[[str], int | float]:
+    def convert(text: str) -> int | float:
         value = kind(text)
         if not value > 0:
             raise argparse.ArgumentTypeError(f"{text} is not above 0")
         return value
 
-    convert.__name__ = kind.__name__  # argparse's word for it in "invalid int value"
+    convert.__name__ = kind.__name__  # for argparse's "invalid int value"
     return convert
 
 
 def _run(options: argparse.Namespace) -> None:
     detector = _detector(options.models)
-    # Opened here too: a bad source is told at once, and the rendered one has the ground truth.
+    # Opened here too, so that errors come at once; the rendered one has the ground truth.
     with open_source(options.source, camera=options.camera or None) as source:
         source.frames(options.start, options.step, options.frames)
         total = options.frames
@@ -146,7 +151,11 @@ def _run(options: argparse.Namespace) -> None:
                 f"{options.source} from frame {options.start} by {options.step} gives {total} "
                 "frame: matching takes two"
             )
-    options.output.mkdir(parents=True, exist_ok=True)
+    if "output" in options:
+        output = options.output
+    else:
+        output = _OUTPUT / output_name(options.source, source.kind)
+    output.mkdir(parents=True, exist_ok=True)
     namespaces = _namespaces(options.models)
     print(f"playing {source.kind} {source.name}, {total} frames, to " + " and ".join(
         f"{model.label} (/{namespace})"
@@ -159,26 +168,42 @@ def _run(options: argparse.Namespace) -> None:
         recorder = PipelineRecorder(namespaces)
         with NodeGroup() as group:
             rectified = source.camera is not None and source.camera.rectified
-            _start_pipelines(options, namespaces, detector, rectified, group, recorder)
-            player = _start_player(options, len(namespaces) + 1, group)
+            _start_pipelines(options, output, namespaces, detector, rectified, group, recorder)
+            player = _start_player(options, output, len(namespaces) + 1, group)
             _follow(options, total, source.is_live, player, group, recorder)
         pipelines = _pipelines(options.models, namespaces, source, recorder)
         if not any(pipeline.pairs for pipeline in pipelines):
-            raise _nothing_matched(pipelines, recorder, options.output)
+            raise _nothing_matched(pipelines, recorder, output)
         images = {
             number: recorder.images[stamp]
             for number, stamp in enumerate(recorder.arrivals)
             if stamp in recorder.images
         }
-        write_report(pipelines, images, f"{source.kind} {source.name}", options.output)
+        report_demo(pipelines, images, f"{source.kind} {source.name}", output)
     finally:
         if recorder is not None:
             recorder.close()
         rclpy.try_shutdown()
 
 
-def _detector(models: Sequence[Model]) -> str:
-    """Give the detector that the models were made for, which the raw features take too."""
+def output_name(uri: str, kind: str) -> str:
+    """Return the name of the output folder of a source: rendered, or the name of what is played.
+
+    Args:
+        uri: The source as the user gave it.
+        kind: Its kind.
+    """
+    if kind == "rendered":
+        return kind
+    # Options follow after commas, unless the path itself has them.
+    target = uri if Path(uri).expanduser().exists() else uri.partition(",")[0]
+    if kind != "webcam":
+        target = target.removeprefix(f"{kind}:")
+    return re.sub(r"[^\w.-]", "_", Path(target).expanduser().resolve().name)
+
+
+def _detector(models: Sequence[ModelChoice]) -> str:
+    """Return the detector of all models, which the raw features use too."""
     detectors = {load_models()[model.name].detector for model in models if model.name != "none"}
     if len(detectors) > 1:
         raise DemoError(
@@ -187,9 +212,9 @@ def _detector(models: Sequence[Model]) -> str:
     return detectors.pop() if detectors else "sift"
 
 
-def _namespaces(models: Sequence[Model]) -> list[str]:
-    """Name each model's namespace after it, in the letters that ROS allows."""
-    names = []
+def _namespaces(models: Sequence[ModelChoice]) -> list[str]:
+    """Return a namespace for each model, named after it in letters that ROS allows."""
+    names: list[str] = []
     for model in models:
         name = "raw" if model.name == "none" else model.name
         name = "".join(c if c.isalnum() else "_" for c in name.lower())
@@ -200,6 +225,7 @@ def _namespaces(models: Sequence[Model]) -> list[str]:
 
 def _start_pipelines(
     options: argparse.Namespace,
+    output: Path,
     namespaces: Sequence[str],
     detector: str,
     rectified: bool,
@@ -207,13 +233,13 @@ def _start_pipelines(
     recorder: PipelineRecorder,
 ) -> None:
     """Start the boosters and matchers, and wait until all are active and connected."""
-    folder = options.output / "logs"
+    folder = output / "logs"
     common = {
         "device": options.device,
         "qos_input_reliability": "reliable",
         "diagnostics_period": _DIAGNOSTICS_PERIOD,
     }
-    # Each node's own threads for each core would only get in the others' way.
+    # With one thread for each core in every node, the nodes would slow each other down.
     threads = max(1, (os.cpu_count() or 1) // len(namespaces))
     environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
     for model, namespace in zip(options.models, namespaces, strict=True):
@@ -239,23 +265,15 @@ def _start_pipelines(
             parameters={**common, "reference": options.reference, "match_image": False},
             environment=environment,
         )
-    deadline = time.monotonic() + _START_PATIENCE
-    for node in group.nodes:
-        recorder.wait_until_active(node, group, deadline - time.monotonic())
-    while not recorder.is_connected():
-        group.check()
-        if time.monotonic() > deadline:
-            raise DemoError(
-                f"the nodes run, but their topics were not discovered (ROS_DOMAIN_ID="
-                f"{os.environ['ROS_DOMAIN_ID']}): is UDP on the loopback interface blocked?"
-            )
-        recorder.listen(0.1)
+    recorder.wait_until_ready(group, recorder.topics())
 
 
-def _start_player(options: argparse.Namespace, subscribers: int, group: NodeGroup) -> NodeProcess:
+def _start_player(
+    options: argparse.Namespace, output: Path, subscribers: int, group: NodeGroup
+) -> NodeProcess:
     return group.start(
         "image_player_node",
-        options.output / "logs",
+        output / "logs",
         parameters={
             "source": options.source,
             "camera": options.camera,
@@ -276,7 +294,7 @@ def _follow(
     group: NodeGroup,
     recorder: PipelineRecorder,
 ) -> None:
-    """Listen until all is played and worked off."""
+    """Listen until all frames are played and matched."""
     pace = None if is_live else PlayingPace(recorder, player.name, options.rate)
     started = recorder.last_heard = time.monotonic()
     with Progress(total=total, unit="frame", desc="playing") as bar:
@@ -290,14 +308,14 @@ def _follow(
                 bar.set_postfix_str(f"{pace.rate:.1f} Hz", refresh=False)
             if not recorder.arrivals and time.monotonic() - started > _IMAGE_PATIENCE:
                 raise player.error("published no image")
-            if player.status is not None and _is_worked_off(recorder):
+            if player.status is not None and _is_finished(recorder):
                 break
-    # The nodes' last counts and times come with the next message on /diagnostics.
+    # The last counts and times of the nodes are in the next message on /diagnostics.
     recorder.listen(2.5 * _DIAGNOSTICS_PERIOD)
 
 
-def _is_worked_off(recorder: PipelineRecorder) -> bool:
-    """Tell whether every pipeline has matched the last frame, or has been silent for long."""
+def _is_finished(recorder: PipelineRecorder) -> bool:
+    """Return whether every pipeline has matched the last frame, or was silent for long."""
     if time.monotonic() - recorder.last_heard > _END_PATIENCE:
         return True
     last = next(reversed(recorder.arrivals), None)
@@ -305,12 +323,12 @@ def _is_worked_off(recorder: PipelineRecorder) -> bool:
 
 
 def _pipelines(
-    models: Sequence[Model],
+    models: Sequence[ModelChoice],
     namespaces: Sequence[str],
     source: Source,
     recorder: PipelineRecorder,
 ) -> list[Pipeline]:
-    """Judge what was recorded, on the frame pairs that all pipelines matched."""
+    """Collect the frame pairs of each pipeline, and those that all pipelines matched."""
     numbers = {stamp: number for number, stamp in enumerate(recorder.arrivals)}
     judged = {
         namespace: [
@@ -335,7 +353,13 @@ def _pipelines(
     ]
 
 
-def _confirm(source: Source, query: int, reference: int, query_points, reference_points):
+def _confirm(
+    source: Source,
+    query: int,
+    reference: int,
+    query_points: np.ndarray,
+    reference_points: np.ndarray,
+) -> np.ndarray | None:
     if not isinstance(source, RenderedSequence):
         return None
     return source.confirm(

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the demo prints and writes about the pipelines it has listened to."""
+"""Tables, pictures and a plot of the pipelines that the demo has recorded."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from feature_booster_ros.evaluation.frame_pairs import (
     pair_statistics,
     plot_pairs,
 )
+from feature_booster_ros.evaluation.output import format_table
 
 from .pipeline_recorder import PipelineRecord
 
@@ -28,13 +29,13 @@ _SHEET_IMAGES = 12
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """One pipeline's results.
+    """Results of one pipeline.
 
     Attributes:
-        label: what to call it.
-        record: all it has published.
-        all_pairs: its frame pairs.
-        pairs: those that the other pipelines have too, on which they are compared.
+        label: Name in tables and pictures.
+        record: Everything that it has published.
+        all_pairs: Its frame pairs.
+        pairs: Those that the other pipelines have too, on which they are compared.
     """
 
     label: str
@@ -43,25 +44,25 @@ class Pipeline:
     pairs: Sequence[FramePair]
 
 
-def write_report(
+def report_demo(
     pipelines: Sequence[Pipeline], images: Mapping[int, np.ndarray], title: str, output: Path
 ) -> None:
     """Print the tables, and write them, the pictures and the plot into a folder.
 
     Args:
-        pipelines: to compare; at least one pair each.
-        images: (H, W) uint8 by number of the frame, as far as they were kept.
-        title: of the plot.
-        output: the folder.
+        pipelines: Pipelines to compare, of at least one pair each.
+        images: (H, W) uint8 by number of the frame, of the frames that were kept.
+        title: Title of the plot.
+        output: Existing folder.
     """
     matching = _matching_table(pipelines)
     print(f"\nMatching, mean of {len(pipelines[0].pairs)} frame pairs that all of them matched:")
-    print(format_table(matching))
+    print(_format(matching))
     if pipelines[0].pairs[0].confirmed is not None:
         print("confirmed: within 3 px of where depth and pose put the point, in both frames")
     work = _work_table(pipelines)
     print("\nWork, mean milliseconds of a frame while all nodes share this machine:")
-    print(format_table(work))
+    print(_format(work))
     left_out = sum(len(pipeline.all_pairs) - len(pipeline.pairs) for pipeline in pipelines)
     if left_out:
         print(
@@ -81,18 +82,8 @@ def write_report(
     print(f"\nwritten to {output}: {', '.join(written)}")
 
 
-def format_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Align rows of equal keys under a header: the first column left, the others right."""
-    cells = [list(rows[0])] + [[str(value) for value in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0])]
-            + [c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)]
-        )
-        for line in cells
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+def _format(rows: Sequence[Mapping[str, object]]) -> str:
+    return format_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
 
 
 def _matching_table(pipelines: Sequence[Pipeline]) -> list[dict[str, object]]:
@@ -106,10 +97,13 @@ def _matching_table(pipelines: Sequence[Pipeline]) -> list[dict[str, object]]:
             "inliers": f"{statistics.inliers:.1f}",
             "fewest inliers": statistics.fewest_inliers,
         }
-        if statistics.confirmed is not None:
-            row["confirmed"] = f"{statistics.confirmed:.1f}"
-            row["of matches"] = f"{100 * statistics.precision:.1f} %"
-            row["of inliers"] = f"{100 * statistics.inlier_precision:.1f} %"
+        for key, share in (
+            ("of matches", statistics.precision),
+            ("of inliers", statistics.inlier_precision),
+        ):
+            if statistics.confirmed is not None and share is not None:
+                row["confirmed"] = f"{statistics.confirmed:.1f}"
+                row[key] = f"{100 * share:.1f} %"
         rows.append(row)
     return rows
 
@@ -153,7 +147,7 @@ def _pairs_table(pipelines: Sequence[Pipeline]) -> list[dict[str, object]]:
 def _write_pictures(
     pipelines: Sequence[Pipeline], images: Mapping[int, np.ndarray], output: Path
 ) -> list[str]:
-    """Write three pairs, chosen by how the first pipeline does on them, and a sample of frames."""
+    """Write three pairs, chosen by the right matches of the first pipeline, and some frames."""
     written = []
     drawable = [
         i

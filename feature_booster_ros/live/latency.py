@@ -1,7 +1,9 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""benchmark live: image_player_node, booster_node and matcher_node in processes of their own, with
-images at rising rates until they saturate.
+"""Measure the latency of live nodes: ``feature-booster benchmark live``.
+
+image_player_node, booster_node and matcher_node run in separate processes, with images at rising
+rates until they saturate.
 """
 
 from __future__ import annotations
@@ -25,22 +27,24 @@ from feature_booster_ros.benchmark.machine import Bystanders
 from feature_booster_ros.progress import Progress
 
 from ..nodes.booster_node_parameters import BoosterNodeParameters
-from .latency_images import prepare_images, write_camera
+from .latency_images import prepare_images, write_frame_camera
 from .latency_recorder import LiveRecorder
-from .latency_report import live_text, write_live
-from .latency_results import RateResult, Stream, own_share
-from .node_process import NodeError, NodeGroup, NodeProcess, keep_to_own_domain
+from .latency_report import RateResult, Stream, live_text, own_share, write_live
+from .node_process import NodeError, NodeGroup, NodeProcess, use_private_domain
 
 NAMESPACE = "live"
-_START_PATIENCE = 120.0  # seconds for a node to come up: importing torch takes long on a cold disk
-_FIRST_FEATURES = 5  # frames whose features have to have come before times count
-_FIRST_PATIENCE = 60.0  # seconds for them
-_SETTLE = 1.0  # seconds at a new rate before times count
-_GRACE = 1.0  # seconds that late messages have at least
+# Number of features messages that have to arrive before the measurement.
+_FIRST_FEATURES = 5
+# Time for them to arrive [s].
+_FIRST_PATIENCE = 60.0
+# Time at a new rate before the measurement [s].
+_SETTLE = 1.0
+# Least time that is waited for late messages [s].
+_GRACE = 1.0
 _DIAGNOSTICS_PERIOD = 0.5  # seconds
-# Parameters of booster_node unless the user has others.
-_USUAL = {
-    # An image of a megabyte goes in pieces, of which best effort may lose one.
+# Parameters of booster_node unless the user gives others.
+_DEFAULTS = {
+    # An image of a megabyte is sent in fragments, and best effort may lose one.
     "qos_input_reliability": "reliable",
     "diagnostics_period": _DIAGNOSTICS_PERIOD,
 }
@@ -48,17 +52,17 @@ _USUAL = {
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """What to play to which nodes.
+    """Settings of a run.
 
     Attributes:
-        source: of the images, as :func:`open_source` takes it.
-        images: to take of it at most.
-        size: (width, height) to bring them to, or None.
-        rates: Hz, rising.
-        seconds: of each rate.
-        with_matcher: whether matcher_node runs too.
-        device: of the matcher.
-        parameters: of booster_node.
+        source: Source of the images, as :func:`open_source` takes it.
+        images: Highest number of images.
+        size: (width, height) of the images, or None for those of the source.
+        rates: Rates in Hz, rising.
+        seconds: Duration of each rate.
+        with_matcher: Whether matcher_node runs too.
+        device: Device of the matcher.
+        parameters: Parameters of booster_node.
     """
 
     source: str
@@ -72,11 +76,11 @@ class LiveSettings:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """What is measured, in words."""
         size = "" if self.size is None else " {}x{}".format(*self.size)
-        told = ["model", "max_features", *_USUAL]
+        named = ["model", "max_features", *_DEFAULTS]
         others = "".join(
-            f", {name} {value}" for name, value in self.parameters.items() if name not in told
+            f", {name} {value}" for name, value in self.parameters.items() if name not in named
         )
         return (
             f"{self.source}{size}, {self.parameters['model']}, at most "
@@ -89,10 +93,10 @@ def run_from_options(options: argparse.Namespace) -> None:
     """Run ``feature-booster benchmark live`` and print its tables.
 
     Raises:
-        FileNotFoundError: there is no such source.
-        ValueError: an option makes no sense, or a node failed; the message has what it printed.
+        FileNotFoundError: There is no such source.
+        ValueError: An option makes no sense, or a node failed; the message has its output.
     """
-    settings = settings_from_options(options)
+    settings = live_settings(options)
     with tempfile.TemporaryDirectory(prefix="feature_booster_live_") as name:
         logs = Path(name) if options.output is None else options.output / "logs"
         bystanders = Bystanders()
@@ -110,8 +114,12 @@ def run_from_options(options: argparse.Namespace) -> None:
         print(f"\nwritten to {options.output}: {', '.join(path.name for path in written)}")
 
 
-def settings_from_options(options: argparse.Namespace) -> LiveSettings:
-    """Read the options of the command line; ValueError where one makes no sense."""
+def live_settings(options: argparse.Namespace) -> LiveSettings:
+    """Convert the options of the command line.
+
+    Raises:
+        ValueError: An option makes no sense.
+    """
     if options.seconds < 1:
         raise ValueError(f"--seconds must be at least 1, not {options.seconds:g}")
     if options.images < 2:
@@ -121,7 +129,7 @@ def settings_from_options(options: argparse.Namespace) -> LiveSettings:
     parameters: dict[str, Any] = {
         "model": options.model,
         "max_features": options.max_features,
-        **_USUAL,
+        **_DEFAULTS,
     }
     for name in ("detector", "device", "engine"):
         if getattr(options, name) is not None:
@@ -147,18 +155,18 @@ def run_live(settings: LiveSettings, folder: Path, logs: Path) -> list[RateResul
     """Play at each rate until the features saturate or the player is too slow.
 
     Args:
-        settings: of the run.
-        folder: for the images.
-        logs: folder for what the nodes print, made where it does not exist.
+        settings: Settings of the run.
+        folder: Existing folder for the images.
+        logs: Folder for the output of the nodes, created if missing.
 
     Raises:
-        NodeError: a node failed.
-        FileNotFoundError, ValueError: the source cannot be read.
+        NodeError: A node failed.
+        FileNotFoundError, ValueError: The source cannot be read.
     """
     frames = read_frames(settings.source, settings.images)
     images, _ = prepare_images(frames, settings.size, folder)
-    camera = write_camera(frames[0], settings.size, folder / "camera.yaml")
-    keep_to_own_domain()
+    camera = write_frame_camera(frames[0], settings.size, folder / "camera.yaml")
+    use_private_domain()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     recorder = None
     try:
@@ -204,21 +212,11 @@ def _start_pipeline(
                 "diagnostics_period": _DIAGNOSTICS_PERIOD,
             },
         )
-    for node in group.nodes:
-        recorder.wait_until_active(node, group, _START_PATIENCE)
-    deadline = time.monotonic() + _START_PATIENCE
-    while not recorder.is_connected(tuple(topics)):
-        group.check()
-        if time.monotonic() > deadline:
-            raise NodeError(
-                "the nodes run, but their topics were not discovered (ROS_DOMAIN_ID="
-                f"{os.environ['ROS_DOMAIN_ID']}): is UDP on the loopback interface blocked?"
-            )
-        recorder.listen(0.1)
+    recorder.wait_until_ready(group, [f"/{NAMESPACE}/{topic}" for topic in topics])
 
 
 def _wait_for_features(group: NodeGroup, recorder: LiveRecorder) -> None:
-    """Listen until the first features have come: first frames take far longer than the others."""
+    """Listen until the first features have arrived: first frames take far longer than others."""
     deadline = time.monotonic() + _FIRST_PATIENCE
     while len(recorder.features) < _FIRST_FEATURES:
         group.check()
@@ -258,7 +256,7 @@ def _measure(
     ended = time.time_ns()
     after = _processor_seconds(group)
     sent = [stamp for stamp in recorder.sent if begun <= stamp < ended]
-    # Late messages still come; those of a node that takes long for each take longer.
+    # Messages still arrive late, the later the longer a node takes for each.
     slowest = max((arrival - stamp for stamp, arrival in recorder.features.items()), default=0)
     recorder.listen(max(_GRACE, 3e-9 * slowest))
     group.check()
@@ -285,7 +283,7 @@ def _measure(
 
 
 def _processor_seconds(group: NodeGroup) -> dict[str, float]:
-    """Processor time of each process so far, user and system, as Linux's /proc tells it."""
+    """Return the processor time of each process so far, user and system, from Linux's /proc."""
     seconds = {}
     for node in group.nodes:
         fields = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
@@ -305,7 +303,7 @@ def _size(text: str) -> tuple[int, int] | None:
 
 
 def _typed(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters, numbers as the node declares them, which takes no integer for a float."""
+    """Convert integers to floats where the node declares a float, as it refuses integers."""
     declared = {field.name: field.type for field in dataclasses.fields(BoosterNodeParameters)}
     typed = {}
     for name, value in parameters.items():

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Images that cost image_player_node next to nothing, so that it can play them at high rates."""
+"""Write images that image_player_node reads fast enough to play them at high rates."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import numpy as np
 
 from feature_booster_ros.camera import Camera
 from feature_booster_ros.pixels import to_gray
-from feature_booster_ros.sources import Frame, calibration
+from feature_booster_ros.sources import Frame
+from feature_booster_ros.sources.calibration import write_camera
 
 
 def prepare_images(
     frames: list[Frame], size: tuple[int, int] | None, folder: Path
 ) -> tuple[Path, tuple[int, int]]:
-    """Write frames as uncompressed images, to and fro, so that a player that loops shows no jump.
+    """Write frames as uncompressed images, forward and backward, so that a loop has no jump.
 
     Args:
-        frames: at least one.
-        size: (width, height) to which they are cut, to keep their proportions, and scaled; None
-            leaves them as they are.
-        folder: that exists; the images go into a folder in it.
+        frames: At least one frame.
+        size: (width, height) to which images are cropped and scaled; None leaves them as they are.
+        folder: Existing folder; the images are written to a folder in it.
 
     Returns:
-        What to play, and the images' (width, height).
+        The folder of the images, and their (width, height).
     """
     images = folder / "images"
     images.mkdir()
     for index, frame in enumerate(frames):
         pixels = frame.image if size is None else _fit(frame.image, size)[0]
-        if pixels.dtype not in (np.uint8, np.uint16):  # which PNM does not have
+        if pixels.dtype not in (np.uint8, np.uint16):  # others do not fit into PNM
             pixels = to_gray(pixels)
         path = images / f"{index:04d}.{'pgm' if pixels.ndim == 2 else 'ppm'}"
         cv2.imwrite(str(path), pixels)
@@ -42,7 +42,7 @@ def prepare_images(
     return images, (pixels.shape[1], pixels.shape[0])
 
 
-def write_camera(frame: Frame, size: tuple[int, int] | None, path: Path) -> str:
+def write_frame_camera(frame: Frame, size: tuple[int, int] | None, path: Path) -> str:
     """Write the intrinsics of a frame cut and scaled to `size` as a camera_info YAML file.
 
     Returns:
@@ -53,12 +53,12 @@ def write_camera(frame: Frame, size: tuple[int, int] | None, path: Path) -> str:
         return ""
     if size is not None:
         camera = _scaled(camera, *_fit(frame.image, size))
-    calibration.write_camera(camera, path)
+    write_camera(camera, path)
     return str(path)
 
 
 def _fit(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, int, int]:
-    """The middle of an image at `size`, the scale, and the left and upper pixels cut off."""
+    """Return the middle of an image at `size`, the scale, and the pixels cut off left and above."""
     width, height = size
     scale = max(width / image.shape[1], height / image.shape[0])
     cut_width = min(image.shape[1], round(width / scale))

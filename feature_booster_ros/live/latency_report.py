@@ -1,25 +1,139 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The results of benchmark live as text, JSON and a picture."""
+"""Results of benchmark live at each rate, as text, JSON and a plot."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from feature_booster_ros.benchmark.machine import describe_machine, machine_text
 from feature_booster_ros.evaluation.output import format_table, new_figure
 
-from .latency_results import RateResult, Stream, highest_rate
-
 _TOPICS = ("features", "matches")
+# Share of the frames sent that have to arrive for a rate to count as sustained.
+_MIN_RECEIVED = 0.95
+# Share of the wanted rate below which the player limits.
+_MIN_SENT = 0.95
+# Factor by which the latency grows during a measurement, above which it has no bound.
+_GROWTH = 2.0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Messages of one topic for the frames that were sent.
+
+    Attributes:
+        received: Number of frames whose message arrived.
+        dropped: Number of the other frames.
+        median: Median latency from the image's stamp to the arrival in milliseconds, or None
+            without a message.
+        high: 95th percentile of the same.
+        grows: Whether the latency at the end is far above that at the beginning.
+    """
+
+    received: int
+    dropped: int
+    median: float | None
+    high: float | None
+    grows: bool
+
+    @property
+    def is_sustained(self) -> bool:
+        """Whether nearly all messages arrived, and the latency has a bound."""
+        sent = self.received + self.dropped
+        return sent > 0 and self.received >= _MIN_RECEIVED * sent and not self.grows
+
+    @classmethod
+    def of(cls, sent: Sequence[int], arrivals: Mapping[int, int]) -> Stream:
+        """Judge one topic.
+
+        Args:
+            sent: Stamps of the frames in nanoseconds, in order.
+            arrivals: Time of arrival of the topic's message by the stamp, on the same clock.
+        """
+        latencies = np.array([arrivals[stamp] - stamp for stamp in sent if stamp in arrivals]) / 1e6
+        dropped = len(sent) - len(latencies)
+        if not len(latencies):
+            return cls(0, dropped, None, None, False)
+        third = max(1, len(latencies) // 3)
+        first, last = np.median(latencies[:third]), np.median(latencies[-third:])
+        period = (sent[-1] - sent[0]) / 1e6 / max(1, len(sent) - 1)
+        return cls(
+            len(latencies),
+            dropped,
+            float(np.median(latencies)),
+            float(np.percentile(latencies, 95)),
+            bool(last > _GROWTH * first and last - first > period),
+        )
+
+
+@dataclass(frozen=True)
+class RateResult:
+    """Result at one rate.
+
+    Attributes:
+        rate: Rate that the player was set to, in Hz.
+        sent_rate: Rate that it played at, in Hz.
+        sent: Number of frames played.
+        features: Arrival of the features.
+        matches: Arrival of the matches; None without matcher_node.
+        stages: Milliseconds for a frame by node and stage, from /diagnostics.
+        own_share: Share of the booster's time for a frame that is neither extraction nor network;
+            None if the node reported no times.
+        processor_seconds: Processor time of each process within `seconds`.
+        seconds: Duration of the measurement.
+    """
+
+    rate: float
+    sent_rate: float
+    sent: int
+    features: Stream
+    matches: Stream | None
+    stages: dict[str, dict[str, float]]
+    own_share: float | None
+    processor_seconds: dict[str, float]
+    seconds: float
+
+    @property
+    def is_player_slow(self) -> bool:
+        """Whether the player did not reach the rate."""
+        return self.sent_rate < _MIN_SENT * self.rate
+
+    @property
+    def verdict(self) -> str:
+        """What limits at this rate, in a few words."""
+        if self.is_player_slow:
+            return "the player is too slow"
+        if not self.features.is_sustained:
+            return "saturated"
+        if self.matches is not None and not self.matches.is_sustained:
+            return "matches saturated"
+        return "sustained"
+
+
+def own_share(stages: Mapping[str, float]) -> float | None:
+    """Return the share of the booster's time that is neither extraction nor network."""
+    work = [stages.get("extract", 0.0), stages.get("boost", 0.0)]
+    others = [time for stage, time in stages.items() if stage not in ("extract", "boost", "total")]
+    total = stages.get("total", sum(work) + sum(others))
+    return max(0.0, total - sum(work)) / total if total > 0 else None
+
+
+def highest_rate(results: Sequence[RateResult], topic: str) -> float | None:
+    """Return the highest rate in Hz at which "features" or "matches" were sustained."""
+    streams = [(result.sent_rate, getattr(result, topic)) for result in results]
+    return max((rate for rate, stream in streams if stream and stream.is_sustained), default=None)
 
 
 def live_text(results: Sequence[RateResult], title: str, others: float | None) -> str:
-    """Tables in Markdown: what came through, the booster's stages, the processes' time."""
+    """Format tables in Markdown: arrivals, stages of the booster, time of the processes."""
     topics = [topic for topic in _TOPICS if getattr(results[0], topic) is not None]
     parts = [
         f"{machine_text(describe_machine(), others)}\n{title}",
@@ -44,15 +158,15 @@ def write_live(
     others: float | None,
     with_plots: bool,
 ) -> list[Path]:
-    """Write ``live.json``, ``live.md`` and, with plots, ``live_latency.png``; the paths.
+    """Write ``live.json``, ``live.md`` and, with plots, ``live_latency.png``; return the paths.
 
     Args:
-        folder: made where it does not exist.
-        results: of the rates.
-        settings: of the run, for the record.
-        title: in words.
-        others: cores that other programs kept busy meanwhile, if that is known.
-        with_plots: which takes matplotlib.
+        folder: Folder to write to, created if missing.
+        results: Results of the rates.
+        settings: Settings of the run, for ``live.json``.
+        title: Title of the tables and the plot.
+        others: Mean number of cores that other programs kept busy, or None.
+        with_plots: Whether to plot, which takes matplotlib.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "live.json", folder / "live.md"]

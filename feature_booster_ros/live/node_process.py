@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run this package's node executables as child processes, without ros2 launch.
 
-The ROS 2 wheels of PyPI bring neither launch nor ros2 run, so what starts nodes from Python, the
-demo and the benchmarks, starts them here: each in a process of its own, with its output in a file.
+The ROS 2 wheels of PyPI bring neither launch nor ros2 run. So the demo and the benchmarks start
+nodes here, each in a separate process with its output in a file.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class NodeError(RuntimeError):
-    """A node's process could not start, or ended when it should not have; says what it printed."""
+    """A node's process could not start, or ended unexpectedly; the message has its output."""
 
 
 class NodeProcess:
     """A node in a child process, from construction until :meth:`stop`.
 
-    It runs in a session of its own: the terminal's Ctrl-C does not reach it, :meth:`stop` does, and
-    should this process be killed the kernel ends the child too (Linux).
+    It runs in a separate session: Ctrl-C in the terminal does not reach it, but :meth:`stop` does.
+    If this process is killed, the kernel ends the child too (Linux).
 
     Args:
-        executable: name of an installed executable of this package, such as "booster_node".
-        folder: for its parameter file and its output.
-        namespace: of the node, such as "raw"; empty for the root.
-        parameters: by name, plain Python values.
-        remappings: topic names, from relative to new.
-        environment: variables to set for it, beside this process's own.
+        executable: Name of an installed executable of this package, such as "booster_node".
+        folder: Folder for its parameter file and its output.
+        namespace: Namespace of the node, such as "raw"; empty for the root.
+        parameters: Plain Python values by name.
+        remappings: New topic names by relative names.
+        environment: Environment variables to set in addition.
 
     Raises:
-        NodeError: the executable is not installed.
+        NodeError: The executable is not installed.
     """
 
     def __init__(
@@ -96,23 +96,23 @@ class NodeProcess:
         return self._process.poll()
 
     def output(self, lines: int = 15) -> str:
-        """Give the last lines that the node printed, indented."""
+        """Return the last lines that the node printed, indented."""
         text = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(f"    {line}" for line in text[-lines:]) or "    (nothing)"
 
     def check(self) -> None:
-        """Raise NodeError, with what it printed, unless the node runs or ended well."""
+        """Raise NodeError with the node's output if it ended with an error."""
         if self.status:
             raise self.error(f"ended with {_describe_status(self.status)}")
 
     def error(self, what: str) -> NodeError:
-        """Make the error that says what happened to this node, with what it printed."""
+        """Return an error that says what happened to this node, with its output."""
         return NodeError(
             f"{self.name} {what}. It printed:\n{self.output()}\n(all of it: {self.log})"
         )
 
     def stop(self, patience: float = 10.0) -> None:
-        """End the process as Ctrl-C does, and after `patience` seconds by force. Safe to repeat."""
+        """End the process as Ctrl-C does, and by force after `patience` seconds. Safe to repeat."""
         self.request_stop()
         try:
             self._process.wait(patience)
@@ -136,24 +136,24 @@ class NodeProcess:
 
 
 class NodeGroup:
-    """Nodes that end together: a context manager that stops whatever was started within it."""
+    """Nodes that end together: a context manager that stops all nodes started in it."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProcess] = []
 
     def start(self, executable: str, folder: Path, **options: Any) -> NodeProcess:
-        """Start a node, as NodeProcess."""
+        """Start a node; the arguments are those of NodeProcess."""
         node = NodeProcess(executable, folder, **options)
         self.nodes.append(node)
         return node
 
     def check(self) -> None:
-        """Raise NodeError for the first node that ended badly."""
+        """Raise NodeError for the first node that ended with an error."""
         for node in self.nodes:
             node.check()
 
     def stop(self) -> None:
-        """Stop all, first asking all, so that they end at the same time."""
+        """Stop all nodes at the same time."""
         for node in self.nodes:
             node.request_stop()
         deadline = time.monotonic() + 10.0
@@ -172,9 +172,10 @@ class NodeGroup:
         self.stop()
 
 
-def keep_to_own_domain() -> None:
-    """Give this process and its nodes a domain of their own, on this machine alone, unless the
-    environment says otherwise: they should not meet the robot's topics.
+def use_private_domain() -> None:
+    """Choose a ROS domain for this process and its nodes, on this machine alone.
+
+    This keeps them apart from a robot's topics. What the environment already sets is kept.
     """
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     if os.environ.get("ROS_DISTRO") == "humble":
@@ -187,7 +188,7 @@ def find_executable(name: str) -> Path:
     """Find an installed executable of this package.
 
     Raises:
-        NodeError: the package is not installed, or has no such executable.
+        NodeError: The package is not installed, or has no such executable.
     """
     try:
         path = Path(get_package_prefix(PACKAGE)) / "lib" / PACKAGE / name
@@ -197,12 +198,13 @@ def find_executable(name: str) -> Path:
             "run `make build`, then `source env.sh`"
         ) from None
     if not path.is_file():
-        raise NodeError(f"{path} does not exist: build the package anew with `make build`")
+        raise NodeError(f"{path} does not exist: build the package again with `make build`")
     return path
 
 
 def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _describe_status(status: int) -> str:

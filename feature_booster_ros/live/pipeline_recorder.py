@@ -1,8 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Listen to running pipelines (booster_node and matcher_node in a namespace); keep what they say.
+"""Record running pipelines (booster_node and matcher_node in a namespace), and set their pace.
 
-Several pipelines fed by the same images are compared frame by frame: everything is kept by the
+Several pipelines fed by the same images are compared frame by frame: everything is stored by the
 stamps of the frames, which all pipelines pass on unchanged.
 """
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import SetParameters
+from rclpy.client import Client
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
@@ -22,10 +24,17 @@ from feature_booster_ros.msg import FeatureArray, MatchArray
 from ..nodes.images import ImageError, message_to_gray
 from ..nodes.messages import from_match_array
 from ..nodes.qos import stream_profile
-from .listening_node import ListeningNode
+from .listening_node import ListeningNode, rate_request
 
 # Reliable, and deep enough that nothing is lost while pictures are written.
 _QOS = stream_profile("reliable", 100)
+
+# Playing rate as a share of the rate that the latest frames allow.
+_MARGIN = 0.85
+# Lowest playing rate [Hz].
+_MIN_RATE = 0.1
+# Playing rate of the first frames [Hz].
+_FIRST_RATE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +43,7 @@ class RecordedMatches:
 
     Attributes:
         query_points, reference_points: (M, 2) pixels.
-        inliers: (M,) bool, which agree with the two-view geometry.
+        inliers: (M,) bool, whether a match agrees with the two-view geometry.
     """
 
     query_points: np.ndarray
@@ -44,14 +53,14 @@ class RecordedMatches:
 
 @dataclass(eq=False)
 class PipelineRecord:
-    """What one pipeline has published; stamps are integer nanoseconds.
+    """Messages of one pipeline; stamps are integer nanoseconds.
 
     Attributes:
-        features: number of features by the frame's stamp.
-        matches: by (query stamp, reference stamp).
-        matched_at: when they came, in seconds of time.monotonic(), by the query's stamp.
-        counts: newest totals of /diagnostics by (node, event), such as ("booster_node", "dropped").
-        settings: newest other values of /diagnostics by (node, key), such as the device.
+        features: Number of features by the stamp of the frame.
+        matches: Matches by (query stamp, reference stamp).
+        matched_at: Time of arrival in seconds of time.monotonic() by the stamp of the query.
+        counts: Newest totals of /diagnostics by (node, event), such as ("booster_node", "dropped").
+        settings: Newest other values of /diagnostics by (node, key), such as the device.
     """
 
     features: dict[int, int] = field(default_factory=dict)
@@ -64,12 +73,12 @@ class PipelineRecord:
     )
 
     def milliseconds(self, node: str, stage: str) -> float:
-        """Mean time of a stage of a node's work on a frame; NaN where none was reported."""
+        """Return the mean time of a node's stage for a frame; NaN if none was reported."""
         total, frames = self._times.get((node, stage), (0.0, 0.0))
         return total / frames if frames else float("nan")
 
     def add_diagnostics(self, node: str, values: dict[str, str]) -> None:
-        """Take over one status of /diagnostics, whose times are means since the one before."""
+        """Add one status of /diagnostics, whose times are means since the one before."""
         processed = int(values.get("processed", 0))
         fresh = processed - self.counts.get((node, "processed"), 0)
         for key, value in values.items():
@@ -84,12 +93,12 @@ class PipelineRecord:
 
 
 class PipelineRecorder(ListeningNode):
-    """Subscribes to `features` and `matches` of each namespace, to /diagnostics and to the images.
+    """Subscribe to `features` and `matches` of each namespace, to /diagnostics and to the images.
 
     Args:
-        namespaces: of the pipelines, such as "raw".
-        image_topic: of the images that all of them are fed.
-        keep_images: how many images to keep, the first to come, for drawing.
+        namespaces: Namespaces of the pipelines, such as "raw".
+        image_topic: Topic of the images, which all pipelines share.
+        keep_images: Number of images to keep for drawing, the first ones.
     """
 
     def __init__(
@@ -100,9 +109,9 @@ class PipelineRecorder(ListeningNode):
         self.images: dict[int, np.ndarray] = {}
         """(H, W) uint8 by stamp, of the first images."""
         self.arrivals: dict[int, float] = {}
-        """When each image came, in seconds of time.monotonic(), by its stamp, in their order."""
+        """Time of arrival of each image in seconds of time.monotonic(), by its stamp, in order."""
         self.last_heard = time.monotonic()
-        """When the last image, features or matches came."""
+        """Time of arrival of the last image, features or matches [s]."""
         self._keep_images = keep_images
         self.create_subscription(Image, image_topic, self._on_image, _QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
@@ -120,18 +129,18 @@ class PipelineRecorder(ListeningNode):
                 _QOS,
             )
 
-    def is_connected(self) -> bool:
-        """Tell whether every topic of every pipeline has its publisher."""
-        return all(
-            self.count_publishers(f"/{namespace}/{topic}")
+    def topics(self) -> list[str]:
+        """Return the topics of all pipelines."""
+        return [
+            f"/{namespace}/{topic}"
             for namespace in self.records
             for topic in ("features", "matches")
-        )
+        ]
 
     def latency(self) -> float | None:
-        """Tell how long the slowest pipeline takes from an image to its matches, seconds.
+        """Return the time that the slowest pipeline takes from an image to its matches [s].
 
-        It is the worst of the last three frames that all have matched, or the age of the oldest
+        It is the highest of the last three frames that all have matched, or the age of the oldest
         frame since then, if that is more. None before the second frame: the first has no matches.
         """
         slowest = {
@@ -177,3 +186,38 @@ class PipelineRecorder(ListeningNode):
             if namespace in self.records:
                 values = {value.key: value.value for value in status.values}
                 self.records[namespace].add_diagnostics(node, values)
+
+
+class PlayingPace:
+    """Set the rate of image_player_node while it plays, so that hardly a frame is dropped.
+
+    The player starts slowly, as the first frame takes far longer than the others (CUDA kernels are
+    loaded, memory is allocated). Then it is as fast as the slowest pipeline, at most as wanted.
+
+    Args:
+        recorder: Recorder of the images and of all pipelines.
+        player: Name of the player's node.
+        rate: Highest rate in Hz.
+    """
+
+    def __init__(self, recorder: PipelineRecorder, player: str, rate: float) -> None:
+        self.rate = self.first_rate(rate)
+        self._wanted = rate
+        self._recorder = recorder
+        self._client: Client = recorder.create_client(SetParameters, f"{player}/set_parameters")
+
+    @staticmethod
+    def first_rate(rate: float) -> float:
+        """Return the rate to start the player with, in Hz."""
+        return min(rate, _FIRST_RATE)
+
+    def adapt(self) -> None:
+        """Set the rate by the latency of the latest frames, if it differs by 10 % or more."""
+        latency = self._recorder.latency()
+        if latency is None or not self._client.service_is_ready():
+            return
+        rate = min(self._wanted, max(_MIN_RATE, _MARGIN / max(latency, 1e-3)))
+        if abs(rate / self.rate - 1) < 0.1 and rate != self._wanted or rate == self.rate:
+            return
+        self._client.call_async(rate_request(rate))
+        self.rate = rate

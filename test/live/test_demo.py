@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("rclpy", reason="the demo needs ROS 2")
 pytest.importorskip("feature_booster_ros.msg", reason="the messages are not built")
 
-from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402  # noqa: E402
+from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402
     FramePair,
     common_pairs,
     compare_matches,
@@ -26,7 +26,6 @@ from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402  # noqa: 
     pair_statistics,
 )
 from feature_booster_ros.live import demo  # noqa: E402
-from feature_booster_ros.live.demo_report import format_table  # noqa: E402
 from feature_booster_ros.live.node_process import (  # noqa: E402
     NodeError,
     NodeGroup,
@@ -250,10 +249,12 @@ def test_process_that_ends_badly_is_reported(tmp_path):
 
 
 def test_models_get_namespaces_that_ros_allows():
-    models = [demo.Model.parse(name) for name in ("none", "SIFT+Boost-F", "SIFT+Boost-F", "none")]
+    models = [
+        demo.ModelChoice.parse(name) for name in ("none", "SIFT+Boost-F", "SIFT+Boost-F", "none")
+    ]
     assert demo._namespaces(models) == ["raw", "sift_boost_f", "sift_boost_f_again1", "raw_again1"]
     with pytest.raises(argparse.ArgumentTypeError):
-        demo.Model.parse("")
+        demo.ModelChoice.parse("")
 
 
 def test_times_are_weighted_by_frames():
@@ -301,6 +302,17 @@ def test_pictures_of_pairs():
     assert contact_sheet([image], columns=4, width=40).shape == (30, 40)
 
 
-def test_table_is_aligned():
-    table = format_table([{"name": "a", "n": 1}, {"name": "bcd", "n": 1000}])
-    assert table.splitlines()[2:] == ["a        1", "bcd   1000"]
+@pytest.mark.parametrize(
+    ("uri", "kind", "folder"),
+    [
+        ("rendered:seed=3,frames=9", "rendered", "rendered"),
+        ("/data/drives/monday/", "folder", "monday"),
+        ("folder:/data/drives/monday,rate=5", "folder", "monday"),
+        ("drive 1.mcap,topic=/left/image", "rosbag", "drive_1.mcap"),
+        ("webcam:1,width=1280", "webcam", "webcam_1"),
+        ("/dev/video0", "webcam", "video0"),
+        ("rtsp://camera.local/stream", "video", "stream"),
+    ],
+)
+def test_each_source_has_a_folder(uri, kind, folder):
+    assert demo.output_name(uri, kind) == folder

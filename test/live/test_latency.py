@@ -21,13 +21,13 @@ from sensor_msgs.msg import CameraInfo  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from feature_booster_ros.benchmark.command_line import add_benchmark_arguments  # noqa: E402
-from feature_booster_ros.live.latency import run_from_options, settings_from_options  # noqa: E402
+from feature_booster_ros.live.latency import live_settings, run_from_options  # noqa: E402
 from feature_booster_ros.live.latency_images import (  # noqa: E402
     prepare_images,
-    write_camera,
+    write_frame_camera,
 )
-from feature_booster_ros.live.latency_recorder import stamp_of  # noqa: E402
-from feature_booster_ros.live.latency_results import (  # noqa: E402
+from feature_booster_ros.live.latency_recorder import serialized_stamp  # noqa: E402
+from feature_booster_ros.live.latency_report import (  # noqa: E402
     RateResult,
     Stream,
     highest_rate,
@@ -60,9 +60,12 @@ def options(*arguments: str) -> argparse.Namespace:
 @pytest.mark.parametrize("message_type", [CameraInfo, FeatureArray, MatchArray])
 def test_stamp_is_read_out_of_the_bytes(message_type):
     header = Header(stamp=Time(sec=1_700_000_000, nanosec=987_654_321), frame_id="camera")
-    assert stamp_of(serialize_message(message_type(header=header))) == 1_700_000_000_987_654_321
+    assert (
+        serialized_stamp(serialize_message(message_type(header=header)))
+        == 1_700_000_000_987_654_321
+    )
     big_endian = bytes([0, 0, 0, 0]) + (5).to_bytes(4, "big") + (7).to_bytes(4, "big")
-    assert stamp_of(big_endian) == 5_000_000_007
+    assert serialized_stamp(big_endian) == 5_000_000_007
 
 
 def test_stream_of_a_topic():
@@ -113,7 +116,7 @@ def test_images_to_and_fro_and_their_intrinsics(tmp_path):
     frames = [Frame(index, np.full((40, 80), index, np.uint8), camera) for index in range(4)]
     images, size = prepare_images(frames, (60, 60), tmp_path)
     assert size == (60, 60)
-    path = write_camera(frames[0], size, tmp_path / "camera.yaml")
+    path = write_frame_camera(frames[0], size, tmp_path / "camera.yaml")
     with open_source(f"folder:{images}", camera=path) as source:
         played = list(source.frames())
     assert [frame.image[0, 0] for frame in played] == [0, 1, 2, 3, 2, 1]
@@ -122,13 +125,13 @@ def test_images_to_and_fro_and_their_intrinsics(tmp_path):
     assert matrix[[0, 1], [0, 1]] == pytest.approx([75, 75])
     assert matrix[[0, 1], [2, 2]] == pytest.approx([29.5, 29.5])
     assert played[0].camera.distortion.tolist() == [0.1, 0, 0, 0, 0]
-    assert write_camera(Frame(0, frames[0].image), None, tmp_path / "none.yaml") == ""
+    assert write_frame_camera(Frame(0, frames[0].image), None, tmp_path / "none.yaml") == ""
     (tmp_path / "other").mkdir()
     assert prepare_images(frames, None, tmp_path / "other")[1] == (80, 40)
 
 
 def test_parameters_of_the_booster():
-    settings = settings_from_options(
+    settings = live_settings(
         options("--parameter", "sift_sigma=2", "--parameter", "lazy=false", "--no-matcher")
     )
     assert settings.parameters["model"] == "ORB+Boost-B"
@@ -136,7 +139,7 @@ def test_parameters_of_the_booster():
     sigma = settings.parameters["sift_sigma"]
     assert isinstance(sigma, float) and sigma == 2
     assert not settings.with_matcher and settings.size == (640, 480)
-    assert settings_from_options(options("--size", "source")).size is None
+    assert live_settings(options("--size", "source")).size is None
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,7 @@ def test_parameters_of_the_booster():
 )
 def test_bad_options_are_refused(arguments, said):
     with pytest.raises(ValueError, match=said):
-        settings_from_options(options(*arguments))
+        live_settings(options(*arguments))
 
 
 @pytest.fixture(scope="module")
