@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
 
 def shared(name: str) -> Path:
-    """A folder of the real data beside the project; the test is skipped where it is missing."""
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"needs real data in ../shared/data/{name}")
-    return path
+    """Return a folder of real data, of FEATURE_BOOSTER_DATA or beside the checkout, or skip."""
+    folders = [Path(__file__).resolve().parents[2] / "shared" / "data"]
+    if os.environ.get("FEATURE_BOOSTER_DATA"):
+        folders.insert(0, Path(os.environ["FEATURE_BOOSTER_DATA"]).expanduser())
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    pytest.skip(f"needs real data: {name} in the folder FEATURE_BOOSTER_DATA (CONTRIBUTING.md)")
 
 
 def picture(seed: int, width: int = 64, height: int = 48, color: bool = False) -> np.ndarray:

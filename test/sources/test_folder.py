@@ -160,8 +160,7 @@ def test_image_of_another_size_than_the_calibration_is_skipped(tmp_path):
 def test_real_photographs():
     source = open_source(shared("photos"))
     frames = list(source.frames(step=100))
-    assert len(source) == 880
-    assert len(frames) == 9
+    assert len(frames) == len(range(0, len(source), 100))
     assert source.skipped == []
 
 
