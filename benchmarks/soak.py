@@ -36,7 +36,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from feature_booster_ros.live.listening_node import ListeningNode
-from feature_booster_ros.live.node_process import NodeGroup, NodeProcess, keep_to_own_domain
+from feature_booster_ros.live.node_process import NodeGroup, NodeProcess, use_private_domain
 from feature_booster_ros.msg import FeatureArray, MatchArray
 
 PARTS = ("fuzz", "load", "kill", "cycles", "loop")
@@ -116,7 +116,7 @@ class Soak:
         """Start nodes, and wait until they are active."""
         nodes = [self.start(name, **parameters) for name in names]
         for node in nodes:
-            self.node.wait_until_active(node, self.group, 120.0)
+            self.node.wait_until_active(node, self.group)
         return nodes
 
     def stop_all(self) -> None:
@@ -363,7 +363,7 @@ def kill(soak: Soak, share: float) -> None:
     """Kill each node in turn, start it again, and wait until the chain answers."""
     nodes = dict(zip(PIPELINE, soak.start_all(), strict=True))
     player = soak.start("image_player_node", source="rendered", loop=True, rate=5.0)
-    soak.node.wait_until_active(player, soak.group, 120.0)
+    soak.node.wait_until_active(player, soak.group)
     topics = dict(zip(PIPELINE, ("features", "matches", "odometry"), strict=True))
     times = max(3, round(50 * share))
     delays: dict[str, list[float]] = {name: [] for name in PIPELINE}
@@ -435,7 +435,7 @@ def main() -> int:
     unknown = set(arguments.parts.split(",")) - set(PARTS)
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}: choose from {', '.join(PARTS)}")
-    keep_to_own_domain()
+    use_private_domain()
     rclpy.init()
     folder = arguments.logs or Path(tempfile.mkdtemp(prefix="soak_"))
     # The parts of 30 minutes take about 50 one after the other.

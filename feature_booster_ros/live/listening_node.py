@@ -18,8 +18,8 @@ from rclpy.node import Node
 
 from .node_process import NodeError, NodeGroup
 
-START_PATIENCE = 120.0
-"""Time for nodes to come up [s]: importing torch takes long on a cold disk."""
+# Time for nodes to come up [s]: importing torch takes long on a cold disk.
+_START_PATIENCE = 120.0
 
 _STATES = {
     State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
@@ -66,18 +66,34 @@ class ListeningNode(Node):
         finally:
             self.destroy_client(client)
 
+    def wait_until_active(
+        self, node: NodeProcess, group: NodeGroup, patience: float = _START_PATIENCE
+    ) -> None:
+        """Listen until a node is active.
+
+        Args:
+            node: Node to wait for.
+            group: Nodes none of which may end with an error meanwhile.
+            patience: Longest time to wait [s].
+
+        Raises:
+            NodeError: A node ended with an error, or did not start in time.
+        """
+        deadline = time.monotonic() + patience
+        while self.lifecycle_state(node.name, timeout=1.0) != "active":
+            group.check()
+            if time.monotonic() > deadline:
+                raise node.error(f"did not start within {patience:.0f} s")
+
     def wait_until_ready(self, group: NodeGroup, topics: Sequence[str]) -> None:
         """Listen until all nodes of a group are active, and topics have a publisher.
 
         Raises:
             NodeError: A node failed or did not start in time, or a topic was not discovered.
         """
-        deadline = time.monotonic() + START_PATIENCE
+        deadline = time.monotonic() + _START_PATIENCE
         for node in group.nodes:
-            while self.lifecycle_state(node.name, timeout=1.0) != "active":
-                group.check()
-                if time.monotonic() > deadline:
-                    raise node.error(f"did not start within {START_PATIENCE:.0f} s")
+            self.wait_until_active(node, group, max(0.0, deadline - time.monotonic()))
         while not all(self.count_publishers(topic) for topic in topics):
             group.check()
             if time.monotonic() > deadline:
