@@ -16,7 +16,7 @@ from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from .node_process import NodeError, NodeGroup
+from .node_process import NodeError, NodeGroup, NodeProcess
 
 # Time for nodes to come up [s]: importing torch takes long on a cold disk.
 _START_PATIENCE = 120.0
