@@ -18,11 +18,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from feature_booster_ros.features import Features
 from feature_booster_ros.msg import FeatureArray
-from feature_booster_ros.stamps import StampWatch
+from feature_booster_ros.stamps import Order, StampWatch
 
 from .booster_node_parameters import BoosterNodeParameters
 from .camera_info import camera_of
-from .diagnostics import FrameMonitor
+from .diagnostics import FrameMonitor, MissingFrames
 from .feature_pipeline import FeaturePipeline
 from .image_input import ImageInput
 from .images import message_to_gray
@@ -102,6 +102,7 @@ class BoosterWork(Work):
             unusable="features are published, but odometry_node leaves them out",
             restart="going on",
         )
+        self._missing = MissingFrames()
         self._worker = OverlappedWorker(
             self._extract, self._boost, "booster", lambda: self._pipeline.overlaps
         )
@@ -117,7 +118,11 @@ class BoosterWork(Work):
     # Executor's thread
 
     def _receive(self, image: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
-        self._frames.count_order(self._stamps.add(stamp_of(image)))
+        stamp_ns = stamp_of(image)
+        order = self._stamps.add(stamp_ns)
+        self._frames.count_order(order)
+        if order is Order.RISING:
+            self._frames.count_missing(self._missing.add(stamp_ns))
         if self._node.parameters.lazy and self._publisher.get_subscription_count() == 0:
             self._frames.count("idle")
         elif self._worker.submit(_Received(image, camera_info, time.perf_counter())):

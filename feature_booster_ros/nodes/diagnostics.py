@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from feature_booster_ros.stamps import UNUSABLE, Order
+from feature_booster_ros.stamps import NANOSECONDS, UNUSABLE, Order
 
 from .lifecycle import (
     CLOCK_MISSING,
@@ -27,7 +27,11 @@ from .lifecycle import (
 _FRAMES_TIMED = 30  # Frames over which the time of a stage is averaged.
 _ERROR_PERIOD = 5.0  # Shortest time between two log lines of one kind of error [s].
 _STAMP_FAULTS = tuple(order.value for order in UNUSABLE)
-_EVENTS = ("received", "processed", "dropped", "idle", "errors", *_STAMP_FAULTS)
+_EVENTS = ("received", "processed", "dropped", "idle", "errors", "missing", *_STAMP_FAULTS)
+_LARGEST_SHARE_MISSING = 0.1  # Share of frames missing in a period above which it is a warning.
+_INTERVALS_KEPT = 30  # Intervals between stamps that tell the frame rate.
+_FEWEST_INTERVALS = 10  # Fewer tell no frame rate.
+_LONGEST_GAP = 5.0  # A longer gap between stamps is a pause, and nothing was lost [s].
 
 
 class FrameStatistics:
@@ -54,6 +58,12 @@ class FrameStatistics:
         """Count an event: "received", "processed", "dropped", "idle" or a fault of a stamp."""
         with self._lock:
             self._count(event)
+
+    def count_missing(self, frames: int) -> None:
+        """Count frames that did not arrive, as the stamps of the others tell."""
+        with self._lock:
+            self._totals["missing"] += frames
+            self._period["missing"] += frames
 
     def count_error(self, text: str) -> None:
         """Count an error and keep its text for the next status."""
@@ -106,6 +116,29 @@ class FrameStatistics:
     def _count(self, event: str) -> None:
         self._totals[event] += 1
         self._period[event] += 1
+
+
+class MissingFrames:
+    """Tell from the stamps of a camera's frames how many did not arrive between two of them.
+
+    The interval of the camera is the shortest usual one of late, so that it is found while half of
+    the frames are lost. Where more are lost, fewer are counted.
+    """
+
+    def __init__(self) -> None:
+        self._intervals: collections.deque[int] = collections.deque(maxlen=_INTERVALS_KEPT)
+        self._last: int | None = None
+
+    def add(self, stamp_ns: int) -> int:
+        """Return how many frames are missing before this one, whose stamp rises."""
+        last, self._last = self._last, stamp_ns
+        if last is None or not 0 < stamp_ns - last < _LONGEST_GAP * NANOSECONDS:
+            return 0
+        self._intervals.append(stamp_ns - last)
+        if len(self._intervals) < _FEWEST_INTERVALS:
+            return 0
+        usual = sorted(self._intervals)[len(self._intervals) // 5]
+        return round((stamp_ns - last) / usual) - 1 if stamp_ns - last > 1.6 * usual else 0
 
 
 class FrameMonitor(FrameStatistics):
@@ -211,6 +244,14 @@ class FrameMonitor(FrameStatistics):
                 "its own time"
             )
         level, text = self._condition()
+        missing = counts["missing"]
+        if level == DiagnosticStatus.OK and missing > _LARGEST_SHARE_MISSING * (
+            missing + counts["received"]
+        ):
+            return DiagnosticStatus.WARN, (
+                f"{missing} frames are missing on {self._topic}, as the stamps tell: large images "
+                "are lost in the middleware (docs/reliability.md), or the camera drops them"
+            )
         if level == DiagnosticStatus.OK and counts["dropped"]:
             return DiagnosticStatus.WARN, (
                 "overloaded: working on the newest frame, older ones are dropped"

@@ -4,7 +4,8 @@
 
 Subscribes to ``features`` (FeatureArray) while somebody subscribes to its results, and to ``image``
 (sensor_msgs/Image, or ``image/compressed``) while somebody subscribes to ``match_image``; publishes
-``matches`` (MatchArray), ``match_image`` (sensor_msgs/Image) and ``/diagnostics``.
+``matches`` (MatchArray), ``match_image`` (sensor_msgs/Image), ``match_image/compressed`` (JPEG as
+sensor_msgs/CompressedImage) and ``/diagnostics``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -38,6 +40,7 @@ from .workers import NewestWorker
 
 _SUBSCRIBER_CHECK_PERIOD = 0.2
 """Time between two looks for subscribers to the results [s]; Humble has no event for them."""
+_JPEG_QUALITY = 90  # Of match_image/compressed, in percent.
 
 
 class MatcherNode(ManagedNode):
@@ -182,8 +185,11 @@ class MatchPictures:
 
     def __init__(self, node: MatcherNode, resources: Resources) -> None:
         self._node = node
-        self._publisher = resources.lifecycle_publisher(
-            Image, "match_image", node.parameters.output_profile()
+        qos = node.parameters.output_profile()
+        self._publisher = resources.lifecycle_publisher(Image, "match_image", qos)
+        # As image_transport does it: the remapped base topic, and the transport after it.
+        self._compressed_publisher = resources.lifecycle_publisher(
+            CompressedImage, self._publisher.topic_name + "/compressed", qos
         )
         self._subscription = Resources(node)
         self._is_subscribed = False
@@ -198,8 +204,9 @@ class MatchPictures:
 
     @property
     def are_wanted(self) -> bool:
-        """Whether somebody subscribes to ``match_image``."""
-        return self._publisher.get_subscription_count() > 0
+        """Whether somebody subscribes to ``match_image`` or its compressed form."""
+        publishers = self._publisher, self._compressed_publisher
+        return any(publisher.get_subscription_count() > 0 for publisher in publishers)
 
     def follow_subscribers(self) -> bool:
         """Subscribe to the images if pictures are wanted, else unsubscribe; return which."""
@@ -240,12 +247,25 @@ class MatchPictures:
             caption + (", no image with this stamp" if query is None else ""),
             parameters.match_image_max_lines,
         )
-        message = Image(header=to_header(result.query), encoding="bgr8")
-        message.height, message.width = picture.shape[:2]
-        message.step = message.width * 3
-        message.data = array.array("B")
-        message.data.frombytes(picture.tobytes())
-        self._publisher.publish(message)
+        if 0 < parameters.match_image_max_width < picture.shape[1]:
+            scale = parameters.match_image_max_width / picture.shape[1]
+            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        header = to_header(result.query)
+        if self._publisher.get_subscription_count() > 0:
+            message = Image(header=header, encoding="bgr8")
+            message.height, message.width = picture.shape[:2]
+            message.step = message.width * 3
+            message.data = array.array("B", picture.tobytes())
+            self._publisher.publish(message)
+        if self._compressed_publisher.get_subscription_count() > 0:
+            _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            self._compressed_publisher.publish(
+                CompressedImage(
+                    header=header,
+                    format="bgr8; jpeg compressed bgr8",
+                    data=array.array("B", jpeg.tobytes()),
+                )
+            )
 
     def _keep(self, message: Image | CompressedImage) -> None:
         stamp = stamp_of(message)

@@ -95,6 +95,12 @@ class MatcherNodeParameters(FrameNodeParameters):
     match_image_max_lines: int = parameter(
         500, "Matches drawn at most; the counts written in are of all.", minimum=0, maximum=100_000
     )
+    match_image_max_width: int = parameter(
+        1600,
+        "A wider match_image is scaled down to this width in pixels; 0 for any width.",
+        minimum=0,
+        maximum=100_000,
+    )
     image_transport: str = parameter(
         "raw",
         "Topic of the images to draw on: raw (image) or compressed (image/compressed).",

@@ -111,15 +111,17 @@ class Specification:
         )
 
     def descriptor(self) -> ParameterDescriptor:
-        """Return what ``ros2 param describe`` shows; ROS checks type, range and read_only."""
-        descriptor = ParameterDescriptor(
-            name=self.name,
-            description=self.description,
-            read_only=self.change is Change.START,
-        )
+        """Return what ``ros2 param describe`` shows; ROS checks type and range.
+
+        No parameter is read_only: ROS then refuses even the value in force, and ``ros2 param load``
+        of a node's own dump would complain.
+        """
+        descriptor = ParameterDescriptor(name=self.name, description=self.description)
         constraints = [self.allowed.capitalize()] if self.choices else []
         if self.change is Change.UNCONFIGURED:
             constraints.append("Can be set while the node is unconfigured")
+        elif self.change is Change.START:
+            constraints.append("Can be set at start only")
         descriptor.additional_constraints = ". ".join(constraints)
         if self.minimum is not None and self.type is int:
             last = _LARGEST_INTEGER if self.maximum is None else int(self.maximum)
@@ -309,6 +311,10 @@ def changed(current: Parameters, values: Mapping[str, Any], configured: bool) ->
         known[name].check(value)
         if value == getattr(current, name):
             continue
+        if known[name].change is Change.START:
+            raise ParameterError(
+                f"parameter '{name}' can be set at start only (-p {name}:={str(value).lower()})"
+            )
         if known[name].change is Change.UNCONFIGURED and configured:
             raise ParameterError(
                 f"parameter '{name}' can be set only while the node is unconfigured: deactivate "

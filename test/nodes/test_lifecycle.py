@@ -354,7 +354,7 @@ def test_parameters_refused_with_a_reason(start_node, ros):
             ("'normalization'", "'use_camera_info'"),
             ("'mask'", "/nowhere.png"),
             ("'grid_rows'", "'grid_columns'"),
-            ("autostart", "read-only"),
+            ("autostart", "at start", "-p autostart:="),
         ],
         strict=True,
     ):

@@ -9,7 +9,7 @@ from builtin_interfaces.msg import Time
 from camera_messages import camera_info_message, gray_photograph, image_message
 from conftest import wait_for
 from diagnostic_msgs.msg import DiagnosticArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from feature_booster_ros.features import Features, create_extractor
@@ -345,6 +345,20 @@ def test_picture_without_the_image(start_matcher, frames, ros):
     stamps = iter(range(2, 10_000))
     wait_for(lambda: frames.take(FRAMES[1], next(stamps)) and pictures, "a picture")
     assert (pictures[0].width, pictures[0].height) == (320, 240)
+
+
+def test_picture_is_as_wide_as_people_look_at_and_compressed(start_matcher, frames, ros):
+    start_matcher(match_image_layout="overlay", match_image_max_width=100)
+    pictures = ros.listen(Image, "match_image")
+    compressed = ros.listen(CompressedImage, "match_image/compressed")
+    frames.send(FRAMES[0], 1)
+    stamps = iter(range(2, 10_000))
+    wait_for(
+        lambda: frames.take(FRAMES[1], next(stamps)) and pictures and compressed, "both pictures"
+    )
+    assert (pictures[0].width, pictures[0].height) == (100, 75)
+    content = np.frombuffer(compressed[0].data, np.uint8)
+    assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == (75, 100, 3)
 
 
 def test_no_match_image_when_it_is_off(start_matcher, frames, ros):

@@ -85,13 +85,18 @@ def test_change_while_configured():
         ParameterError, match="'size' can be set only while the node is unconfigured.*cleanup"
     ):
         changed(Example(), {"size": 4}, configured=True)
+    assert changed(Example(), {"start": True}, configured=True) == Example()
+    with pytest.raises(ParameterError, match="'start' can be set at start only .-p start:=false"):
+        changed(Example(), {"start": False}, configured=False)
     with pytest.raises(ParameterError, match="7 or less"):
         changed(Example(count=8), {"kind": "b"}, configured=True)
 
 
 def test_descriptors():
     descriptors = {name: s.descriptor() for name, s in specifications(Example).items()}
-    assert descriptors["start"].read_only and not descriptors["count"].read_only
+    # ROS refuses even the same value for what is read_only, so that a dump could not be loaded.
+    assert not any(descriptor.read_only for descriptor in descriptors.values())
+    assert "at start only" in descriptors["start"].additional_constraints
     assert descriptors["count"].description == "A count."
     assert (
         descriptors["count"].integer_range[0].from_value,
@@ -132,6 +137,34 @@ def test_parameter_file_has_every_parameter_with_its_default(name, parameter_typ
     values = yaml.safe_load(BOOSTER_YAML.read_text())[f"/{name}"]["ros__parameters"]
     assert from_values(parameter_type, values) == parameter_type()
     assert list(values) == list(specifications(parameter_type))
+
+
+@pytest.mark.parametrize("executable", ["booster_node", "matcher_node", "odometry_node"])
+def test_parameter_file_and_dump_are_loaded_without_complaint(start_node, tmp_path, executable):
+    pytest.importorskip("ros2param", reason="ros2cli comes with a ROS 2 distribution only")
+
+    def ros2_param(verb: str, *arguments: str) -> str:
+        command = "import sys; from ros2cli.cli import main; sys.exit(main(argv=sys.argv[1:]))"
+        result = subprocess.run(
+            [sys.executable, "-c", command, "param", verb, "--no-daemon", "--timeout", "30"]
+            + list(arguments),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+        )  # fmt: skip
+        return result.stdout
+
+    node = start_node(executable, parameters={"model": "none"})
+    node.wait_for_output("active:")
+    # The file's sections are for nodes without a namespace.
+    own = tmp_path / "own.yaml"
+    own.write_text(BOOSTER_YAML.read_text().replace(f"/{executable}:", f"{node.full_name}:"))
+    dump = tmp_path / "dump.yaml"
+    dump.write_text(ros2_param("dump", node.full_name))
+    for path in (dump, own):
+        lines = ros2_param("load", node.full_name, str(path)).splitlines()
+        failed = [line for line in lines if "successful" not in line]
+        # ROS's own parameter, which is read-only in every node.
+        assert all("start_type_description_service" in line for line in failed), failed
+        assert len(lines) > 10
 
 
 def test_parameter_file_has_no_other_node():
