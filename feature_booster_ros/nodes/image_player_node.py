@@ -206,7 +206,7 @@ class Playback(Work):
         Raises:
             RuntimeError: they are not there after `wait_timeout`.
         """
-        begun, told, waited = time.monotonic(), -_PATIENCE, False
+        begun, reported, waited = time.monotonic(), -_PATIENCE, False
         while missing := self._missing_listeners():
             now, waited = time.monotonic(), True
             if now - begun > self.parameters.wait_timeout:
@@ -214,8 +214,8 @@ class Playback(Work):
                     f"gave up waiting for {missing} after {self.parameters.wait_timeout:g} s "
                     "(parameter wait_timeout)"
                 )
-            if now - told >= _PATIENCE:
-                told = now
+            if now - reported >= _PATIENCE:
+                reported = now
                 self._node.get_logger().info(f"waiting for {missing}")
             if self._stop.wait(0.02):
                 return False

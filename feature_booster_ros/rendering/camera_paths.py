@@ -15,11 +15,11 @@ class Waypoint:
     """A pose to pass at a time.
 
     Attributes:
-        time: seconds.
-        position: x right, y down, z ahead of the start, meters.
-        yaw: to the right, degrees.
-        pitch: upwards, degrees.
-        roll: clockwise as the camera sees it turn, degrees.
+        time: Time in seconds.
+        position: x right, y down, z ahead of the start, in meters.
+        yaw: Turn to the right in degrees.
+        pitch: Turn upwards in degrees.
+        roll: Turn about the optical axis in degrees.
     """
 
     time: float
@@ -116,10 +116,10 @@ def random_path(
     """Give a flight with turns drawn at random that stays within `aisle` of the middle.
 
     Args:
-        seed: the same seed gives the same path.
-        aisle: how far to either side it goes, meters.
-        ahead: how far it gets along z, meters.
-        duration: of one way, seconds.
+        seed: Seed of the path.
+        aisle: Largest distance to either side in meters.
+        ahead: Distance along z in meters.
+        duration: Duration of one way in seconds.
     """
     rng = np.random.default_rng([seed, 2])
     count = 8

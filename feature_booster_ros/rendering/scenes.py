@@ -42,15 +42,15 @@ class GalleryOptions:
     """Shape of a gallery, meters. The camera starts at the origin, eye height, looking along +z.
 
     Attributes:
-        length: from the wall behind the start to the end wall.
-        behind: how much of the length lies behind the start.
-        width, height: of the hall.
-        eye_height: of the origin above the floor.
-        aisle: half the width of the free way along the middle; nothing stands or hangs in it.
-        wall_pictures: pictures on each long wall.
-        panels: free-standing picture walls along the aisle, seen from both sides.
-        boxes: boxes on the floor along the aisle.
-        hanging: pictures that hang from the ceiling over the aisle's sides.
+        length: Distance from the wall behind the start to the end wall.
+        behind: Part of the length that lies behind the start.
+        width, height: Size of the hall.
+        eye_height: Height of the origin above the floor.
+        aisle: Half the width of the free way along the middle.
+        wall_pictures: Number of pictures on each long wall.
+        panels: Number of free-standing picture walls along the aisle, seen from both sides.
+        boxes: Number of boxes on the floor along the aisle.
+        hanging: Number of pictures that hang from the ceiling beside the aisle.
     """
 
     length: float = 17.0
@@ -99,9 +99,9 @@ def gallery(seed: int = 0, color: bool = False, options: GalleryOptions | None =
     """Build a hall with pictures on its walls, and panels, boxes and hung pictures in its depth.
 
     Args:
-        seed: decides what hangs where, and how; the same seed gives the same scene.
-        color: textures in BGR instead of gray.
-        options: the hall's shape.
+        seed: Seed of the arrangement.
+        color: Whether textures are BGR instead of gray.
+        options: Shape of the hall.
     """
     options = options or GalleryOptions()
     rng = np.random.default_rng([seed, 1])

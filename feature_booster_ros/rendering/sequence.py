@@ -27,16 +27,16 @@ class RenderedSequence(Source):
     the same OpenCV. Frame i is taken at time i / rate of the path; a path that ends is flown back.
 
     Args:
-        seed: of what hangs where, and of the noise.
-        frames: number of images.
-        width, height: of an image, pixels.
-        horizontal_fov: horizontal field of view, degrees.
-        rate: frames per second of flight, Hz: the higher, the less moves between frames.
-        noise: standard deviation of the sensor's noise, gray levels.
-        blur: sigma of the lens's blur, pixels.
-        light: how much exposure wavers from frame to frame, as a share (0.1: by about 10 %).
-        color: give BGR images instead of gray ones.
-        scene: what is filmed; None for the gallery of `seed`.
+        seed: Seed of the gallery and of the noise.
+        frames: Number of images.
+        width, height: Image size in pixels.
+        horizontal_fov: Horizontal field of view in degrees.
+        rate: Frames per second of flight in Hz; the higher, the less moves between frames.
+        noise: Standard deviation of the sensor noise in gray levels.
+        blur: Sigma of the lens blur in pixels.
+        light: Variation of the exposure between frames, as a share (0.1: by about 10 %).
+        color: Whether images are BGR instead of gray.
+        scene: Scene to render; None for the gallery of `seed`.
         path: how the camera moves: "walk" for the demo's walk through the gallery, "random" for a
             flight drawn from `seed`, or a path of your own.
 

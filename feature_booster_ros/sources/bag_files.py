@@ -17,7 +17,7 @@ _STORAGE_SUFFIXES = (".mcap", ".db3")
 _FILE_SUFFIXES = (*_STORAGE_SUFFIXES, ".bag")
 _COMPRESSED_SUFFIXES = (".mcap.zstd", ".db3.zstd")
 _MCAP_MAGIC = b"\x89MCAP0\r\n"
-# What files begin with, and the command that mends those that were cut off.
+# First bytes of files, and the command that repairs those that were cut off.
 _RECORDERS = {
     ".mcap": (_MCAP_MAGIC, "mcap recover"),
     ".db3": (b"SQLite format 3\0", "sqlite3 CUT.db3 .recover | sqlite3 WHOLE.db3"),
@@ -97,7 +97,7 @@ def _ways_to_read(path: Path) -> list[list[Path]]:
 
 
 def _check_content(paths: list[Path]) -> None:
-    """Raise ValueError where a file can be told to be something else than its name says."""
+    """Raise ValueError if the content of a file is not what its name says."""
     for path in paths:
         if _is_compressed(path):
             raise ValueError("it is compressed: give the bag's folder, or unpack it with `unzstd`")

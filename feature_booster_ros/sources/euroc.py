@@ -36,7 +36,7 @@ class EurocSource(ImageSequence):
 
     ``mav0/camN/data.csv`` lists the images, ``sensor.yaml`` has the intrinsics, the distortion and
     the camera's pose on the body as T_BS; where it is missing, Kalibr's ``camchain.yaml`` in mav0,
-    beside it or in dso (as TUM-VI has it), with T_cam_imu. The poses of
+    beside it or in dso (as in TUM-VI), with T_cam_imu. The poses of
     ``mav0/state_groundtruth_estimate0`` (or ``mocap0``) are those of the body; they are
     interpolated and turned into the camera's. ``leica0`` has positions without orientation, which
     are no poses.
@@ -48,7 +48,7 @@ class EurocSource(ImageSequence):
 
     Raises:
         FileNotFoundError: The path or the camera's data.csv is missing.
-        ValueError: A file is not as EuRoC has it, or there are no images.
+        ValueError: A file is not in EuRoC's format, or there are no images.
     """
 
     kind = "euroc"

@@ -57,7 +57,7 @@ class KittiSource(ImageSequence):
 
     Raises:
         FileNotFoundError: The path, the camera's folder or its times are missing.
-        ValueError: A file is not as KITTI has it, or there are fewer times than images.
+        ValueError: A file is not in KITTI's format, or there are fewer times than images.
     """
 
     kind = "kitti"
@@ -217,7 +217,7 @@ def _entry(path: Path, entries: dict[str, str], name: str, count: int) -> np.nda
 
 
 def _read_poses(layout: _Layout, projection: np.ndarray | None) -> list[np.ndarray]:
-    """Poses (4, 4) of this camera, camera to world; empty where there are none."""
+    """Return the poses (4, 4) of this camera, camera to world; empty without a file."""
     # The sequence may be a link, with the poses beside it or beside its target.
     sequences = (layout.sequence.absolute(), layout.sequence.resolve())
     candidates = [

@@ -90,7 +90,7 @@ def open_source(
         camera: Calibration to use instead of the source's own: a Camera, a calibration file
             (`read_camera` says of which formats), or "fx,fy,cx,cy" in pixels.
         rectified: Whether the images have been rectified, so that P of the calibration holds for
-            them, without distortion. None: a bag's topic name tells (image_rect); else False.
+            them, without distortion. None: by the topic name of a bag (image_rect), else False.
         options: Options of the source's class; they win over those in `uri`.
 
     Raises:

@@ -139,7 +139,7 @@ class Source(ABC):
 
     @abstractmethod
     def _read(self, start: int, step: int) -> Iterator[Frame]:
-        """Frames start, start + step, ...; unusable ones are told to `_skip` instead."""
+        """Yield frames start, start + step, ...; call `_skip` for unusable ones."""
 
     def close(self) -> None:  # noqa: B027 (most sources hold nothing open)
         """Let go of files and devices. The source cannot be read afterwards."""

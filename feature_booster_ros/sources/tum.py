@@ -45,7 +45,7 @@ _CALIBRATION_FILES = ("camera.yaml", "camera_info.yaml", "calibration.yaml")
 class TumSource(ImageSequence):
     """Color images of a TUM RGB-D sequence.
 
-    Times come from ``rgb.txt`` or ``associations.txt``; where there is neither, from the names of
+    Times come from ``rgb.txt`` or ``associations.txt``; without either, from the names of
     the files in ``rgb``, which are the times. Fields are divided by blanks, tabs or commas; of
     lines that associate color and depth, in either order, the color image is taken. Poses of
     ``groundtruth.txt`` are interpolated. Intrinsics are those of ``calibration.txt`` (fx fy cx cy)
@@ -58,7 +58,7 @@ class TumSource(ImageSequence):
 
     Raises:
         FileNotFoundError: The path does not exist, or has neither rgb.txt nor rgb.
-        ValueError: A file is not as TUM has it, or there are no images.
+        ValueError: A file is not in TUM's format, or there are no images.
     """
 
     kind = "tum"

@@ -14,7 +14,7 @@ from ..camera import Camera
 from .source import Frame, Source
 
 _DEVICE = re.compile(r"/dev/video(\d+)")
-# So many grabs in a row may fail (a hiccup of USB) before the camera counts as gone.
+# Number of failed grabs in a row after which the camera counts as unplugged.
 _PATIENCE = 10
 
 
