@@ -52,8 +52,10 @@ help:
 	@echo "make demo               raw and boosted features on a rendered flight, into demo_output/rendered"
 	@echo "make demo SOURCE=path   the same on a folder, video, KITTI, TUM, EuRoC, bag or webcam:0"
 	@echo "make test               lint, and the tests in the built environment"
+	@echo "make test-fast          the tests that start no node and train nothing, in two minutes"
 	@echo "make soak               nodes under hostile input, overload and kill -9, half an hour"
 	@echo "make lint               ruff check, ruff format --check, and mypy"
+	@echo "make docs               the documentation as a site, in build/docs/"
 	@echo "make clean              remove all that make made"
 	@echo
 	@echo "PYTHON=$(PYTHON)  TORCH=$(TORCH)  ROS_WHEELS=$(ROS_WHEELS)  DEMO=\"more arguments\"  PYTEST=\"more arguments\""
@@ -68,6 +70,10 @@ demo: build
 
 test: build lint
 	@. ./env.sh && export ROS_DOMAIN_ID=$(OWN_DOMAIN) && pytest $(TEST_PROCESSES) $(PYTEST)
+
+test-fast: build
+	@. ./env.sh && export ROS_DOMAIN_ID=$(OWN_DOMAIN) && \
+	  pytest $(TEST_PROCESSES) -m "not slow" $(PYTEST)
 
 soak: build
 	@. ./env.sh && export ROS_DOMAIN_ID="$${ROS_DOMAIN_ID:-$(OWN_DOMAIN)}" && \

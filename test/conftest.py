@@ -39,6 +39,21 @@ if not HAS_ROS:
     collect_ignore_glob = ["nodes/*", "live/*"]
 
 
+SLOW = ("benchmark/", "live/", "training/", "odometry/test_endurance.py", "evaluation/test_runs.py")
+"""Folders and files whose tests take seconds each, by `pytest --durations=0`. So does each test that
+starts a node.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test-fast` leaves out."""
+    root = Path(__file__).parent
+    for item in items:
+        starts_nodes = "start_node" in getattr(item, "fixturenames", ())
+        if starts_nodes or item.path.relative_to(root).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 def wait_for(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
     """What ``condition`` returns as soon as that is true; fails with ``what`` if it does not become
     true.
