@@ -64,7 +64,8 @@ def main() -> None:
         judged = np.concatenate([match_and_confirm(sequence, features, *pair)[2] for pair in pairs])
         print(f"{name}: {judged.sum()} of {len(judged)} right ({100 * judged.mean():.1f} %)")
     gap = np.full((6, panels[0].shape[1], 3), 255, np.uint8)
-    cv2.imwrite(str(PICTURE), np.vstack([panels[0], gap, panels[1]]), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    picture = np.vstack([panels[0], gap, panels[1]])
+    cv2.imwrite(str(PICTURE), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 if __name__ == "__main__":

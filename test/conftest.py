@@ -40,8 +40,8 @@ if not HAS_ROS:
 
 
 SLOW = ("benchmark/", "live/", "training/", "odometry/test_endurance.py", "evaluation/test_runs.py")
-"""Folders and files whose tests take seconds each, by `pytest --durations=0`. So does each test that
-starts a node.
+"""Folders and files whose tests take seconds each, by `pytest --durations=0`; each test that starts
+a node does too.
 """
 
 
