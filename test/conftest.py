@@ -39,9 +39,17 @@ if not HAS_ROS:
     collect_ignore_glob = ["nodes/*", "live/*"]
 
 
-SLOW = ("benchmark/", "live/", "training/", "odometry/test_endurance.py", "evaluation/test_runs.py")
+SLOW = (
+    "benchmark/",
+    "booster/test_onnx_export.py",
+    "evaluation/",
+    "live/",
+    "odometry/test_endurance.py",
+    "odometry/test_visual_odometry.py",
+    "training/",
+)
 """Folders and files whose tests take seconds each, by `pytest --durations=0`; each test that starts
-a node does too.
+a node or builds the wheel does too.
 """
 
 
@@ -49,8 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that `make test-fast` leaves out."""
     root = Path(__file__).parent
     for item in items:
-        starts_nodes = "start_node" in getattr(item, "fixturenames", ())
-        if starts_nodes or item.path.relative_to(root).as_posix().startswith(SLOW):
+        takes_seconds = {"start_node", "wheel"}.intersection(getattr(item, "fixturenames", ()))
+        if takes_seconds or item.path.relative_to(root).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
 
 
