@@ -395,6 +395,7 @@ def kill(soak: Soak, share: float) -> None:
 def cycles(soak: Soak, share: float) -> None:
     """Take the nodes through their lifecycle again and again."""
     nodes = soak.start_all()
+    soak.is_answered()
     times = max(5, round(100 * share))
     clients = [soak.node.create_client(ChangeState, f"{node.name}/change_state") for node in nodes]
     before: list[Usage] = []
