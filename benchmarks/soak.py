@@ -309,7 +309,7 @@ class Malformed:
 
 def fuzz(soak: Soak, share: float) -> None:
     """Send malformed messages, and valid frames in between."""
-    compressed = soak.start("booster_node", "compressed", image_transport="compressed")
+    compressed = soak.start("booster_node", "compressed", image_transport="compressed", lazy=False)
     nodes = [*soak.start_all(), compressed]
     messages, count = iter(Malformed(soak.random, soak.picture)), round(20_000 * share)
     answered = asked = 0

@@ -40,16 +40,19 @@ class Order(enum.Enum):
     """Zero, where it is not the start of a clock that begins with zero."""
     OUT_OF_ORDER = "out_of_order"
     """A little back: the frame is late."""
+    STRAY = "stray"
+    """Days away from the last one, and the next one has not confirmed that yet."""
     RESTARTED = "restarted"
     """Far back or days ahead: a recording that loops, a clock that was set."""
 
 
-UNUSABLE = (Order.REPEATED, Order.UNSET, Order.OUT_OF_ORDER)
+UNUSABLE = (Order.REPEATED, Order.UNSET, Order.OUT_OF_ORDER, Order.STRAY)
 """Frames with these stamps say nothing of the motion since the last: they are left out."""
 
 _REMEDIES = {
     Order.REPEATED: "have the driver or the converter stamp each image with its own time",
     Order.UNSET: "have the driver set header.stamp",
+    Order.STRAY: "find out which node writes such stamps, or what sets its clock",
     Order.OUT_OF_ORDER: "find out which node or converter reorders or delays the images",
 }
 
@@ -62,6 +65,8 @@ class StampWatch:
             of fault, and when the stream starts anew, though not more often than every 5 s.
         unusable: what becomes of frames whose stamps do not rise, for that line.
         restart: what follows where the stream starts anew.
+        confirm: whether a stamp that is days away from the last one restarts the stream only if the
+            next one follows it, so that one wrong stamp costs one frame.
     """
 
     def __init__(
@@ -69,10 +74,13 @@ class StampWatch:
         tell: Callable[[str], None],
         unusable: str = "such frames are left out",
         restart: str = "starting anew from this frame",
+        confirm: bool = False,
     ) -> None:
         self._tell = tell
         self._unusable = unusable
         self._restart = restart
+        self._confirm = confirm
+        self._stray: int | None = None
         self._restart_told = -math.inf
         self._told: set[Order] = set()
         self._last: int | None = None
@@ -98,6 +106,14 @@ class StampWatch:
         """
         last = self._last
         order = Order.RISING if last is None else _order(stamp_ns, last, jump_back)
+        stray, self._stray = self._stray, None
+        if (
+            order is Order.RESTARTED
+            and self._confirm
+            and abs(stamp_ns - last) > _JUMP_AHEAD * NANOSECONDS
+            and (stray is None or _order(stamp_ns, stray, jump_back) is not Order.RISING)
+        ):
+            order, self._stray = Order.STRAY, stamp_ns
         if order is Order.RESTARTED:
             self.restart(stamp_ns, _jump(stamp_ns - last))
         elif order in UNUSABLE and order not in self._told:

@@ -194,7 +194,13 @@ def _nodes(context) -> list:
             namespace=argument["namespace"],
             parameters=[params_file, given] if given else [params_file],
             remappings=remappings,
-            ros_arguments=["--log-level", argument["log_level"]],
+            ros_arguments=[
+                "--log-level",
+                argument["log_level"],
+                # Of config/security/policy.xml; without security nothing but a name.
+                "--enclave",
+                f"/{PACKAGE}/{executable}",
+            ],
             output="screen",
             emulate_tty=True,
             # A player that is at its end shall not begin again.

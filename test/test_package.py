@@ -184,6 +184,7 @@ def test_share_folder():
         "package.xml",
         "config/booster.yaml",
         "config/fastdds.xml",
+        "config/security/policy.xml",
         "config/matches.rviz",
         "config/models.yaml",
         "config/odometry.rviz",

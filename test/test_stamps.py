@@ -44,6 +44,22 @@ def test_order(stamps, orders):
     assert bool(told) == ("rising" != " ".join(sorted(set(orders.split()))))
 
 
+@pytest.mark.parametrize(
+    ("stamps", "orders"),
+    [
+        ([NOW, 5, NOW + 0.1], "rising stray rising"),
+        ([NOW, 2**31 - 1, NOW + 0.1, 7, NOW + 0.2], "rising stray rising stray rising"),
+        ([NOW, 5, 5.1, 5.2], "rising stray restarted rising"),
+        ([5, NOW, 7, NOW + 0.1, NOW + 0.2], "rising stray rising stray restarted"),
+        ([NOW, 5, 2**31 - 1, NOW + 0.1], "rising stray stray rising"),
+        ([NOW, NOW - 60, NOW - 59.9], "rising restarted rising"),
+    ],
+)
+def test_a_stamp_days_away_must_be_confirmed(stamps, orders):
+    watch = StampWatch(lambda text: None, confirm=True)
+    assert [watch.add(nanoseconds(stamp)).value for stamp in stamps] == orders.split()
+
+
 def test_each_kind_is_told_once_with_both_stamps_and_the_remedy():
     told = []
     watch = StampWatch(told.append, unusable="they are lost")

@@ -96,7 +96,11 @@ class OdometryWork(Work):
         )
         self._stream = FeatureStream(
             OdometrySettings(**parameters.odometry_settings()),
-            StampWatch(self._frames.warn, restart="starting again, this frame is the origin"),
+            StampWatch(
+                self._frames.warn,
+                restart="starting again, this frame is the origin",
+                confirm=True,  # a restart loses the map
+            ),
             self._log_info,
         )
         self._lock = threading.Lock()  # of the stream; ~/reset comes in the executor's thread

@@ -12,7 +12,8 @@ Subscriptions to features default to reliable too: a FeatureArray of 2048 descri
 megabyte, more than Fast DDS's shared memory takes by default, so it is sent in pieces. A
 best-effort subscription that loses one piece loses the whole message, even on one machine. The
 same holds for images of a megabyte and more: if the camera's publisher is reliable, set the
-booster's ``qos_input_reliability`` to reliable too.
+booster's ``qos_input_reliability`` to reliable too, or start the camera's driver with the profile
+config/fastdds.xml (docs/reliability.md).
 """
 
 from __future__ import annotations

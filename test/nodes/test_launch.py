@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -101,6 +102,13 @@ def test_parameters_file_holds_in_a_namespace(started, tmp_path):
         "matcher_node", "/**/matcher_node"
     )
     assert started(params_file=str(path))["booster_node"]["parameters"][0] == str(path)
+
+
+def test_each_node_is_in_its_enclave_of_the_policy(started, launch_file):
+    policy = ElementTree.parse(launch_file.CONFIG / "security" / "policy.xml")
+    enclaves = {enclave.get("path") for enclave in policy.iter("enclave")}
+    nodes = started(source="rendered", odometry="true")
+    assert {node["ros_arguments"][-1] for node in nodes.values()} == enclaves
 
 
 def test_camera_info_elsewhere(started):
