@@ -17,7 +17,7 @@ from feature_booster_ros.booster import Booster
 from feature_booster_ros.errors import user_message
 from feature_booster_ros.features import Features, create_extractor, normalize_keypoints
 from feature_booster_ros.matching import match
-from feature_booster_ros.matching.distances import pair_distances
+from feature_booster_ros.matching.nearest import pair_distances
 
 # Wide, with features up to the right edge.
 IMAGE = cv2.resize(np.random.default_rng(0).integers(0, 255, (24, 64), np.uint8), (640, 240))

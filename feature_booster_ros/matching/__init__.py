@@ -1,11 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptors in, matches out; and what two views' matches say about their geometry."""
+"""Descriptors in, matches out; two-view geometry of the matches."""
 
 from .frame_matcher import FrameMatch, FrameMatcher, FrameMatcherSettings
-from .matcher import match
+from .matcher import Matches, match
 from .two_view import TwoViewGeometry, verify
-from .types import Matches
 
 __all__ = [
     "FrameMatch",

@@ -1,11 +1,11 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's matrix products on the CPU's cores, a thread and chunks of its own for each.
+"""PyTorch's matrix products on the CPU's cores, with one thread and separate chunks for each core.
 
-A product that all threads of PyTorch (or of NumPy's BLAS) work on ends when the last one is done:
-on cores that others use too, one that waits for its turn keeps all of them waiting, with every
-chunk. Here a thread that is held up takes fewer chunks. The calling thread multiplies nothing
-either: PyTorch's other threads would then wait for more, and take the cores' time while they do.
+A product that all threads of PyTorch (or of NumPy's BLAS) share ends when the last thread is done.
+On a busy machine a thread that waits for a core delays all others, with every chunk. Here such a
+thread processes fewer chunks. The calling thread does not multiply, since PyTorch's other threads
+would then spin while they wait for more work.
 """
 
 from __future__ import annotations
@@ -27,26 +27,28 @@ _pool_size = 0
 
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """The :data:`~.nearest.Multiply` of PyTorch."""
+    """Multiply by PyTorch: a :data:`~.nearest.Multiply`."""
     torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=torch.from_numpy(out))
 
 
 def exact_multiply() -> Multiply:
-    """PyTorch's, as its BLAS is a fast one everywhere, while a distribution's NumPy may have the
-    reference implementation; but NumPy's where PyTorch was told, by
-    ``torch.set_float32_matmul_precision`` or another of several ways, to round the factors.
+    """Return PyTorch's product, or NumPy's where PyTorch's is not exact.
+
+    PyTorch's BLAS is fast everywhere, while NumPy of a distribution may have the reference
+    implementation. ``torch.set_float32_matmul_precision`` and other settings make PyTorch round the
+    factors.
     """
     products = _FACTORS @ _ONES
     return multiply if torch.equal(products, _FACTORS) else product
 
 
 _FACTORS = torch.full((32, 32), 1 + 2.0**-16)
-"""Of 17 bits. Not smaller, since small products may be spared the rounding."""
+"""Factors of 17 bits, in a matrix large enough for the implementations that round."""
 _ONES = torch.eye(32)
 
 
-def on_cores(work: Work, count: int, step: int) -> list[np.ndarray]:
-    """The :data:`~.nearest.Share` of as many threads as PyTorch uses."""
+def run_on_cores(work: Work, count: int, step: int) -> list[np.ndarray]:
+    """Process chunks in as many threads as PyTorch uses: a :data:`~.nearest.Run`."""
     threads = torch.get_num_threads()
     if threads == 1:
         return [work(chunks(count, step))]
@@ -57,7 +59,7 @@ def on_cores(work: Work, count: int, step: int) -> list[np.ndarray]:
 
 
 class _Pending(Iterator):
-    """What is left of an iterator that several threads take from."""
+    """An iterator that several threads share."""
 
     def __init__(self, everything: Iterable[range]) -> None:
         self._everything = iter(everything)
@@ -69,29 +71,29 @@ class _Pending(Iterator):
 
 
 def _pool_of(threads: int) -> ThreadPoolExecutor:
-    """So many threads, none of which has PyTorch use others."""
+    """Return a pool of that many threads, each of which multiplies alone."""
     global _pool, _pool_size
     with _lock:
         if _pool is None or _pool_size != threads:
             if _pool is not None:
                 _pool.shutdown(wait=False)
             _pool = ThreadPoolExecutor(
-                threads, "match", initializer=_settle, initargs=(itertools.count(),)
+                threads, "match", initializer=_pin_thread, initargs=(itertools.count(),)
             )
             _pool_size = threads
-            # All are started here: the number is one's own for each thread, but is also what new
-            # threads begin with, for which it is set back.
+            # PyTorch's number of threads is local to a thread, but also the default of new ones:
+            # all threads are started before it is restored.
             all_started = threading.Barrier(threads)
             list(_pool.map(lambda _: all_started.wait(), range(threads)))
             torch.set_num_threads(threads)
         return _pool
 
 
-def _settle(places: Iterator[int]) -> None:
-    """Have this thread multiply alone, on a core of its own.
+def _pin_thread(places: Iterator[int]) -> None:
+    """Make this thread multiply alone, on one core that no other thread of the pool uses.
 
-    Linux often wakes two threads on the same core, and parts them after some milliseconds only: a
-    fifth of the time that 2000 features take.
+    Linux often wakes two threads on the same core and separates them only after some milliseconds,
+    a fifth of the time of 2000 features.
     """
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
@@ -100,7 +102,7 @@ def _settle(places: Iterator[int]) -> None:
 
 
 def _forget_pool() -> None:
-    """A forked process has the pool without its threads."""
+    """Drop the pool in a forked process, which does not inherit its threads."""
     global _pool, _lock
     _pool, _lock = None, threading.Lock()
 

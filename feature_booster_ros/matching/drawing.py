@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of matches."""
+"""Drawings of matches."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ INLIER_COLOR = (60, 210, 60)
 OUTLIER_COLOR = (60, 60, 230)
 """Red, as OpenCV's BGR."""
 
-_SHIFT = 4  # fractional bits of the coordinates given to OpenCV
-_GAP = 4  # pixels between two images
+_SHIFT = 4
+"""Fractional bits of the coordinates passed to OpenCV."""
+_GAP = 4
+"""Gap between two images [px]."""
 
 
 def draw_matches(
@@ -29,7 +31,7 @@ def draw_matches(
     max_lines: int | None = None,
     noun: str = "inliers",
 ) -> np.ndarray:
-    """Matches drawn as lines, inliers green over outliers red, with their counts written in.
+    """Draw matches as lines, inliers green over outliers red, with their counts as text.
 
     Args:
         query_image: (H, W) or (H, W, 3) BGR, uint8.
@@ -40,11 +42,10 @@ def draw_matches(
         layout: "side_by_side" (reference left), "stacked" (reference on top), or "overlay": on the
             query image alone, with a line from where the point was in the reference image to a dot
             where it is now.
-        caption: written after the counts.
-        max_lines: draw no more than this many matches, chosen evenly; None for all. The counts are
-            of all.
-        noun: what to call the green ones in the text, where another judgement than inliers is
-            given.
+        caption: text after the counts.
+        max_lines: largest number of matches drawn, chosen evenly; None for all. The counts are of
+            all.
+        noun: name of the green matches in the text.
 
     Returns:
         (H', W', 3) uint8 BGR.
@@ -84,7 +85,7 @@ def draw_matches(
 def _canvas(
     query: np.ndarray, reference: np.ndarray, layout: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The background, and the offsets (2,) of the query's and the reference's pixels in it."""
+    """Return the background, and the offsets (2,) of the query and of the reference in it."""
     query, reference = _bgr("query_image", query), _bgr("reference_image", reference)
     (height_q, width_q), (height_r, width_r) = query.shape[:2], reference.shape[:2]
     if layout == "overlay":
@@ -125,10 +126,10 @@ def _draw_lines(
 ) -> None:
     if len(starts) == 0:
         return
-    # One call for all: a call per match would take longer than matching them.
+    # One call for all, as a call for each match takes longer than matching.
     fixed = np.round(np.stack([starts, ends], axis=1) * (1 << _SHIFT)).astype(np.int32)
     cv2.polylines(canvas, list(fixed), False, color, 1, cv2.LINE_AA, _SHIFT)
-    # A line of no length and some thickness is a dot.
+    # A thick line of length zero is a dot.
     at = np.concatenate([fixed[:, 1], fixed[:, 0]]) if dots_at_start else fixed[:, 1]
     cv2.polylines(
         canvas, list(np.repeat(at[:, None], 2, axis=1)), False, color, 4, cv2.LINE_AA, _SHIFT
@@ -136,7 +137,7 @@ def _draw_lines(
 
 
 def _write(canvas: np.ndarray, text: str) -> None:
-    """A line of text in the top-left corner, in a size that fits the canvas's width."""
+    """Write a line of text in the top-left corner, in a size that fits the canvas's width."""
     font, width = cv2.FONT_HERSHEY_SIMPLEX, canvas.shape[1]
     (text_width, _), _ = cv2.getTextSize(text, font, 1.0, 1)
     scale = min(max(0.45, width / 1800), 0.98 * width / max(text_width, 1))

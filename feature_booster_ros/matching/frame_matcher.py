@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..features import FeatureFrame
-from .matcher import match
+from .matcher import Matches, match
 from .two_view import verify
-from .types import Matches
 
 
 @dataclass(frozen=True)

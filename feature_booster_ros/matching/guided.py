@@ -1,14 +1,13 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matching where it is known about where, or along which line, a feature will be found."""
+"""Matching near predicted positions, along epipolar segments, and anywhere."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..booster.descriptors import unpack_bits
-from .distances import pair_distances
-from .nearest import find_nearest
+from .nearest import find_nearest, pair_distances
 
 
 def match_near(
@@ -19,22 +18,24 @@ def match_near(
     radius: float,
     ratio: float = 0.9,
 ) -> np.ndarray:
-    """Pairs (M, 2) of a predicted and a found feature, each the other's nearest in descriptor
-    among those within ``radius``.
+    """Match predicted features with the nearest descriptors within a radius, one to one.
 
     Args:
-        predicted: (P, 2) where features are expected.
-        descriptors: theirs, (P, D) float32, or (P, B) uint8 packed bits.
+        predicted: (P, 2) positions where features are expected.
+        descriptors: of the predicted features, (P, D) float32, or (P, B) uint8 packed bits.
         positions: (N, 2) of the features found, in the same unit.
-        candidates: their descriptors, of the same kind.
-        radius: in that unit, along either axis.
+        candidates: descriptors of the features found, of the same kind.
+        radius: largest difference of positions along either axis, in the same unit.
         ratio: a pair's distance must be below this share of the second nearest's within the radius.
+
+    Returns:
+        Pairs (M, 2) int64 of a predicted and a found feature.
     """
     first, second = _pairs_within(predicted, positions, radius)
     if len(first) == 0:
         return np.zeros((0, 2), np.int64)
     distances = _distances(descriptors, candidates, first, second)
-    # By predicted feature and then by distance: the first of each run is the nearest.
+    # Sorted by predicted feature and then by distance, the first of each run is the nearest.
     order = np.lexsort((distances, first))
     first, second, distances = first[order], second[order], distances[order]
     starts = np.flatnonzero(np.r_[True, first[1:] != first[:-1]])
@@ -42,7 +43,7 @@ def match_near(
     has_second = (following > starts) & (first[following] == first[starts])
     clear = ~has_second | (distances[starts] < ratio * distances[following])
     starts = starts[clear]
-    # One predicted feature for each found one: the nearest.
+    # Of several predicted features matched with one found, the nearest is kept.
     order = starts[np.lexsort((distances[starts], second[starts]))]
     kept = order[np.r_[True, second[order][1:] != second[order][:-1]]] if len(order) else order
     return np.stack([first[kept], second[kept]], axis=1)
@@ -58,16 +59,20 @@ def match_along_segments(
     ratio: float = 0.9,
     max_distance: float = np.inf,
 ) -> np.ndarray:
-    """Pairs (M, 2) of a segment and a feature near it, mutually nearest in descriptor.
+    """Match segments with features near them that are mutually nearest in descriptor.
 
     Args:
-        begins, ends: (P, 2) of the segments.
+        begins: (P, 2) of the segments.
+        ends: (P, 2) of the segments.
         descriptors: (P, D) float32 or (P, B) uint8, of the features that the segments belong to.
         positions: (N, 2) of the features.
-        candidates: their descriptors.
+        candidates: descriptors of the features, of the same kind.
         widths: (N,) largest distance of a feature from a segment, across it and beyond its ends.
         ratio: as of :func:`match_near`.
-        max_distance: of the descriptors, L2 or Hamming.
+        max_distance: largest distance of descriptors, L2 or Hamming.
+
+    Returns:
+        Pairs (M, 2) int64 of a segment and a feature.
     """
     if len(begins) == 0 or len(positions) == 0:
         return np.zeros((0, 2), np.int64)
@@ -79,19 +84,23 @@ def match_along_segments(
 def match_anywhere(
     descriptors: np.ndarray, candidates: np.ndarray, ratio: float = 0.9
 ) -> np.ndarray:
-    """Pairs (M, 2) of mutually nearest descriptors, wherever their features are.
+    """Match mutually nearest descriptors, wherever their features are.
 
-    What :func:`~feature_booster_ros.matching.match` does with PyTorch and threads of its own, here
-    in the calling thread and by NumPy: enough for the hundreds of a frame.
+    This is :func:`~feature_booster_ros.matching.match` by NumPy in the calling thread, which is
+    enough for the hundreds of features of a frame.
 
     Args:
         descriptors: (P, D) float32 or (P, B) uint8.
-        candidates: (N, D) or (N, B).
+        candidates: (N, D) or (N, B) of the same kind.
         ratio: as of :func:`match_near`.
+
+    Returns:
+        Pairs (M, 2) int64 of rows of both.
     """
     if len(descriptors) == 0 or len(candidates) == 0:
         return np.zeros((0, 2), np.int64)
     nearest = find_nearest(descriptors, candidates, mutual=True, second=True)
+    assert nearest.is_mutual is not None and nearest.second is not None  # as asked for
     first = np.flatnonzero(nearest.is_mutual)
     second = nearest.indices[first]
     distances = pair_distances(descriptors[first], candidates[second])
@@ -100,8 +109,10 @@ def match_anywhere(
 
 
 def descriptor_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance (M,) of each row of ``a`` from the same row of ``b``: Hamming for bytes, else L2 of
-    unit rows.
+    """Return the distances (M,) of rows of ``a`` from the same rows of ``b``.
+
+    Hamming distances of packed bits, else L2 distances of rows of unit length, which takes less
+    time than :func:`pair_distances` and is less exact near zero.
     """
     if a.dtype == np.uint8:
         return pair_distances(a, b)
@@ -109,7 +120,7 @@ def descriptor_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _mutually_nearest(squared: np.ndarray, ratio: float, max_distance: float) -> np.ndarray:
-    """Pairs (M, 2) out of squared distances (P, N), which are overwritten; infinite: no pair."""
+    """Return mutually nearest pairs (M, 2) of squared distances (P, N), which are overwritten."""
     nearest = squared.argmin(axis=1)
     rows = np.arange(len(squared))
     best = squared[rows, nearest]
@@ -123,10 +134,10 @@ def _mutually_nearest(squared: np.ndarray, ratio: float, max_distance: float) ->
 def _near_segments(
     begins: np.ndarray, ends: np.ndarray, positions: np.ndarray, widths: np.ndarray
 ) -> np.ndarray:
-    """(P, N) bool, whether a position is within its width of a segment."""
+    """Return whether (P, N) a position is within its width of a segment."""
     direction = ends - begins
     length = np.linalg.norm(direction, axis=1, keepdims=True)
-    # Of a segment without length any direction will do.
+    # A segment of length zero takes an arbitrary direction.
     direction = np.where(length > 1e-9, direction / np.maximum(length, 1e-9), [1.0, 0.0])
     begins, direction, length, positions, widths = (
         each.astype(np.float32) for each in (begins, direction, length, positions, widths)
@@ -142,7 +153,7 @@ def _near_segments(
 
 
 def _pairs_within(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of all pairs whose coordinates differ by at most ``radius`` along both axes."""
+    """Return the indices of all pairs whose coordinates differ by at most ``radius``."""
     order = np.argsort(b[:, 0], kind="stable")
     x = b[order, 0]
     begin = np.searchsorted(x, a[:, 0] - radius)
@@ -155,22 +166,18 @@ def _pairs_within(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarr
 
 
 _GATHER_SHARE = 32
-"""Fetching the rows of one pair takes as long as so many pairs of a matrix product."""
+"""Time of fetching the rows of one pair, in pairs of a matrix product."""
 
 
 def _distances(a: np.ndarray, b: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Distances of the rows ``first`` of ``a`` from the rows ``second`` of ``b``."""
+    """Return the distances of the rows ``first`` of ``a`` from the rows ``second`` of ``b``."""
     if a.dtype == np.uint8 or _GATHER_SHARE * len(first) < len(a) * len(b):
         return descriptor_distances(a[first], b[second])
     return np.sqrt(np.maximum(2 - 2 * (a @ b.T)[first, second], 0))
 
 
 def _all_squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(P, N) squared L2 distances, which for bits (as +1 and -1) are four times Hamming's.
-
-    For bits the ratio test is one of Hamming distances' roots; it is squared to make it one of
-    Hamming distances.
-    """
+    """Return the squared distances (P, N): L2 of unit rows, Hamming of packed bits."""
     if a.dtype == np.uint8:
         a, b = unpack_bits(a), unpack_bits(b)
         return ((a.shape[1] - a @ b.T) / 2) ** 2

@@ -4,15 +4,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..booster.booster import resolve_device
 from ..features import Features, check_comparable, check_features
-from .cores import exact_multiply, on_cores
-from .distances import pair_distances
-from .nearest import find_nearest
-from .on_device import find_nearest_on
-from .types import Matches
+from .cores import exact_multiply, run_on_cores
+from .nearest import find_nearest, pair_distances
+from .on_device import find_nearest_on_device
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """M pairs of features, the nearest descriptors first.
+
+    Attributes:
+        indices: (M, 2) int64, the feature's index in the first and in the second image.
+        distances: (M,) float32, L2 distance of float descriptors, Hamming distance of binary ones
+            [bits].
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+
+    indices: np.ndarray
+    distances: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.indices.ndim != 2 or self.indices.shape[1] != 2:
+            raise ValueError(f"indices must have shape (M, 2), not {self.indices.shape}")
+        if self.distances.shape != (len(self.indices),):
+            raise ValueError(
+                f"distances must have shape ({len(self.indices)},), not {self.distances.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def select(self, which: np.ndarray) -> Matches:
+        """Return the matches at integer indices, in their order, or of a boolean mask (M,)."""
+        return Matches(self.indices[which], self.distances[which])
+
+    @staticmethod
+    def empty() -> Matches:
+        """Return no matches."""
+        return Matches(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
 
 
 def match(
@@ -24,7 +61,7 @@ def match(
     top_k: int | None = None,
     device: str = "cpu",
 ) -> Matches:
-    """The nearest neighbors in ``b`` of the features in ``a``, nearest pair first.
+    """Match each feature of ``a`` with its nearest neighbor in ``b``, nearest pair first.
 
     Float descriptors are compared by L2 distance and binary ones by Hamming distance.
 
@@ -47,12 +84,14 @@ def match(
     on = resolve_device(device)
     rows_a, rows_b = a.descriptors, b.descriptors
     if on.type == "cpu":
-        nearest = find_nearest(rows_a, rows_b, mutual, ratio is not None, exact_multiply, on_cores)
+        nearest = find_nearest(
+            rows_a, rows_b, mutual, ratio is not None, exact_multiply, run_on_cores
+        )
     else:
-        nearest = find_nearest_on(on, rows_a, rows_b, mutual, ratio is not None)
+        nearest = find_nearest_on_device(on, rows_a, rows_b, mutual, ratio is not None)
     index_a = np.arange(len(a)) if nearest.is_mutual is None else np.flatnonzero(nearest.is_mutual)
     index_b = nearest.indices[index_a]
-    # From the rows themselves: out of a product they are inexact near zero.
+    # Computed from the rows, as distances from a product are inexact near zero.
     distances = pair_distances(rows_a[index_a], rows_b[index_b])
     kept = np.ones(len(index_a), bool)
     if nearest.second is not None:

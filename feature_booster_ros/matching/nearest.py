@@ -1,8 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which descriptors are nearest to which, by matrix products, exactly and in bounded memory.
+"""Exact nearest neighbors of descriptors by matrix products, in bounded memory.
 
-The product comes a chunk of rows at a time, and each chunk is searched while it is in the cache.
+The product is computed for a chunk of rows at a time, which is searched while it is in the cache.
 """
 
 from __future__ import annotations
@@ -14,26 +14,29 @@ from typing import Any
 import numpy as np
 
 Multiply = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
-"""``multiply(a, b, out)`` puts the float32 product of (P, K) and (K, N) into ``out`` (P, N)."""
+"""``multiply(a, b, out)`` writes the float32 product of (P, K) and (K, N) into ``out`` (P, N)."""
 Work = Callable[[Iterable[range]], np.ndarray]
-Share = Callable[[Work, int, int], "list[np.ndarray]"]
-"""``share(work, count, step)`` has ``range(count)`` worked on in chunks of ``step``, by one call of
-``work`` or by several at the same time, and returns what they returned."""
+"""Processes chunks of rows, and returns the result of all of them."""
+Run = Callable[[Work, int, int], "list[np.ndarray]"]
+"""``run(work, count, step)`` has ``range(count)`` processed in chunks of ``step``, by one call of
+``work`` or by several in parallel, and returns their results."""
 
 _MOST_ROWS = 128
-"""Of a chunk: enough for an efficient product, few enough for the cache."""
+"""Rows of a chunk at most: enough for an efficient product, few enough for the cache."""
+_ONES_OF_BYTE = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+"""Number of bits that are set in each byte."""
 
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """For each of P descriptors.
+    """Nearest neighbors of P descriptors.
 
     Attributes:
-        indices: (P,) int64 of its nearest among the others; of several, the first.
-        is_mutual: (P,) bool, whether it is the nearest to that one too, and the first of those that
-            are. None if this was not asked for.
-        second: (P,) float32, distance of the second nearest, infinite where there is none. None if
-            it was not asked for.
+        indices: (P,) int64 of the nearest neighbor of each; of equal ones, the first.
+        is_mutual: (P,) bool, whether each is its neighbor's nearest, and the first of equal ones.
+            None if not requested.
+        second: (P,) float32, distance of the second nearest neighbor, infinite if there is none.
+            None if not requested.
     """
 
     indices: np.ndarray
@@ -42,17 +45,17 @@ class Nearest:
 
 
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """The :data:`Multiply` of NumPy."""
+    """Multiply by NumPy: a :data:`Multiply`."""
     np.matmul(a, b, out=out)
 
 
 def chunks(count: int, step: int) -> Iterable[range]:
-    """``range(count)`` in ranges of ``step`` or, the last one, fewer."""
+    """Divide ``range(count)`` into ranges of ``step``; the last one may be shorter."""
     return (range(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def in_order(work: Work, count: int, step: int) -> list[np.ndarray]:
-    """The :data:`Share` of the calling thread alone."""
+def run_serially(work: Work, count: int, step: int) -> list[np.ndarray]:
+    """Process all chunks in the calling thread: a :data:`Run`."""
     return [work(chunks(count, step))]
 
 
@@ -62,18 +65,18 @@ def find_nearest(
     mutual: bool,
     second: bool,
     multiplication: Callable[[], Multiply] = lambda: product,
-    share: Share = in_order,
+    run: Run = run_serially,
 ) -> Nearest:
-    """For each row of ``a`` the nearest of ``b``, by L2 or by Hamming distance.
+    """Find the nearest row of ``b`` of each row of ``a``, by L2 or Hamming distance.
 
     Args:
         a: (P, D) float32, or (P, B) uint8 packed bits.
         b: (N, D) or (N, B) of the same kind; at least one row.
-        mutual: find whether they are each other's nearest.
-        second: find the distance of the second nearest.
-        multiplication: gives each call of the work its product. For bits this must not round
-            factors of 17 bits, as bfloat16 and TF32 do.
-        share: who works on the rows of ``a``.
+        mutual: whether to find which are each other's nearest.
+        second: whether to find the distances of the second nearest.
+        multiplication: returns the product that each call of the work uses. For bits it must be
+            exact for factors of 17 bits, which bfloat16 and TF32 are not.
+        run: how the rows of ``a`` are processed.
 
     Raises:
         ValueError: a descriptor has more than 65,535 bits.
@@ -85,10 +88,10 @@ def find_nearest(
     in_chunk = np.arange(step)
 
     def work(rows_of_chunks: Iterable[range]) -> np.ndarray:
-        multiply, scratch = multiplication(), pairs.scratch(step)
+        keys_of = pairs.prepare(multiplication(), step)
         back = np.full(len(b), pairs.last_rank)
         for rows in rows_of_chunks:
-            keys = pairs.keys(rows, multiply, scratch)
+            keys = keys_of(rows)
             begin, end = rows.start, rows.stop
             nearest = keys.argmin(axis=1)
             indices[begin:end] = nearest
@@ -101,7 +104,7 @@ def find_nearest(
                 following[begin:end] = keys.min(axis=1)
         return back
 
-    backs = share(work, len(a), step)
+    backs = run(work, len(a), step)
     is_mutual = seconds = None
     if mutual:
         back = np.minimum.reduce([np.full(len(b), pairs.last_rank), *backs])
@@ -113,18 +116,20 @@ def find_nearest(
 
 
 def _first_of_each(labels: np.ndarray, marked: np.ndarray) -> np.ndarray:
-    """The marks (P,) without those of a label that was marked before."""
+    """Clear all marks (P,) but the first of each label (P,)."""
     places = np.flatnonzero(marked)
     first = np.zeros(labels.max() + 1 if len(labels) else 0, np.int64)
-    # Of several assignments to an element the last one stays.
+    # Of several assignments to an element, the last one has effect.
     first[labels[places[::-1]]] = places[::-1]
     marked[places] = first[labels[places]] == places
     return marked
 
 
 class _Floats:
-    """L2 distances of (P, D) from (N, D) float32. The keys are half of the squares,
-    |a|^2 / 2 + |b|^2 / 2 - a.b, whose norms are two more columns in the product.
+    """L2 distances of (P, D) from (N, D) float32.
+
+    The keys are half of the squares, |a|^2 / 2 + |b|^2 / 2 - a.b; the norms are two more columns of
+    the product.
     """
 
     key_type = np.dtype(np.float32)
@@ -139,52 +144,57 @@ class _Floats:
         factors[:, -1] = np.einsum("ij,ij->i", b, b) / 2
         self._b = factors.T
 
-    def scratch(self, rows: int) -> np.ndarray:
-        """What :meth:`keys` needs and overwrites."""
-        return np.empty((rows, self._b.shape[1]), np.float32)
+    def prepare(self, multiply: Multiply, step: int) -> Callable[[range], np.ndarray]:
+        """Return a function that computes the keys (R, N) of up to ``step`` rows.
 
-    def keys(self, rows: range, multiply: Multiply, scratch: np.ndarray) -> np.ndarray:
-        """(R, N), the smaller the nearer."""
-        a = self._a[rows.start : rows.stop]
-        factors = np.empty((len(a), a.shape[1] + 2), np.float32)
-        factors[:, :-2] = a
-        factors[:, -2] = np.einsum("ij,ij->i", a, a) / 2
-        factors[:, -1] = 1
-        keys = scratch[: len(a)]
-        multiply(factors, self._b, keys)
-        return keys
+        A smaller key is nearer. Each call overwrites the keys of the last one.
+        """
+        memory = np.empty((step, self._b.shape[1]), np.float32)
+
+        def keys_of(rows: range) -> np.ndarray:
+            a = self._a[rows.start : rows.stop]
+            factors = np.empty((len(a), a.shape[1] + 2), np.float32)
+            factors[:, :-2] = a
+            factors[:, -2] = np.einsum("ij,ij->i", a, a) / 2
+            factors[:, -1] = 1
+            keys = memory[: len(a)]
+            multiply(factors, self._b, keys)
+            return keys
+
+        return keys_of
 
     def ranks(self, own: np.ndarray) -> np.ndarray:
-        """(P,) of a key (P,) of each row of ``a``: what rows compare by across chunks."""
+        """Return ranks (P,), comparable across chunks, of one key (P,) of each row of ``a``."""
         return own
 
     def lower(self, ranks: np.ndarray, keys: np.ndarray, begin: int) -> None:
-        """Let the least keys (N,) of a chunk that begins at a row lower the ranks (N,)."""
+        """Lower ranks (N,) in place to those of a chunk's least keys (N,), if these are lower."""
         np.minimum(ranks, keys, out=ranks)
 
     def distances(self, keys: np.ndarray) -> np.ndarray:
-        """(P,) of keys (P,)."""
+        """Return the distances (P,) of keys (P,)."""
         return np.sqrt(2 * np.maximum(keys, 0))
 
 
 _BLOCK = 256
-"""Bits that go into one product."""
+"""Bits of one product."""
 _UPPER = 1 << 16
-"""What an odd column is multiplied with."""
+"""Factor of an odd column."""
 
 
 class _Bits:
-    """Hamming distances of (P, B) from (N, B) packed bits, two out of each float32 product.
+    """Hamming distances of (P, B) from (N, B) packed bits, two by each float32 product.
 
-    With +1 for a bit that is not set and -1 for one that is, and half of that, negated, on the
-    other side, the product of two descriptors of D bits is their distance less D / 2. Two columns
-    ``b_0 + 65536 b_1`` share one product: as an integer, each column's distance is in its own 16
-    bits, so that in memory the products of all pairs of columns are the (R, N) distances as uint16.
-    float32 is exact with that up to 256 bits, in any order of summation: a sum of n products is a
-    multiple of 1/2 below 2^23 if n is odd, and otherwise whole and below 2^24.
+    With +1 for a clear bit and -1 for a set bit in ``a``, and half of that with the opposite sign
+    in ``b``, the product of two descriptors of D bits is their distance less D / 2. Two columns
+    ``b_0 + 65536 b_1`` share one product: as an integer, it holds one column's distance in its low
+    and the other's in its high 16 bits, so that in memory the products of all pairs of columns are
+    the (R, N) distances as uint16. float32 is exact for this up to 256 bits, in any order of
+    summation: a sum of n products is a multiple of 1/2 below 2^23 if n is odd, and otherwise an
+    integer below 2^24.
 
-    The low bits of a key are left to the row's place in its chunk, so that the smallest key of a
-    column tells the row too, and of several nearest ones the first.
+    The low bits of a key hold the row's number in its chunk, so that the smallest key of a column
+    contains the row, the first of several nearest ones.
     """
 
     key_type = np.dtype(np.uint16)
@@ -209,37 +219,34 @@ class _Bits:
         places = np.arange(self.most_rows, dtype=np.int64) + bits // 2 * self.most_rows
         self._offsets = (places * (1 + _UPPER)).astype(np.uint32).view(np.int32)[:, None]
 
-    def scratch(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """What :meth:`keys` needs and overwrites."""
-        shape = rows, self._b.shape[1]
-        return np.empty(shape, np.float32), np.empty(shape, np.int32)
+    def prepare(self, multiply: Multiply, step: int) -> Callable[[range], np.ndarray]:
+        """As :meth:`_Floats.prepare`; for an odd N, with one more column of the last key."""
+        products_memory = np.empty((step, self._b.shape[1]), np.float32)
+        keys_memory = np.empty((step, self._b.shape[1]), np.int32)
 
-    def keys(
-        self, rows: range, multiply: Multiply, scratch: tuple[np.ndarray, np.ndarray]
-    ) -> np.ndarray:
-        """(R, N), the smaller the nearer; for an odd N, one column more of the last key."""
-        products, keys = (each[: len(rows)] for each in scratch)
-        factors = _bits_as(self._a[rows.start : rows.stop], 1.0, -1.0)
-        multiply(factors[:, :_BLOCK], self._b[:_BLOCK], products)
-        np.copyto(keys, products, casting="unsafe")
-        for begin in range(_BLOCK, factors.shape[1], _BLOCK):
-            block = slice(begin, begin + _BLOCK)
-            multiply(factors[:, block], self._b[block], products)
-            keys += products.astype(np.int32)
-        keys += self._offsets[: len(rows)]
-        lanes = keys.view(np.uint16)
-        if self._columns % 2:
-            lanes[:, -1] = self.last_key
-        return lanes
+        def keys_of(rows: range) -> np.ndarray:
+            products, keys = products_memory[: len(rows)], keys_memory[: len(rows)]
+            factors = _bits_as(self._a[rows.start : rows.stop], 1.0, -1.0)
+            multiply(factors[:, :_BLOCK], self._b[:_BLOCK], products)
+            np.copyto(keys, products, casting="unsafe")
+            for begin in range(_BLOCK, factors.shape[1], _BLOCK):
+                block = slice(begin, begin + _BLOCK)
+                multiply(factors[:, block], self._b[block], products)
+                keys += products.astype(np.int32)
+            keys += self._offsets[: len(rows)]
+            lanes = keys.view(np.uint16)
+            if self._columns % 2:
+                lanes[:, -1] = self.last_key
+            return lanes
+
+        return keys_of
 
     def ranks(self, own: np.ndarray) -> np.ndarray:
-        """(P,) of a key (P,) of each row of ``a``: what rows compare by across chunks, distance
-        above row.
-        """
+        """As :meth:`_Floats.ranks`: the distance in the high bits, the row in the low ones."""
         return ((own >> self._shift).astype(np.int64) << 32) + np.arange(len(own))
 
     def lower(self, ranks: np.ndarray, keys: np.ndarray, begin: int) -> None:
-        """Let the least keys (N,) of a chunk that begins at a row lower the ranks (N,)."""
+        """As :meth:`_Floats.lower`, for a chunk that begins at row ``begin``."""
         distances = (keys >> self._shift).astype(np.int64)
         distances <<= 32
         distances += begin
@@ -247,14 +254,34 @@ class _Bits:
         np.minimum(ranks, distances, out=ranks)
 
     def distances(self, keys: np.ndarray) -> np.ndarray:
-        """(P,) of keys (P,)."""
+        """Return the distances (P,) of keys (P,)."""
         return (keys >> self._shift).astype(np.float32)
 
 
 def _bits_as(packed: np.ndarray, zero: float, one: float) -> np.ndarray:
-    """(P, 8 B) float32 of packed bits (P, B), their order within a byte left open."""
+    """Return packed bits (P, B) as (P, 8 B) float32, in an unspecified order within each byte."""
     of_byte = np.where(_BITS_OF_BYTE, np.float32(one), np.float32(zero))
     return np.take(of_byte, packed, axis=0).reshape(len(packed), 8 * packed.shape[1])
 
 
 _BITS_OF_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(bool)
+
+
+def pair_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the distances (M,) float32 of rows of ``a`` from the same rows of ``b``.
+
+    Hamming distances of packed bits (M, B) uint8, L2 distances of floats (M, D).
+    """
+    if a.dtype == np.uint8:
+        return _count_bits(a ^ b)
+    difference = a - b
+    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+
+
+def _count_bits(rows: np.ndarray) -> np.ndarray:
+    """Return the number (M,) float32 of set bits in each row of bytes (M, B)."""
+    if not hasattr(np, "bitwise_count"):  # NumPy 1
+        return _ONES_OF_BYTE[rows].sum(axis=1, dtype=np.float32)
+    if rows.shape[1] % 8 == 0:
+        rows = np.ascontiguousarray(rows).view(np.uint64)
+    return np.bitwise_count(rows).sum(axis=1, dtype=np.float32)

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which descriptors are nearest to which, by PyTorch on a GPU, in bounded memory."""
+"""Nearest neighbors of descriptors by PyTorch on a GPU, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor
 from .nearest import Nearest
 
 CHUNK_ELEMENTS = 1 << 24
-"""Keys held at a time: 64 MiB of float32."""
+"""Keys in memory at a time: 64 MiB of float32."""
 _EXACT_BITS = 2048
-"""Up to here the product of two rows of +1 and -1 is exact in float16, whose sums are float32's."""
+"""Largest number of bits whose product is exact in float16, which is summed in float32."""
 
 
-def find_nearest_on(
+def find_nearest_on_device(
     device: torch.device, a: np.ndarray, b: np.ndarray, mutual: bool, second: bool
 ) -> Nearest:
-    """As :func:`.nearest.find_nearest`, on a device of PyTorch.
+    """Find nearest neighbors as :func:`.nearest.find_nearest`, on a device of PyTorch.
 
     Args:
         device: a GPU; the CPU works too.
         a: (P, D) float32, or (P, B) uint8 packed bits.
         b: (N, D) or (N, B) of the same kind; at least one row.
-        mutual: find whether they are each other's nearest.
-        second: find the distance of the second nearest.
+        mutual: whether to find which are each other's nearest.
+        second: whether to find the distances of the second nearest.
     """
     binary = a.dtype == np.uint8
     rows_a, rows_b = (_rows(each, device) for each in (a, b))
-    # Keys, the smaller the nearer: (|a|^2 + |b|^2) / 2 - a.b; the norms of bits are all the same.
+    # Keys, smaller ones nearer: (|a|^2 + |b|^2) / 2 - a.b; the norms of bits are all equal.
     halves = None if binary else [each.square().sum(1) / 2 for each in (rows_a, rows_b)]
     step = max(1, CHUNK_ELEMENTS // len(b))
     places = torch.arange(len(a), device=device)
@@ -55,16 +55,16 @@ def find_nearest_on(
             following.append(keys.amin(dim=1).float())
     index = torch.cat(indices)
     is_mutual = (nearest_back[index] == places).cpu().numpy() if mutual else None
-    distances = None
+    seconds = None
     if second:
         keys = torch.cat(following)
         distances = 4 * a.shape[1] + keys / 2 if binary else (2 * keys.clamp_min(0)).sqrt()
-        distances = distances.cpu().numpy()
-    return Nearest(index.cpu().numpy(), is_mutual, distances)
+        seconds = distances.cpu().numpy()
+    return Nearest(index.cpu().numpy(), is_mutual, seconds)
 
 
 def _rows(descriptors: np.ndarray, device: torch.device) -> Tensor:
-    """(P, D) float32 of float rows; of packed bits +1 and -1, in float16 where that is exact."""
+    """Return float rows as float32, packed bits as +1 and -1, in float16 where that is exact."""
     rows = torch.from_numpy(np.array(descriptors))
     rows = rows.to(device)
     if descriptors.dtype != np.uint8:

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which matches agree with one camera motion."""
+"""Epipolar geometry of matches, and the matches that agree with it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from ..camera import Camera
 
-MINIMUM_ESSENTIAL = 5
-MINIMUM_FUNDAMENTAL = 8
+_MIN_ESSENTIAL = 5
+"""Matches that determine an essential matrix; with more there are inliers to count."""
+_MIN_FUNDAMENTAL = 8
+"""Matches that determine a fundamental matrix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +44,21 @@ def verify(
     confidence: float = 0.999,
     max_iterations: int = 2000,
 ) -> TwoViewGeometry:
-    """Epipolar geometry by OpenCV's MAGSAC++ (Barath et al., CVPR 2020): essential with intrinsics,
-    else fundamental.
+    """Estimate the epipolar geometry by OpenCV's MAGSAC++ (Barath et al., CVPR 2020).
+
+    With intrinsics it is an essential matrix, else a fundamental matrix.
 
     Args:
         points_a: (M, 2) matched pixels of the first view.
         points_b: (M, 2) of the second.
         camera_matrix_a: (3, 3) intrinsics of the first view, or None.
         camera_matrix_b: (3, 3) of the second. Both or neither.
-        distortion_a: OpenCV's coefficients, k1, k2, p1, p2 and on, of the first view, or None for
+        distortion_a: OpenCV's coefficients (k1, k2, p1, p2, ...) of the first view, or None for
             none.
         distortion_b: of the second.
-        threshold: largest distance from the epipolar line in pixels.
-        confidence: probability of having found the best model at which to stop, in (0, 1).
-        max_iterations: samples to draw at most.
+        threshold: largest distance of an inlier from the epipolar line [px].
+        confidence: probability of the best model at which the search ends, in (0, 1).
+        max_iterations: largest number of samples.
 
     Returns:
         The geometry; with too few matches for a model, "none" and no inliers. Points that are NaN,
@@ -77,10 +80,9 @@ def verify(
             "threshold must be above 0, confidence in (0, 1) and max_iterations at least 1, "
             f"not {threshold}, {confidence} and {max_iterations}"
         )
-    options = {"method": cv2.USAC_MAGSAC}
     matrix = mask = None
     model = "fundamental"
-    if camera_matrix_a is not None:
+    if camera_matrix_a is not None and camera_matrix_b is not None:
         model = "essential"
         camera_a = Camera(0, 0, camera_matrix_a, distortion_a)
         camera_b = Camera(0, 0, camera_matrix_b, distortion_b)
@@ -89,16 +91,15 @@ def verify(
     known = np.isfinite(points_a).all(axis=1) & np.isfinite(points_b).all(axis=1)
     points_a, points_b = points_a[known], points_b[known]
     if model == "essential":
-        if len(points_a) > MINIMUM_ESSENTIAL:
-            # The identity as intrinsics: these points are rays, so the threshold is one in focal
-            # lengths.
+        if len(points_a) > _MIN_ESSENTIAL:
+            # The points are rays: the intrinsics are the identity, focal lengths the unit.
             matrix, mask = _estimate(
-                cv2.findEssentialMat, points_a, points_b, np.eye(3), **options,
+                cv2.findEssentialMat, points_a, points_b, np.eye(3), method=cv2.USAC_MAGSAC,
                 prob=confidence, threshold=threshold / focal, maxIters=max_iterations,
             )  # fmt: skip
-    elif len(points_a) > MINIMUM_FUNDAMENTAL:
+    elif len(points_a) > _MIN_FUNDAMENTAL:
         matrix, mask = _estimate(
-            cv2.findFundamentalMat, points_a, points_b, **options,
+            cv2.findFundamentalMat, points_a, points_b, method=cv2.USAC_MAGSAC,
             ransacReprojThreshold=threshold, confidence=confidence, maxIters=max_iterations,
         )  # fmt: skip
     inliers = np.zeros(len(known), bool)
@@ -118,9 +119,7 @@ def _points(name: str, points: np.ndarray) -> np.ndarray:
 def _estimate(
     estimator, *args: object, **kwargs: object
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The estimator's matrix and mask, or None for both where it finds the points degenerate and
-    raises.
-    """
+    """Return the estimator's matrix and mask, both None where it raises (degenerate points)."""
     try:
         return estimator(*args, **kwargs)
     except cv2.error:

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Features of a moving camera in, its poses and landmarks out. No ROS in here."""
+"""Visual odometry: features of a moving camera in, poses and landmarks out."""
 
 from ..errors import install_extra
 

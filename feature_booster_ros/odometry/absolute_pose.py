@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The pose of a camera that sees known landmarks."""
+"""The pose of a camera that observes known landmarks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import poselib
 
-from .rigid import rigid, rotation_of, transformed
+from .rigid import camera_center, make_transform, rotation_matrix, transform_points
 
-_INLIER = 2.5
-"""Largest residual of an inlier in sigmas: 95.6 % of a two-dimensional Gaussian lie within."""
-_ITERATIONS = 8
-_CONVERGED = 0.02
-"""A step this small, in the pose's own standard deviations, is the last."""
-_FARTHEST = 3.0
-"""Spreads that a point slides at most."""
-_NEAREST = 0.8
-"""Share of its distance by which it may come nearer."""
+_MAX_RESIDUAL = 2.5
+"""Largest residual of an inlier [sigmas]; 95.6 % of a two-dimensional Gaussian lie within."""
+_MAX_ITERATIONS = 8
+"""Gauss-Newton steps of a refinement at most."""
+_MIN_STEP = 0.02
+"""Step [standard deviations of the pose] below which the refinement ends."""
+_MAX_SLIDE = 3.0
+"""Largest slide of a point along its line of sight [spreads]."""
+_MAX_APPROACH = 0.8
+"""Largest slide of a point towards the camera, as a share of its distance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +30,8 @@ class AbsolutePose:
     Attributes:
         pose: (4, 4), world to camera.
         inliers: (M,) bool.
-        information: (6, 6), inverse covariance of the camera's translation and rotation, in the
-            camera's axes; from the inliers and their sigmas.
+        information: (6, 6), inverse covariance of the camera's translation and rotation in the
+            camera's axes, from the inliers and their sigmas.
     """
 
     pose: np.ndarray
@@ -47,18 +48,19 @@ def estimate_pose(
     threshold: float,
     seed: int = 0,
 ) -> AbsolutePose | None:
-    """Pose by poselib's LO-RANSAC, then refined with each ray's and point's own uncertainty; None
-    if there is none.
+    """Estimate a pose by poselib's LO-RANSAC, then refine it (:func:`refine_pose`).
 
     Args:
         rays: (M, 2) at depth 1.
         sigmas: (M,) of the rays.
         points: (M, 3) in the world.
-        spreads: (M, 3), one standard deviation of each point along the line on which it is least
-            known.
-        focal_length: in pixels, that ``threshold`` is to be understood with.
-        threshold: of RANSAC, in pixels.
+        spreads: (M, 3), one standard deviation of each point along its line of sight.
+        focal_length: converts the threshold to the unit of the rays [px].
+        threshold: largest reprojection error of an inlier of RANSAC [px].
         seed: of RANSAC.
+
+    Returns:
+        The pose, or None where the points give none.
     """
     if len(rays) < 4:
         return None
@@ -72,7 +74,7 @@ def estimate_pose(
     )
     if report["num_inliers"] < 4 or not np.isfinite(found.t).all():
         return None
-    return refine_pose(rigid(found.R, found.t), rays, sigmas, points, spreads)
+    return refine_pose(make_transform(found.R, found.t), rays, sigmas, points, spreads)
 
 
 def refine_pose(
@@ -82,28 +84,34 @@ def refine_pose(
     points: np.ndarray,
     spreads: np.ndarray,
 ) -> AbsolutePose:
-    """The pose of least squared residuals in sigmas, under Cauchy's robust loss, from ``pose``
-    (4, 4) on: Gauss-Newton on the six parameters of a motion on the camera's side.
+    """Refine a pose by Gauss-Newton on its reprojection errors in sigmas, under Cauchy's loss.
 
-    A point's depth is known far less well than its direction, and where the camera has moved aside
-    a wrong depth is a wrong pixel. So each point may slide along its spread, at the price of a
-    residual of its own, and is eliminated (Triggs et al., 2000, section 6.1): points of poor depth
-    still tell the rotation. To weigh them less without letting them slide would make every step of
-    the camera too short, as errors in what one regresses on do.
+    The depth of a point is far less certain than its direction, and seen from aside a wrong depth
+    is a wrong pixel. So each point may slide along its spread at the cost of a residual, and is
+    eliminated (Triggs et al., 2000, section 6.1): points of uncertain depth still constrain the
+    rotation. A lower weight without the slide would make each step of the camera too short, as
+    errors in the regressor bias a regression towards zero.
 
-    Own code, since poselib's refinement takes no weight for each point and gives no covariance.
+    poselib's refinement takes no weight for each point and gives no covariance.
+
+    Args:
+        pose: (4, 4) to start from, world to camera.
+        rays: (M, 2) at depth 1.
+        sigmas: (M,) of the rays.
+        points: (M, 3) in the world.
+        spreads: (M, 3), one standard deviation of each point along its line of sight.
     """
     slide = np.zeros(len(points))
-    least, most = _slides(pose, points, spreads)
-    for _ in range(_ITERATIONS):
-        residuals, jacobian, smear, valid = _linearized(
+    least, most = _slide_limits(pose, points, spreads)
+    for _ in range(_MAX_ITERATIONS):
+        residuals, jacobian, smear, valid = _linearize(
             pose, rays, sigmas, points + slide[:, None] * spreads, spreads
         )
-        # As if seen from where the point was thought to be.
+        # The residual of the point where it was before it slid.
         residuals -= smear * slide[:, None]
-        white, white_jacobian = _whitened(residuals, jacobian, smear)
+        white, white_jacobian = _whiten(residuals, jacobian, smear)
         squared = (white**2).sum(axis=1)
-        weights = valid / (1 + squared / _INLIER**2)
+        weights = valid / (1 + squared / _MAX_RESIDUAL**2)
         rows = white_jacobian.reshape(-1, 6)
         weighted = rows * np.repeat(weights, 2)[:, None]
         hessian, gradient = weighted.T @ rows, weighted.T @ white.ravel()
@@ -111,52 +119,55 @@ def refine_pose(
         if not damping > 0:  # no point in front of the camera
             break
         step = -np.linalg.solve(hessian + damping * np.eye(6), gradient)
-        pose = rigid(rotation_of(step[3:]), step[:3]) @ pose
+        pose = make_transform(rotation_matrix(step[3:]), step[:3]) @ pose
         residuals += jacobian @ step
         along = (smear * residuals).sum(axis=1) / (1 + (smear**2).sum(axis=1))
         slide = np.clip(-along, least, most)
-        if step @ hessian @ step < _CONVERGED**2:
+        if step @ hessian @ step < _MIN_STEP**2:
             break
-    residuals, jacobian, smear, valid = _linearized(
+    residuals, jacobian, smear, valid = _linearize(
         pose, rays, sigmas, points + slide[:, None] * spreads, spreads
     )
     residuals -= smear * slide[:, None]
-    white, white_jacobian = _whitened(residuals, jacobian, smear)
-    inliers = valid & (np.linalg.norm(white, axis=1) < _INLIER)
+    white, white_jacobian = _whiten(residuals, jacobian, smear)
+    inliers = valid & (np.linalg.norm(white, axis=1) < _MAX_RESIDUAL)
     rows = white_jacobian[inliers].reshape(-1, 6)
     return AbsolutePose(pose, inliers, rows.T @ rows)
 
 
 def world_covariance(found: AbsolutePose) -> np.ndarray:
-    """(6, 6) of the camera's position and of its rotation, in the world's axes."""
+    """Return the covariance (6, 6) of the camera's position and rotation in the world's axes."""
     covariance = np.linalg.pinv(found.information, hermitian=True)
     turn = np.zeros((6, 6))
-    # A motion on the camera's side moves the camera the other way (T' = exp(x) T).
+    # The parameters are of a motion in the camera's frame, T' = exp(x) T: the opposite direction.
     turn[:3, :3] = turn[3:, 3:] = -found.pose[:3, :3].T
     return turn @ covariance @ turn.T
 
 
-def _slides(
+def _slide_limits(
     pose: np.ndarray, points: np.ndarray, spreads: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many of its spreads each point may slide, (M,) and (M,), without coming too near."""
-    center = -pose[:3, :3].T @ pose[:3, 3]
+    """Return the least and the largest slide of each point, (M,) and (M,) [spreads]."""
     length = np.maximum(np.linalg.norm(spreads, axis=1), 1e-12)
-    distance = np.linalg.norm(points - center, axis=1)
-    return -np.minimum(_FARTHEST, _NEAREST * distance / length), np.full(len(points), _FARTHEST)
+    distance = np.linalg.norm(points - camera_center(pose), axis=1)
+    nearer = np.minimum(_MAX_SLIDE, _MAX_APPROACH * distance / length)
+    return -nearer, np.full(len(points), _MAX_SLIDE)
 
 
-def _linearized(
+def _linearize(
     pose: np.ndarray,
     rays: np.ndarray,
     sigmas: np.ndarray,
     points: np.ndarray,
     spreads: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Residuals (M, 2) in sigmas, their derivatives by the pose (M, 2, 6) and by the point along
-    its spread (M, 2), and which points lie in front.
+    """Linearize the reprojection errors.
+
+    Returns:
+        Residuals (M, 2) in sigmas, their derivatives by the pose (M, 2, 6) and by the slide of the
+        point (M, 2), and which points (M,) lie in front of the camera.
     """
-    seen = transformed(pose, points)
+    seen = transform_points(pose, points)
     valid = seen[:, 2] > 1e-6
     inverse_depth = 1 / np.where(valid, seen[:, 2], 1.0)
     u, v = seen[:, 0] * inverse_depth, seen[:, 1] * inverse_depth
@@ -177,11 +188,12 @@ def _linearized(
     )
 
 
-def _whitened(
+def _whiten(
     residuals: np.ndarray, jacobian: np.ndarray, smear: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals and derivatives times the root of the inverse of their covariance, which is
-    I + smear smear^T: the identity but along the smear.
+    """Return residuals and derivatives times the inverse root of the residuals' covariance.
+
+    The covariance is I + smear smear^T: the identity except along the smear.
     """
     length = np.sqrt((smear**2).sum(axis=1))
     along = smear / np.maximum(length, 1e-12)[:, None]

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a map begins: motion and points from two views with enough parallax."""
+"""The start of a map: motion and points from two views with enough parallax."""
 
 from __future__ import annotations
 
@@ -10,128 +10,144 @@ import cv2
 import numpy as np
 
 from ..matching.guided import match_anywhere
-from .epipolar import relative_pose
-from .rigid import rigid
+from .epipolar import estimate_relative_pose
+from .rigid import cross_matrix, make_transform
 from .settings import OdometrySettings
 from .triangulation import Triangulation, triangulate
 from .view import View
 
 _RATIO = 0.9
-_THRESHOLD = 1.5
-"""Largest epipolar and transfer error in pixels, as RANSAC counts."""
-_PLANAR = 0.5
-"""A homography is preferred from this share of the two scores on (ORB-SLAM, T-RO 2015, eq. 2)."""
-_CLEARLY = 0.75
-"""The second best decomposition of a homography may have this share of the best one's points."""
-_TURN_INLIERS = 0.6
-_TURN_ERROR = 4.0
-"""In sigmas."""
+"""Largest ratio of a match's descriptor distance to the second nearest's."""
+_MAX_ERROR = 1.5
+"""Largest epipolar and transfer error of an inlier of RANSAC [px]."""
+_PLANAR_SCORE_RATIO = 0.5
+"""Least share of the two scores of a chosen homography (ORB-SLAM, T-RO 2015, eq. 2)."""
+_MAX_SECOND_BEST_RATIO = 0.75
+"""Good points of a homography's second best decomposition, as a share of the best one's, above
+which the motion is ambiguous."""
+_MIN_ROTATION_INLIER_RATIO = 0.6
+"""Share of the pairs above which a rotation alone explains the two views."""
+_MAX_ROTATION_ERROR = 4.0
+"""Largest error of a pair that agrees with a rotation [sigmas]."""
+_CHI_SQUARED_1, _CHI_SQUARED_2 = 3.84, 5.99
+"""Largest squared errors that count for a model [px^2]: the 95 % quantiles of one and of two
+degrees of freedom at a standard deviation of 1 px."""
 
 
 @dataclass(frozen=True, eq=False)
-class TwoViews:
-    """What two views say.
+class TwoViewStructure:
+    """Motion and points of two views with parallax.
 
     Attributes:
-        motion: (4, 4), first camera to second, translation of unit length; None where the two do
-            not tell it (yet).
-        pairs: (M, 2) rows of the features of both views.
-        triangulation: of the pairs, in the first camera; None without a motion.
-        turn: (3, 3) rotation from the first camera to the second if a rotation alone explains the
-            pairs, else None.
-        agreeing: share of the pairs that agree with the motion.
-        reason: what is missing, or empty.
+        motion: (4, 4), first camera to second, with a translation of unit length.
+        triangulation: of the pairs, in the first camera.
+        inlier_ratio: share of the pairs that agree with the motion.
     """
 
-    motion: np.ndarray | None
+    motion: np.ndarray
+    triangulation: Triangulation
+    inlier_ratio: float
+
+
+@dataclass(frozen=True, eq=False)
+class TwoViewEstimate:
+    """What is known of two views.
+
+    Attributes:
+        pairs: (M, 2) rows of the features of both views.
+        rotation: (3, 3), first camera to second, if a rotation alone explains the pairs, else None.
+        structure: motion and points, or None while the views do not determine them.
+        reason: why there is no structure, or empty.
+    """
+
     pairs: np.ndarray
-    triangulation: Triangulation | None
-    turn: np.ndarray | None
-    agreeing: float
+    rotation: np.ndarray | None
+    structure: TwoViewStructure | None
     reason: str
 
 
-def relate(a: View, b: View, focal_length: float, settings: OdometrySettings) -> TwoViews:
-    """Motion, points and rotation from view ``a`` to view ``b``.
+def estimate_two_view(
+    a: View, b: View, focal_length: float, settings: OdometrySettings
+) -> TwoViewEstimate:
+    """Estimate motion, points and rotation from view ``a`` to view ``b``.
 
-    Essential matrix or homography, whichever fits better by truncated errors: a plane and a general
-    scene need different models (Mur-Artal et al., T-RO 2015, section IV). No motion is given before
-    the median angle between the rays, without the rotation, reaches ``min_parallax``.
+    The model is an essential matrix or a homography, whichever has the smaller truncated errors: a
+    plane and a general scene need different models (Mur-Artal et al., T-RO 2015, section IV). There
+    is no motion before the median angle between the rays reaches ``min_parallax``.
+
+    Args:
+        a: first view.
+        b: second view.
+        focal_length: converts thresholds to the unit of the rays [px].
+        settings: of the odometry.
     """
     pairs = match_anywhere(a.features.descriptors, b.features.descriptors, _RATIO)
     if len(pairs) < settings.min_inliers:
-        return TwoViews(None, pairs, None, None, 0.0, f"{len(pairs)} matches with the first view")
+        return TwoViewEstimate(pairs, None, None, f"{len(pairs)} matches with the first view")
     rays_a, rays_b = a.rays[pairs[:, 0]], b.rays[pairs[:, 1]]
     sigmas_a, sigmas_b = a.sigmas[pairs[:, 0]], b.sigmas[pairs[:, 1]]
-    turn, agreeing = _turn(rays_a, rays_b, np.hypot(sigmas_a, sigmas_b))
-    explained = turn if agreeing > _TURN_INLIERS else None
+    rotation, inlier_ratio = _estimate_rotation(rays_a, rays_b, np.hypot(sigmas_a, sigmas_b))
+    explained = rotation if inlier_ratio > _MIN_ROTATION_INLIER_RATIO else None
 
-    candidates = _motions(rays_a, rays_b, focal_length, settings.seed)
+    def unknown(reason: str) -> TwoViewEstimate:
+        return TwoViewEstimate(pairs, explained, None, reason)
+
+    candidates = _candidate_motions(rays_a, rays_b, focal_length, settings.seed)
     best: tuple[int, np.ndarray, Triangulation] | None = None
     counts = []
     for motion in candidates:
         points = triangulate(
-            np.eye(4), motion, rays_a, rays_b, sigmas_a, sigmas_b, 0.0, largest_residual=4.0
+            np.eye(4), motion, rays_a, rays_b, sigmas_a, sigmas_b, 0.0, max_residual=4.0
         )
         counts.append(int(points.is_good.sum()))
         if best is None or counts[-1] > best[0]:
             best = counts[-1], motion, points
     if best is None or best[0] < settings.min_inliers:
-        return TwoViews(
-            None, pairs, None, explained, 0.0, "the views' matches do not fit one motion"
-        )
+        return unknown("the views' matches do not fit one motion")
     _, motion, found = best
     parallax = float(np.median(found.angles[found.is_good]))
     if parallax < settings.min_parallax:
-        reason = f"waiting for parallax: {parallax:.2f} of {settings.min_parallax:g} degrees"
-        return TwoViews(None, pairs, None, explained, 0.0, reason)
-    if len(counts) > 1 and sorted(counts)[-2] > _CLEARLY * best[0]:
-        return TwoViews(None, pairs, None, explained, 0.0, "the plane seen allows for two motions")
-    good = found.is_good & (found.angles > settings.minimum_angle)
-    if good.sum() < settings.minimum_landmarks:
-        reason = f"{good.sum()} landmarks of {settings.minimum_landmarks} to begin with"
-        return TwoViews(None, pairs, None, explained, 0.0, reason)
-    return TwoViews(
-        motion,
-        pairs,
-        Triangulation(found.points, good, found.angles),
-        explained,
-        best[0] / len(pairs),
-        "",
-    )
+        return unknown(f"waiting for parallax: {parallax:.2f} of {settings.min_parallax:g} degrees")
+    if len(counts) > 1 and sorted(counts)[-2] > _MAX_SECOND_BEST_RATIO * best[0]:
+        return unknown("the plane seen allows for two motions")
+    good = found.is_good & (found.angles > settings.min_angle)
+    if good.sum() < settings.min_landmarks:
+        return unknown(f"{good.sum()} landmarks of {settings.min_landmarks} to begin with")
+    triangulation = Triangulation(found.points, good, found.angles)
+    structure = TwoViewStructure(motion, triangulation, best[0] / len(pairs))
+    return TwoViewEstimate(pairs, explained, structure, "")
 
 
-def _motions(
+def _candidate_motions(
     rays_a: np.ndarray, rays_b: np.ndarray, focal_length: float, seed: int
 ) -> list[np.ndarray]:
-    """Motions (4, 4) to choose from: one for an essential matrix, up to four for a homography."""
+    """Return candidate motions (4, 4): one of an essential matrix, up to four of a homography."""
     a, b = rays_a * focal_length, rays_b * focal_length
-    motion, _ = relative_pose(rays_a, rays_b, focal_length, _THRESHOLD, seed)
+    motion, _ = estimate_relative_pose(rays_a, rays_b, focal_length, _MAX_ERROR, seed)
     motions, essential_score = [], 0.0
     if motion is not None:
         motions, essential_score = [motion], _epipolar_score(motion, a, b, focal_length)
     homography, mask = cv2.findHomography(
-        a, b, cv2.USAC_MAGSAC, _THRESHOLD, maxIters=2000, confidence=0.999
+        a, b, cv2.USAC_MAGSAC, _MAX_ERROR, maxIters=2000, confidence=0.999
     )
     if homography is None or mask.sum() < 6:
         return motions
     planar_score = _transfer_score(homography, a, b)
-    if planar_score < _PLANAR * (planar_score + essential_score):
+    if planar_score < _PLANAR_SCORE_RATIO * (planar_score + essential_score):
         return motions
     intrinsics = np.diag([focal_length, focal_length, 1.0])
-    count, turns, shifts, _ = cv2.decomposeHomographyMat(homography, intrinsics)
+    count, rotations, translations, _ = cv2.decomposeHomographyMat(homography, intrinsics)
     decomposed = [
-        rigid(turns[index], shifts[index] / np.linalg.norm(shifts[index]))
+        make_transform(rotations[index], translations[index] / np.linalg.norm(translations[index]))
         for index in range(count)
-        if np.linalg.norm(shifts[index]) > 1e-6
+        if np.linalg.norm(translations[index]) > 1e-6
     ]
     return decomposed or motions
 
 
 def _epipolar_score(motion: np.ndarray, a: np.ndarray, b: np.ndarray, focal: float) -> float:
-    """Truncated squared distances from the epipolar lines, in both images (3.84 of 1 pixel)."""
-    x, y, z = motion[:3, 3]
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ motion[:3, :3]
+    """Sum the truncated squared distances from the epipolar lines in both images [px^2]."""
+    essential = cross_matrix(motion[:3, 3]) @ motion[:3, :3]
     ones = np.full((len(a), 1), focal)
     a, b = np.hstack([a, ones]), np.hstack([b, ones])
     lines_b, lines_a = a @ essential.T, b @ essential
@@ -139,23 +155,26 @@ def _epipolar_score(motion: np.ndarray, a: np.ndarray, b: np.ndarray, focal: flo
     score = 0.0
     for lines in (lines_a, lines_b):
         squared = algebraic / np.maximum((lines[:, :2] ** 2).sum(axis=1), 1e-12)
-        score += np.where(squared < 3.84, 5.99 - squared, 0).sum()
+        score += np.where(squared < _CHI_SQUARED_1, _CHI_SQUARED_2 - squared, 0).sum()
     return float(score)
 
 
 def _transfer_score(homography: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    """Truncated squared transfer errors in both images (5.99 of 1 pixel)."""
+    """Sum the truncated squared transfer errors in both images [px^2]."""
     score = 0.0
     for matrix, source, target in ((homography, a, b), (np.linalg.inv(homography), b, a)):
         moved = cv2.perspectiveTransform(source[:, None], matrix)[:, 0]
         squared = ((moved - target) ** 2).sum(axis=1)
-        score += np.where(squared < 5.99, 5.99 - squared, 0).sum()
+        score += np.where(squared < _CHI_SQUARED_2, _CHI_SQUARED_2 - squared, 0).sum()
     return float(score)
 
 
-def _turn(rays_a: np.ndarray, rays_b: np.ndarray, sigmas: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rotation (3, 3) from a to b, and the share of rays that agree: Kabsch's solution, reweighted
-    by Cauchy's loss whose width shrinks.
+def _estimate_rotation(
+    rays_a: np.ndarray, rays_b: np.ndarray, sigmas: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return the rotation (3, 3) from a to b, and the share of the pairs that agree with it.
+
+    It is Kabsch's solution, reweighted by Cauchy's loss of decreasing width.
     """
     a, b = (
         np.hstack([rays, np.ones((len(rays), 1))])
@@ -163,10 +182,10 @@ def _turn(rays_a: np.ndarray, rays_b: np.ndarray, sigmas: np.ndarray) -> tuple[n
         for rays in (rays_a, rays_b)
     )
     weights = np.ones(len(a))
-    turn, error = np.eye(3), np.zeros(len(a))
+    rotation, error = np.eye(3), np.zeros(len(a))
     for width in (64, 32, 16, 8, 4, 2, 2, 2):
         u, _, vt = np.linalg.svd((b * weights[:, None]).T @ a)
-        turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-        error = np.linalg.norm(b - a @ turn.T, axis=1) / sigmas
+        rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+        error = np.linalg.norm(b - a @ rotation.T, axis=1) / sigmas
         weights = 1 / (1 + (error / width) ** 2)
-    return turn, float((error < _TURN_ERROR).mean())
+    return rotation, float((error < _MAX_ROTATION_ERROR).mean())

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The map: keyframes, landmarks, and which keyframe sees which landmark."""
+"""The map: keyframes, landmarks, and the observations that connect them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .rigid import inverse
+from .rigid import camera_center, inverse
 from .view import View
 
 
@@ -17,11 +17,11 @@ class Keyframe:
     """A frame in the map.
 
     Attributes:
-        number: counts the keyframes.
+        number: of the keyframe, in order of time.
         view: its features as rays.
         pose: (4, 4), world to camera.
-        landmark_of: (N,) int64, the map's row of the landmark that each feature sees, or -1.
-        covariance: (6, 6) of the pose in the world, as accumulated when it was added.
+        landmark_of: (N,) int64, row of the landmark that each feature observes, or -1.
+        covariance: (6, 6) of the pose in the world when the keyframe was added.
     """
 
     number: int
@@ -32,20 +32,20 @@ class Keyframe:
 
     @property
     def center(self) -> np.ndarray:
-        """The camera's position (3,) in the world."""
-        return -self.pose[:3, :3].T @ self.pose[:3, 3]
+        """Position of the camera in the world (3,)."""
+        return camera_center(self.pose)
 
 
 @dataclass(eq=False)
 class LandmarkMap:
-    """Landmarks as rows of arrays, and the keyframes that see them, oldest first.
+    """Landmarks as rows of arrays, and the keyframes that observe them.
 
     Attributes:
         positions: (M, 3) float64, world.
-        spreads: (M, 3) float64, one standard deviation of each position along the line on which it
-            is least known: that of sight.
-        descriptors: (M, D) float32 or uint8, from the newest keyframe that saw each.
-        keyframes: in order of time.
+        spreads: (M, 3) float64, one standard deviation of each position along its line of sight,
+            where it is least certain.
+        descriptors: (M, D) float32 or uint8, from the newest keyframe that observes each.
+        keyframes: oldest first.
     """
 
     positions: np.ndarray
@@ -59,7 +59,7 @@ class LandmarkMap:
     def add_landmarks(
         self, positions: np.ndarray, spreads: np.ndarray, descriptors: np.ndarray
     ) -> np.ndarray:
-        """Append landmarks; their rows."""
+        """Append landmarks and return their rows."""
         rows = np.arange(len(self), len(self) + len(positions))
         self.positions = np.concatenate([self.positions, positions])
         self.spreads = np.concatenate([self.spreads, spreads])
@@ -67,7 +67,7 @@ class LandmarkMap:
         return rows
 
     def observations(self) -> np.ndarray:
-        """(M,) how many keyframes see each landmark."""
+        """Return the number of keyframes (M,) that observe each landmark."""
         counts = np.zeros(len(self), np.int64)
         for keyframe in self.keyframes:
             seen = keyframe.landmark_of
@@ -75,20 +75,20 @@ class LandmarkMap:
         return counts
 
     def seen_by(self, keyframes: list[Keyframe]) -> np.ndarray:
-        """Rows of the landmarks that any of these keyframes sees, ascending."""
+        """Return the rows of the landmarks that any of these keyframes observes, ascending."""
         if not keyframes:
             return np.zeros(0, np.int64)
         rows = np.unique(np.concatenate([keyframe.landmark_of for keyframe in keyframes]))
         return rows[rows >= 0]
 
     def drop_oldest(self, kept: int) -> list[Keyframe]:
-        """Take all but the newest ``kept`` keyframes out; they are returned."""
+        """Remove all but the newest ``kept`` keyframes, and return the removed ones."""
         dropped = self.keyframes[:-kept] if len(self.keyframes) > kept else []
         self.keyframes = self.keyframes[len(dropped) :]
         return dropped
 
     def cull(self, is_kept: np.ndarray) -> None:
-        """Remove the landmarks that are not marked in ``is_kept`` (M,) bool."""
+        """Remove the landmarks that ``is_kept`` (M,) bool does not mark."""
         if is_kept.all():
             return
         row = np.where(is_kept, np.cumsum(is_kept) - 1, -1)
@@ -100,7 +100,7 @@ class LandmarkMap:
             keyframe.landmark_of[seen] = row[keyframe.landmark_of[seen]]
 
     def rescale(self, factor: float, about: np.ndarray) -> None:
-        """Make the whole map ``factor`` times as large about a point (3,) that stays."""
+        """Scale the map by ``factor`` about a fixed point (3,)."""
         self.positions = about + factor * (self.positions - about)
         self.spreads = factor * self.spreads
         for keyframe in self.keyframes:

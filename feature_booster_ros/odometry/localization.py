@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a frame is in the map: which landmarks it sees, and the pose that they give."""
+"""Localization of a frame in the map: the landmarks that it observes, and its pose."""
 
 from __future__ import annotations
 
@@ -10,51 +10,53 @@ import numpy as np
 
 from ..matching.guided import match_along_segments, match_anywhere, match_near
 from .absolute_pose import AbsolutePose, estimate_pose, refine_pose
-from .epipolar import epipolar_segments, relative_pose
+from .epipolar import epipolar_segments, estimate_relative_pose
 from .landmark_map import Keyframe, LandmarkMap
-from .rigid import inverse, transformed
+from .rigid import camera_center, inverse, transform_points
 from .settings import OdometrySettings
 from .view import View
 
 _LOCAL_KEYFRAMES = 6
-"""Keyframes whose landmarks are looked for."""
+"""Newest keyframes whose landmarks are matched near the estimated pose."""
 _NEWEST_KEYFRAMES = 2
-"""Keyframes whose landmarks are looked for at first, in the wider radius: enough for a pose."""
-_NARROWEST = 0.3
-"""Radius of the first search where the prediction was good, as a share of the setting."""
-_FOUND = 0.3
-"""With less than this share of the landmarks that should be in sight, the motion may be another."""
-_NEAR_SHARE = 0.2
-"""The last search's."""
+"""Newest keyframes whose landmarks are matched first, in the wider radius."""
+_MIN_RADIUS_RATIO = 0.3
+"""Least radius of the first search, as a share of ``search_radius``."""
+_MIN_FOUND_RATIO = 0.3
+"""Inliers as a share of the visible landmarks below which the search widens."""
+_REFINE_RADIUS_RATIO = 0.2
+"""Radius of the search around the estimated pose, as a share of ``search_radius``."""
 _RANSAC_PIXELS = 4.0
+"""Largest reprojection error of an inlier of RANSAC [px]."""
 _EPIPOLAR_PIXELS = 1.5
+"""Largest epipolar error of an inlier of RANSAC [px]."""
 _RELOCALIZATION_KEYFRAMES = 8
-"""Keyframes that one lost frame is compared with."""
-_AGREEING = 0.3
-"""Of what was matched within a few pixels, less than this share is in agreement by chance."""
-_SAFE = 0.06
-"""With less support than this share of the features the rotation from two views alone is tried too.
-"""
-_TURN_RATIO = 0.9
-_ENOUGH = 150
-"""With fewer landmarks than this, features of unknown depth help."""
-_DEPTH_SPREAD = 0.5
-"""Of such a feature, as a share of the depth it is thought to have."""
-_WIDEST = 10.0
-"""Of the search across the epipolar line, in pixels, for a pose that is not known well."""
-_NEAREST_DEPTH = 0.3
-"""Least depth of such a feature as a share of the expected one."""
+"""Keyframes that a lost frame is compared with, spread over the map."""
+_MIN_INLIER_RATIO = 0.3
+"""Least share of inliers of the refined pose; matches within a few pixels reach less by chance."""
+_MIN_SUPPORT_RATIO = 0.06
+"""Support as a share of the features below which the rotation from two views is tried as well."""
+_ROTATION_RATIO = 0.9
+"""Largest ratio of descriptor distances of the matches that this rotation is estimated from."""
+_MAX_FOR_UNMAPPED = 150
+"""Matched landmarks below which features of unknown depth are matched as well."""
+_UNMAPPED_DEPTH_SIGMA = 0.5
+"""Standard deviation of the depth of such a feature, as a share of the median depth."""
+_MAX_EPIPOLAR_WIDTH = 10.0
+"""Largest distance of a match of such a feature from its epipolar line [px]."""
+_MIN_DEPTH_RATIO = 0.3
+"""Least depth of such a feature, as a share of the median depth."""
 
 
 @dataclass(frozen=True, eq=False)
 class Location:
-    """A frame in the map.
+    """The location of a frame in the map.
 
     Attributes:
-        pose: with its inliers among the matched landmarks.
-        rows: (M,) of the landmarks that were matched.
-        features: (M,) rows of the frame's features that they were matched with.
-        unmapped: features of unknown depth that agree with the pose.
+        pose: of the frame, with its inliers among the matched landmarks.
+        rows: (M,) of the matched landmarks.
+        features: (M,) rows of the frame's features that the landmarks were matched with.
+        unmapped: number of features of unknown depth that agree with the pose.
     """
 
     pose: AbsolutePose
@@ -64,21 +66,21 @@ class Location:
 
     @property
     def inliers(self) -> int:
-        """Landmarks that agree with the pose."""
+        """Number of landmarks that agree with the pose."""
         return int(self.pose.inliers.sum())
 
     @property
     def support(self) -> float:
-        """Of the pose: a feature of unknown depth says half of what a landmark does."""
+        """Support of the pose: a feature of unknown depth counts as half a landmark."""
         return self.inliers + self.unmapped / 2
 
 
 class Localizer:
-    """Finds frames in a map.
+    """Locates frames in a map.
 
     Args:
         landmarks: the map.
-        focal_length: in pixels, that the settings' pixels are to be understood with.
+        focal_length: converts the settings' pixels to the unit of the rays [px].
         settings: of the odometry.
     """
 
@@ -92,73 +94,88 @@ class Localizer:
     def locate(
         self, view: View, predicted: np.ndarray, uncertainty: float, median_depth: float
     ) -> Location | None:
-        """Near a predicted pose (4, 4), world to camera, or wherever the nearest descriptors put
-        it if there is little of the map. None if the frame is not in the map.
+        """Locate a frame near a predicted pose, or by descriptors where that finds few landmarks.
 
-        ``uncertainty`` is how far predictions are off, in pixels: the first search is as wide.
+        Args:
+            view: the frame.
+            predicted: (4, 4), world to camera.
+            uncertainty: error of the prediction, the radius of the first search [px].
+            median_depth: of the landmarks in view.
+
+        Returns:
+            The location, or None if the frame does not fit the map.
         """
         widest = self._settings.search_radius
         newest = self._map.seen_by(self._map.keyframes[-_NEWEST_KEYFRAMES:])
-        wanted = _FOUND * self._expected(view, newest, predicted)
-        radius = max(uncertainty, _NARROWEST * widest)
+        enough = _MIN_FOUND_RATIO * self._count_visible(view, newest, predicted)
+        radius = max(uncertainty, _MIN_RADIUS_RATIO * widest)
         found = None
         for wider in (radius, widest) if radius < widest else (widest,):
-            found = _better(found, self._near(view, newest, predicted, wider))
-            if found is not None and found.inliers.sum() >= wanted:
+            found = _with_more_inliers(found, self._locate_near(view, newest, predicted, wider))
+            if found is not None and found.inliers.sum() >= enough:
                 break
         else:
-            found = _better(found, self._by_descriptors(view, newest))
+            found = _with_more_inliers(found, self._locate_by_descriptors(view, newest))
         rows = self._map.seen_by(self._map.keyframes[-_LOCAL_KEYFRAMES:])
         located = None
         if found is not None:
-            located = self._narrowed(view, rows, found, median_depth)
-        if located is None or located.support < _SAFE * len(view):
+            located = self._refine(view, rows, found, median_depth)
+        if located is None or located.support < _MIN_SUPPORT_RATIO * len(view):
             # The camera may have turned to where few landmarks are.
-            turned = self._turned(view, predicted)
-            other = self._narrowed(view, rows, turned, median_depth)
+            rotated = self._pose_from_rotation(view, predicted)
+            other = self._refine(view, rows, rotated, median_depth)
             if located is None or (other is not None and other.support > located.support):
                 located = other
         return located
 
-    def relocate(self, view: View, median_depth: float, attempt: int) -> Location | None:
-        """Against the keyframes, without any idea of the pose; each ``attempt`` other ones."""
+    def relocalize(self, view: View, median_depth: float, attempt: int) -> Location | None:
+        """Locate a frame by descriptors alone, against keyframes of the whole map.
+
+        Args:
+            view: the frame.
+            median_depth: of the landmarks last in view.
+            attempt: number of the attempt; each compares other keyframes.
+
+        Returns:
+            The location, or None if the frame does not fit the map.
+        """
         keyframes = self._map.keyframes
         step = max(1, len(keyframes) // _RELOCALIZATION_KEYFRAMES)
         best, place = None, 0
         for index in range(len(keyframes) - 1 - attempt % step, -1, -step):
-            found = self._by_descriptors(view, self._map.seen_by([keyframes[index]]))
+            found = self._locate_by_descriptors(view, self._map.seen_by([keyframes[index]]))
             if found is not None and (best is None or found.inliers.sum() > best.inliers.sum()):
                 best, place = found, index
         if best is None:
             return None
         half = _LOCAL_KEYFRAMES // 2
         rows = self._map.seen_by(keyframes[max(0, place - half) : place + half + 1])
-        return self._narrowed(view, rows, best, median_depth)
+        return self._refine(view, rows, best, median_depth)
 
-    def _expected(self, view: View, rows: np.ndarray, pose: np.ndarray) -> int:
-        """Landmarks out of ``rows`` that the pose puts into the part of the image with features."""
+    def _count_visible(self, view: View, rows: np.ndarray, pose: np.ndarray) -> int:
+        """Count the landmarks of ``rows`` that the pose projects among the view's features."""
         if len(view) == 0:
             return 0
-        seen = transformed(pose, self._map.positions[rows])
+        seen = transform_points(pose, self._map.positions[rows])
         seen = seen[seen[:, 2] > 1e-9]
         rays = seen[:, :2] / seen[:, 2:]
         inside = (rays >= view.rays.min(axis=0)) & (rays <= view.rays.max(axis=0))
         return int(inside.all(axis=1).sum())
 
-    def _near(
+    def _locate_near(
         self, view: View, rows: np.ndarray, predicted: np.ndarray, radius: float
     ) -> AbsolutePose | None:
-        """From the landmarks found within a radius in pixels of where they should be."""
-        rows, pairs = self._matched_near(view, rows, predicted, radius, 0.85)
+        """Estimate the pose from the landmarks found within a radius [px] of their prediction."""
+        rows, pairs = self._match_near(view, rows, predicted, radius, 0.85)
         return self._pose_from(view, rows, pairs)
 
-    def _by_descriptors(self, view: View, rows: np.ndarray) -> AbsolutePose | None:
-        """Wherever the landmarks are in the image."""
+    def _locate_by_descriptors(self, view: View, rows: np.ndarray) -> AbsolutePose | None:
+        """Estimate the pose from landmarks matched anywhere in the image."""
         pairs = match_anywhere(view.features.descriptors, self._map.descriptors[rows], 0.85)
         return self._pose_from(view, rows[pairs[:, 1]], pairs[:, 0])
 
     def _pose_from(self, view: View, rows: np.ndarray, features: np.ndarray) -> AbsolutePose | None:
-        """The robust pose, if enough landmarks agree with it."""
+        """Estimate the robust pose; None if too few landmarks agree with it."""
         if len(rows) < self._settings.min_inliers:
             return None
         found = estimate_pose(
@@ -174,52 +191,50 @@ class Localizer:
             return None
         return found
 
-    def _turned(self, view: View, predicted: np.ndarray) -> AbsolutePose:
-        """The predicted pose with the rotation that the matches with the newest keyframe tell."""
+    def _pose_from_rotation(self, view: View, predicted: np.ndarray) -> AbsolutePose:
+        """Return the predicted pose with the rotation estimated from the newest keyframe."""
         keyframe = self._map.keyframes[-1]
         pairs = match_anywhere(
-            keyframe.view.features.descriptors, view.features.descriptors, _TURN_RATIO
+            keyframe.view.features.descriptors, view.features.descriptors, _ROTATION_RATIO
         )
-        nothing = np.zeros(0, bool)
-        known = AbsolutePose(predicted, nothing, np.zeros((6, 6)))
+        none, unknown = np.zeros(0, bool), np.zeros((6, 6))
         if len(pairs) < self._settings.min_inliers:
-            return known
-        motion, agreeing = relative_pose(
+            return AbsolutePose(predicted, none, unknown)
+        motion, inliers = estimate_relative_pose(
             keyframe.view.rays[pairs[:, 0]],
             view.rays[pairs[:, 1]],
             self._focal_length,
             _EPIPOLAR_PIXELS,
             self._settings.seed,
         )
-        if motion is None or agreeing < self._settings.min_inliers:
-            return known
+        if motion is None or inliers < self._settings.min_inliers:
+            return AbsolutePose(predicted, none, unknown)
         pose = predicted.copy()
         pose[:3, :3] = motion[:3, :3] @ keyframe.pose[:3, :3]
-        # The camera stays where it was predicted.
-        center = -predicted[:3, :3].T @ predicted[:3, 3]
-        pose[:3, 3] = -pose[:3, :3] @ center
-        return AbsolutePose(pose, nothing, np.zeros((6, 6)))
+        # The position stays as predicted.
+        pose[:3, 3] = -pose[:3, :3] @ camera_center(predicted)
+        return AbsolutePose(pose, none, unknown)
 
-    def _narrowed(
+    def _refine(
         self, view: View, rows: np.ndarray, start: AbsolutePose, median_depth: float
     ) -> Location | None:
-        """Once the pose is roughly known, more landmarks are found close to where it puts them."""
-        radius = _NEAR_SHARE * self._settings.search_radius
-        rows, features = self._matched_near(view, rows, start.pose, radius, 0.95)
+        """Refine a rough pose with the landmarks found close to where it projects them."""
+        radius = _REFINE_RADIUS_RATIO * self._settings.search_radius
+        rows, features = self._match_near(view, rows, start.pose, radius, 0.95)
         positions, spreads = self._map.positions[rows], self._map.spreads[rows]
-        seen_by = features
+        observing = features
         keyframe = self._map.keyframes[-1]
-        if len(rows) < _ENOUGH:
-            unmapped = self._matched_unmapped(view, features, keyframe, start, median_depth)
+        if len(rows) < _MAX_FOR_UNMAPPED:
+            unmapped = self._match_unmapped(view, features, keyframe, start, median_depth)
             rays = keyframe.view.rays[unmapped[:, 0]]
             sight = np.hstack([rays, np.ones((len(rays), 1))]) @ keyframe.pose[:3, :3]
             positions = np.concatenate([positions, keyframe.center + median_depth * sight])
-            spreads = np.concatenate([spreads, _DEPTH_SPREAD * median_depth * sight])
-            seen_by = np.concatenate([features, unmapped[:, 1]])
-        if len(seen_by) < self._settings.min_inliers:
+            spreads = np.concatenate([spreads, _UNMAPPED_DEPTH_SIGMA * median_depth * sight])
+            observing = np.concatenate([features, unmapped[:, 1]])
+        if len(observing) < self._settings.min_inliers:
             return None
         found = refine_pose(
-            start.pose, view.rays[seen_by], view.sigmas[seen_by], positions, spreads
+            start.pose, view.rays[observing], view.sigmas[observing], positions, spreads
         )
         mapped = found.inliers[: len(rows)]
         location = Location(
@@ -230,15 +245,17 @@ class Localizer:
         )
         if location.support < self._settings.min_inliers:
             return None
-        return location if found.inliers.mean() >= _AGREEING else None
+        return location if found.inliers.mean() >= _MIN_INLIER_RATIO else None
 
-    def _matched_near(
+    def _match_near(
         self, view: View, rows: np.ndarray, pose: np.ndarray, radius: float, ratio: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks (M,) out of ``rows``, and the features (M,) found within a radius in pixels of
-        where the pose puts them.
+        """Match landmarks with features within a radius [px] of their projections.
+
+        Returns:
+            Landmarks (M,) of ``rows``, and the features (M,) that they were matched with.
         """
-        seen = transformed(pose, self._map.positions[rows])
+        seen = transform_points(pose, self._map.positions[rows])
         in_front = seen[:, 2] > 1e-9
         rows, seen = rows[in_front], seen[in_front]
         pairs = match_near(
@@ -251,7 +268,7 @@ class Localizer:
         )
         return rows[pairs[:, 0]], pairs[:, 1]
 
-    def _matched_unmapped(
+    def _match_unmapped(
         self,
         view: View,
         taken: np.ndarray,
@@ -259,7 +276,7 @@ class Localizer:
         start: AbsolutePose,
         median_depth: float,
     ) -> np.ndarray:
-        """Pairs (M, 2) of features of the keyframe that have no landmark, and of the frame."""
+        """Match features of the keyframe without a landmark with the frame's: pairs (M, 2)."""
         free = np.flatnonzero(keyframe.landmark_of < 0)
         is_open = np.ones(len(view), bool)
         is_open[taken] = False
@@ -269,14 +286,15 @@ class Localizer:
         begins, ends = epipolar_segments(
             keyframe.view.rays[free],
             start.pose @ inverse(keyframe.pose),
-            _NEAREST_DEPTH * median_depth,
+            _MIN_DEPTH_RATIO * median_depth,
         )
-        turned = start.information[3:, 3:]
-        uncertain = (
-            np.sqrt(1 / max(np.linalg.eigvalsh(turned)[0], 1e-12)) if turned.any() else np.inf
-        )
+        information = start.information[3:, 3:]
+        rotation_sigma = np.inf
+        if information.any():
+            rotation_sigma = np.sqrt(1 / max(np.linalg.eigvalsh(information)[0], 1e-12))
         widths = np.minimum(
-            2.5 * np.hypot(view.sigmas[others], uncertain), _WIDEST / self._focal_length
+            2.5 * np.hypot(view.sigmas[others], rotation_sigma),
+            _MAX_EPIPOLAR_WIDTH / self._focal_length,
         )
         pairs = match_along_segments(
             begins,
@@ -290,8 +308,8 @@ class Localizer:
         return np.stack([free[pairs[:, 0]], others[pairs[:, 1]]], axis=1)
 
 
-def _better(a: AbsolutePose | None, b: AbsolutePose | None) -> AbsolutePose | None:
-    """The one with more inliers; ``a`` where they have as many."""
+def _with_more_inliers(a: AbsolutePose | None, b: AbsolutePose | None) -> AbsolutePose | None:
+    """Return the pose with more inliers, ``a`` for equal numbers."""
     if a is None or b is None:
         return b if a is None else a
     return b if b.inliers.sum() > a.inliers.sum() else a

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a new keyframe brings to the map: landmarks, and a better fit of all."""
+"""Insertion of keyframes into the map: new landmarks and bundle adjustment."""
 
 from __future__ import annotations
 
@@ -12,61 +12,67 @@ from ..matching.guided import descriptor_distances, match_along_segments
 from .bundle_adjustment import adjust
 from .epipolar import epipolar_segments
 from .landmark_map import Keyframe, LandmarkMap
-from .rigid import inverse, transformed
+from .rigid import inverse, transform_points
 from .settings import OdometrySettings
-from .triangulation import spreads_of, triangulate
+from .triangulation import position_spreads, triangulate
 
-_PARTNERS = 4
-"""Keyframes before the new one to triangulate with."""
-_SHORTEST_BASELINE = 0.005
-"""To a partner, as a share of the median depth. Where all angles are small, those that noise makes
-larger pass the test of the angle more often, and the map shrinks."""
-_LINE_WIDTH = 2.5
-"""Of the epipolar line, in sigmas of the feature."""
+_TRIANGULATION_KEYFRAMES = 4
+"""Newest keyframes that a new one is triangulated with."""
+_MIN_BASELINE_RATIO = 0.005
+"""Least distance between two keyframes to triangulate, as a share of the median depth. Where all
+angles are small, the test of the angle prefers those that noise enlarges, and the map shrinks."""
+_EPIPOLAR_WIDTH = 2.5
+"""Largest distance of a match from the epipolar line [sigmas]."""
 _RATIO = 0.8
-_LIKENESS = 95
-"""Percentile of the distances between a landmark's descriptors in two keyframes: more unlike than
-that, a new match is not believed."""
-_NEARER = 0.3
-"""New landmarks may be nearer than the nearest twentieth of those in view by this factor. The
-epipolar line beyond holds wrong matches only, the more of them the less the two views share."""
-_OUTLIER = 3.0
-"""An observation this many sigmas off is taken back."""
+"""Largest ratio of a match's descriptor distance to the second nearest's."""
+_DISTANCE_PERCENTILE = 95
+"""Percentile of the distances between a landmark's descriptors in two keyframes that is the largest
+distance of a new match."""
+_MIN_DEPTH_RATIO = 0.3
+"""Least depth of a new landmark, as a share of the 5th percentile of the depths in view. Nearer
+points of the epipolar line give wrong matches, the more the less the two views overlap."""
+_MAX_RESIDUAL = 3.0
+"""Residual above which an observation is removed after the adjustment [sigmas]."""
 _POINTS_PER_POSE = 200
-"""Landmarks that the adjustment chooses for each keyframe."""
-_ANCHORS = 6
-"""Keyframes before the window that see its landmarks and hold it in place."""
+"""Landmarks that bundle adjustment chooses for each keyframe."""
+_FIXED_KEYFRAMES = 6
+"""Newest keyframes before the window that observe its landmarks and fix its position."""
 
 
 @dataclass(frozen=True)
-class _Expected:
-    """What new landmarks are like, from those in view."""
+class _VisibleLandmarks:
+    """Statistics of the landmarks in view, which new landmarks must fit."""
 
     median_depth: float
-    least_depth: float
-    distance: float  # of descriptors
+    min_depth: float
+    max_distance: float  # of descriptors
 
 
 def insert_keyframe(landmarks: LandmarkMap, keyframe: Keyframe, settings: OdometrySettings) -> None:
-    """Add a keyframe whose ``landmark_of`` says what it sees of the map: triangulate what it and
-    those before it see besides, adjust the window, and remove what does not fit.
+    """Insert a keyframe: triangulate new landmarks, adjust the window, and remove outliers.
+
+    Args:
+        landmarks: the map.
+        keyframe: whose ``landmark_of`` has its observations of the map.
+        settings: of the odometry.
     """
     seen = keyframe.landmark_of >= 0
     rows, descriptors = keyframe.landmark_of[seen], keyframe.view.features.descriptors[seen]
     if len(rows):
-        depths = transformed(keyframe.pose, landmarks.positions[rows])[:, 2]
-        expected = _Expected(
+        depths = transform_points(keyframe.pose, landmarks.positions[rows])[:, 2]
+        visible = _VisibleLandmarks(
             float(np.median(depths)),
-            _NEARER * float(np.percentile(depths, 5)),
+            _MIN_DEPTH_RATIO * float(np.percentile(depths, 5)),
             float(
                 np.percentile(
-                    descriptor_distances(descriptors, landmarks.descriptors[rows]), _LIKENESS
+                    descriptor_distances(descriptors, landmarks.descriptors[rows]),
+                    _DISTANCE_PERCENTILE,
                 )
             ),
         )
         landmarks.descriptors[rows] = descriptors
-        for partner in landmarks.keyframes[: -_PARTNERS - 1 : -1]:
-            _triangulate_with(landmarks, keyframe, partner, expected, settings)
+        for partner in landmarks.keyframes[: -_TRIANGULATION_KEYFRAMES - 1 : -1]:
+            _triangulate_with(landmarks, keyframe, partner, visible, settings)
     landmarks.keyframes.append(keyframe)
     adjust_window(landmarks, settings)
     landmarks.drop_oldest(settings.max_keyframes)
@@ -74,21 +80,23 @@ def insert_keyframe(landmarks: LandmarkMap, keyframe: Keyframe, settings: Odomet
 
 
 def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
-    """Bundle adjustment of the newest keyframes and the landmarks they see; older keyframes that
-    see these stay where they are, or else the two oldest, which fixes place and scale.
+    """Adjust the newest keyframes and the landmarks that they observe.
+
+    Older keyframes that observe these landmarks are fixed, or else the two oldest, which fixes
+    position and scale.
     """
     window = landmarks.keyframes[-settings.window :]
     rows = landmarks.seen_by(window)
     in_window = np.zeros(len(landmarks), bool)
     in_window[rows] = True
-    anchors = [
+    fixed_keyframes = [
         keyframe
-        for keyframe in landmarks.keyframes[: -settings.window][-_ANCHORS:]
+        for keyframe in landmarks.keyframes[: -settings.window][-_FIXED_KEYFRAMES:]
         if in_window[keyframe.landmark_of[keyframe.landmark_of >= 0]].any()
     ]
-    involved = anchors + window
-    fixed = np.array([True] * len(anchors) + [False] * len(window))
-    fixed[: max(len(anchors), min(2, len(involved) - 1))] = True
+    involved = fixed_keyframes + window
+    is_fixed = np.zeros(len(involved), bool)
+    is_fixed[: max(len(fixed_keyframes), min(2, len(involved) - 1))] = True
     cameras, features = [], []
     for number, keyframe in enumerate(involved):
         sees = np.flatnonzero(keyframe.landmark_of >= 0)
@@ -102,7 +110,7 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
     place[rows] = np.arange(len(rows))
     result = adjust(
         np.stack([keyframe.pose for keyframe in involved]),
-        fixed,
+        is_fixed,
         landmarks.positions[rows],
         np.concatenate(cameras),
         place[landmark],
@@ -117,7 +125,7 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
     landmarks.positions[rows] = result.points
     for keyframe, pose in zip(involved, result.poses, strict=True):
         keyframe.pose = pose
-    landmarks.spreads[rows] = spreads_of(
+    landmarks.spreads[rows] = position_spreads(
         result.points,
         np.stack([keyframe.center for keyframe in involved])[np.concatenate(cameras)],
         np.concatenate(
@@ -127,7 +135,7 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
     )
     begin = 0
     for keyframe, sees in zip(involved, features, strict=True):
-        off = result.residuals[begin : begin + len(sees)] > _OUTLIER
+        off = result.residuals[begin : begin + len(sees)] > _MAX_RESIDUAL
         keyframe.landmark_of[sees[off]] = -1
         begin += len(sees)
 
@@ -136,37 +144,37 @@ def _triangulate_with(
     landmarks: LandmarkMap,
     keyframe: Keyframe,
     partner: Keyframe,
-    expected: _Expected,
+    visible: _VisibleLandmarks,
     settings: OdometrySettings,
 ) -> None:
-    """New landmarks from features that neither keyframe has one for yet."""
+    """Triangulate features of two keyframes that have no landmark yet."""
     free = np.flatnonzero(keyframe.landmark_of < 0)
     others = np.flatnonzero(partner.landmark_of < 0)
     motion = partner.pose @ inverse(keyframe.pose)  # new keyframe to partner
     baseline = float(np.linalg.norm(motion[:3, 3]))
-    if len(free) == 0 or len(others) == 0 or baseline < _SHORTEST_BASELINE * expected.median_depth:
+    if len(free) == 0 or len(others) == 0 or baseline < _MIN_BASELINE_RATIO * visible.median_depth:
         return
-    begins, ends = epipolar_segments(keyframe.view.rays[free], motion, expected.least_depth)
+    begins, ends = epipolar_segments(keyframe.view.rays[free], motion, visible.min_depth)
     pairs = match_along_segments(
         begins,
         ends,
         keyframe.view.features.descriptors[free],
         partner.view.rays[others],
         partner.view.features.descriptors[others],
-        _LINE_WIDTH * partner.view.sigmas[others],
+        _EPIPOLAR_WIDTH * partner.view.sigmas[others],
         _RATIO,
-        expected.distance,
+        visible.max_distance,
     )
     a, b = free[pairs[:, 0]], others[pairs[:, 1]]
     found = triangulate(
         keyframe.pose, partner.pose, keyframe.view.rays[a], partner.view.rays[b],
-        keyframe.view.sigmas[a], partner.view.sigmas[b], settings.minimum_angle,
+        keyframe.view.sigmas[a], partner.view.sigmas[b], settings.min_angle,
     )  # fmt: skip
     good = found.is_good
     points = found.points[good]
     rows = landmarks.add_landmarks(
         points,
-        spreads_of(
+        position_spreads(
             points,
             np.repeat([keyframe.center, partner.center], len(points), axis=0),
             np.r_[keyframe.view.sigmas[a[good]], partner.view.sigmas[b[good]]],

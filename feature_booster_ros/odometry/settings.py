@@ -9,31 +9,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OdometrySettings:
-    """What can be tuned. Pixels are those of the image that the features came from.
+    """Settings of the odometry; pixels are those of the image that the features came from.
 
     Attributes:
-        initial_scale: map units that the median depth of the first landmarks is set to. One camera
-            cannot tell how large the world is: with the true median depth in meters, or with
-            ``camera_height``, the map is in meters, and else in units of that depth.
-        camera_height: meters from the camera's center down to flat ground, which sets the scale
-            where the ground is seen; None where it is not known. Down is the optical frame's +y.
-        pixel_sigma: standard deviation of a keypoint of middling scale in pixels.
-        search_radius: how far from its prediction a landmark is searched, in pixels at first and
-            before the pose is refined.
-        min_inliers: fewer landmarks in agreement than this, and the frame is lost.
-        min_parallax: median angle in degrees between the rays of the first two views.
-        minimum_landmarks: to begin a map with.
-        minimum_angle: smallest triangulation angle of a landmark in degrees.
-        keyframe_share: a new keyframe is due when fewer than this share of the last keyframe's
-            landmarks are found ...
-        keyframe_baseline: ... or when the camera has moved by this share of the median depth.
-        window: keyframes that bundle adjustment moves.
-        max_keyframes: kept for relocalization; older ones leave, with their landmarks.
-        restart_after: frames that are lost before a new map may replace the old one.
-        max_gap: seconds without a frame after which the motion is no longer extrapolated.
-        scale_drift: standard deviation of the relative error of each step's length, for the
-            covariance.
-        trajectory_length: poses kept; the oldest are forgotten beyond.
+        initial_scale: median depth of the first landmarks [map units]. One camera cannot measure
+            scale: with the true median depth in meters, or with ``camera_height``, the map is in
+            meters, else in units of that depth.
+        camera_height: height of the camera's center above flat ground [m], from which the scale
+            follows where the ground is in view; None where it is unknown. Down is the optical
+            frame's +y.
+        pixel_sigma: standard deviation of a keypoint of median scale [px].
+        search_radius: largest distance of a landmark from its prediction before the pose is
+            refined [px].
+        min_inliers: least number of inliers; with fewer the frame is lost.
+        min_parallax: least median angle between the rays of the first two views [degrees].
+        min_landmarks: least number of landmarks of a new map.
+        min_angle: least triangulation angle of a landmark [degrees].
+        keyframe_share: a frame becomes a keyframe when fewer than this share of the last keyframe's
+            landmarks are found.
+        keyframe_baseline: a frame becomes a keyframe when the camera has moved by more than this
+            share of the median depth.
+        window: newest keyframes that bundle adjustment refines.
+        max_keyframes: keyframes kept for relocalization; older ones are removed with their
+            landmarks.
+        restart_after: lost frames after which a new map may replace the old one.
+        max_gap: time without a frame after which the motion is not extrapolated [s].
+        scale_drift: relative standard deviation of each step's length, for the covariance.
+        trajectory_length: largest number of poses kept.
         seed: of the robust estimators.
 
     Raises:
@@ -46,8 +48,8 @@ class OdometrySettings:
     search_radius: float = 50.0
     min_inliers: int = 15
     min_parallax: float = 1.0
-    minimum_landmarks: int = 40
-    minimum_angle: float = 0.1
+    min_landmarks: int = 40
+    min_angle: float = 0.1
     keyframe_share: float = 0.8
     keyframe_baseline: float = 0.1
     window: int = 8
@@ -60,7 +62,7 @@ class OdometrySettings:
 
     def __post_init__(self) -> None:
         positive = (
-            "initial_scale", "pixel_sigma", "search_radius", "min_parallax", "minimum_angle",
+            "initial_scale", "pixel_sigma", "search_radius", "min_parallax", "min_angle",
             "keyframe_share", "keyframe_baseline", "max_gap", "trajectory_length",
         )  # fmt: skip
         for name in positive:
@@ -69,7 +71,7 @@ class OdometrySettings:
         if self.camera_height is not None and not self.camera_height > 0:
             raise ValueError(f"camera_height must be above 0 or None, not {self.camera_height}")
         for name, least in (
-            ("min_inliers", 6), ("minimum_landmarks", 6), ("window", 2),
+            ("min_inliers", 6), ("min_landmarks", 6), ("window", 2),
             ("max_keyframes", 4), ("restart_after", 0), ("scale_drift", 0), ("seed", 0),
         ):  # fmt: skip
             if not getattr(self, name) >= least:

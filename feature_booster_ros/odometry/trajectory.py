@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The way so far, in poses that go on being refined with the keyframes they hang on."""
+"""The poses so far, refined with the keyframes that they are relative to."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .rigid import inverse
 
 
 @dataclass(eq=False)
-class _Record:
-    """A pose relative to a keyframe of the map, or fixed for good."""
+class _RecordedPose:
+    """A pose relative to a keyframe of the map, or in the world where it is no longer refined."""
 
     stamp: float
     keyframe: Keyframe | None
@@ -24,21 +24,25 @@ class _Record:
 
 
 class Trajectory:
-    """The newest poses, at most ``length``."""
+    """The poses of the newest frames.
+
+    Args:
+        length: the largest number of poses kept.
+    """
 
     def __init__(self, length: int) -> None:
-        self._records: deque[_Record] = deque(maxlen=length)
+        self._records: deque[_RecordedPose] = deque(maxlen=length)
 
     def add(self, stamp: float, keyframe: Keyframe, pose: np.ndarray) -> None:
-        """A pose (4, 4), world to camera, that moves with a keyframe from here on."""
-        self._records.append(_Record(stamp, keyframe, keyframe.pose @ inverse(pose)))
+        """Add a pose (4, 4), world to camera, that moves with a keyframe."""
+        self._records.append(_RecordedPose(stamp, keyframe, keyframe.pose @ inverse(pose)))
 
     def add_fixed(self, stamp: float, pose: np.ndarray) -> None:
-        """A pose (4, 4), world to camera, that stays."""
-        self._records.append(_Record(stamp, None, inverse(pose)))
+        """Add a pose (4, 4), world to camera, that is not refined."""
+        self._records.append(_RecordedPose(stamp, None, inverse(pose)))
 
-    def settle(self, leaving: Iterable[Keyframe]) -> None:
-        """Fix what hangs on these keyframes: they will not be refined any more."""
+    def freeze(self, leaving: Iterable[Keyframe]) -> None:
+        """Stop refining the poses relative to these keyframes, which leave the map."""
         gone = {id(keyframe) for keyframe in leaving}
         if not gone:
             return
@@ -48,13 +52,13 @@ class Trajectory:
                 record.keyframe = None
 
     def rescale(self, factor: float) -> None:
-        """Follow the map, which has become ``factor`` times as large."""
+        """Scale the poses relative to keyframes as the map was scaled, by ``factor``."""
         for record in self._records:
             if record.keyframe is not None:
                 record.pose[:3, 3] *= factor
 
     def poses(self) -> list[tuple[float, np.ndarray]]:
-        """Stamps and poses (4, 4), camera to world."""
+        """Return stamps [s] and poses (4, 4), camera to world."""
         return [
             (
                 record.stamp,

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Points from two views, and how well views tell a point."""
+"""Points from two views, and their uncertainty."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .rigid import transformed
+from .rigid import camera_center, transform_points
 
 
 @dataclass(frozen=True, eq=False)
 class Triangulation:
-    """Points (N, 3) in the world, and which of them are good: in front of both cameras, seen under
-    a large enough angle, and near where both saw them.
+    """Points of N pairs of rays.
+
+    Attributes:
+        points: (N, 3) float64 in the world.
+        is_good: (N,) bool, whether a point is in front of both cameras, its parallax is large
+            enough, and both reprojection errors are small enough.
+        angles: (N,) float64, parallax: the angle between the two rays [degrees].
     """
 
     points: np.ndarray
@@ -29,17 +34,20 @@ def triangulate(
     rays_b: np.ndarray,
     sigmas_a: np.ndarray,
     sigmas_b: np.ndarray,
-    minimum_angle: float,
-    largest_residual: float = 2.5,
+    min_angle: float,
+    max_residual: float = 2.5,
 ) -> Triangulation:
-    """Linear triangulation (Hartley and Zisserman, 12.2) of pairs of rays.
+    """Triangulate pairs of rays linearly (Hartley and Zisserman, 12.2).
 
     Args:
-        pose_a, pose_b: (4, 4), world to camera.
-        rays_a, rays_b: (N, 2) at depth 1.
-        sigmas_a, sigmas_b: (N,) of the rays.
-        minimum_angle: between the two rays, in degrees.
-        largest_residual: distance of the projection from the ray, in sigmas.
+        pose_a: (4, 4) of the first camera, world to camera.
+        pose_b: (4, 4) of the second.
+        rays_a: (N, 2) at depth 1, of the first camera.
+        rays_b: (N, 2) of the second.
+        sigmas_a: (N,) standard deviations of the first rays.
+        sigmas_b: (N,) of the second.
+        min_angle: least parallax of a good point [degrees].
+        max_residual: largest reprojection error of a good point [sigmas].
     """
     if len(rays_a) == 0:
         return Triangulation(np.zeros((0, 3)), np.zeros(0, bool), np.zeros(0))
@@ -58,31 +66,29 @@ def triangulate(
     good = np.abs(weight[:, 0]) > 1e-9
     directions = []
     for pose, rays, sigmas in ((pose_a, rays_a, sigmas_a), (pose_b, rays_b, sigmas_b)):
-        seen = transformed(pose, points)
+        seen = transform_points(pose, points)
         in_front = seen[:, 2] > 1e-6
         depth = np.where(in_front, seen[:, 2], 1.0)
         error = np.linalg.norm(seen[:, :2] / depth[:, None] - rays, axis=1) / sigmas
-        good &= in_front & (error < largest_residual)
-        center = -pose[:3, :3].T @ pose[:3, 3]
-        directions.append(points - center)
+        good &= in_front & (error < max_residual)
+        directions.append(points - camera_center(pose))
     a, b = directions
     cosine = np.einsum("ij,ij->i", a, b) / np.maximum(
         np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12
     )
     angles = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    return Triangulation(points, good & (angles > minimum_angle), angles)
+    return Triangulation(points, good & (angles > min_angle), angles)
 
 
-def spreads_of(
+def position_spreads(
     points: np.ndarray, centers: np.ndarray, sigmas: np.ndarray, point_indices: np.ndarray
 ) -> np.ndarray:
-    """(M, 3), one standard deviation of each point along its mean line of sight, from O
-    observations.
+    """Return one standard deviation (M, 3) of each point along its mean line of sight.
 
     Args:
         points: (M, 3) in the world.
-        centers: (O, 3) of the cameras that see them.
-        sigmas: (O,) of their rays.
+        centers: (O, 3) of the cameras, one for each observation.
+        sigmas: (O,) of the observations' rays.
         point_indices: (O,) rows of ``points``.
     """
     sight = points[point_indices] - centers
@@ -91,13 +97,13 @@ def spreads_of(
     mean = np.zeros((len(points), 3))
     np.add.at(mean, point_indices, sight)
     mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
-    # A ray tells a point's place across it; along the mean line that is by its angle with it.
+    # A ray measures a point across itself: along the mean line, by the sine of the angle to it.
     sine = 1 - np.einsum("ij,ij->i", sight, mean[point_indices]) ** 2
     information = np.bincount(
         point_indices, np.maximum(sine, 0) / (sigmas * distances) ** 2, len(points)
     )
     nearest = np.full(len(points), np.inf)
     np.minimum.at(nearest, point_indices, distances)
-    # More than the distance itself says no more than that it is unknown.
+    # The distance itself is the largest standard deviation: the depth is unknown.
     known = np.minimum(1 / np.sqrt(np.maximum(information, 1e-300)), nearest)
     return mean * np.where(np.isfinite(known), known, 0.0)[:, None]

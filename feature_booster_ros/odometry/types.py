@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the odometry says about a frame, and about the scene."""
+"""Results of the odometry."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 
 class State(enum.Enum):
-    """What the odometry is doing."""
+    """State of the odometry after a frame."""
 
     INITIALIZING = "initializing"  # no map yet: waiting for parallax
     TRACKING = "tracking"  # the pose is known
-    LOST = "lost"  # there is a map, but this frame does not fit it
+    LOST = "lost"  # the frame does not fit the map
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,23 +23,24 @@ class Estimate:
     """One frame's estimate.
 
     Attributes:
-        stamp: time of the frame in seconds.
-        state: what the odometry was doing.
-        pose: (4, 4) float64, camera to world, or None where it is not known. The camera's frame is
-            the optical one of REP 103 (x right, y down, z forward), the world the first frame's.
-            While no parallax has been seen, the rotation is right and the translation held.
+        stamp: time of the frame [s].
+        state: of the odometry.
+        pose: (4, 4) float64, camera to world, or None where it is unknown. The camera's frame is
+            the optical one of REP 103 (x right, y down, z forward), the world is the first camera's
+            frame. Before there is parallax, the rotation is estimated and the translation held.
         covariance: (6, 6) float64 of the pose in the world's axes: x, y, z in map units, then
-            rotation about x, y, z in radians. It grows along the way. None where pose is None.
-        frame_covariance: (6, 6) likewise, of the pose in the map alone, without what has
-            accumulated along the way; of the change of pose between two frames it is a half.
+            rotation about x, y, z [rad]. It grows with the distance traveled. None where pose is
+            None.
+        frame_covariance: (6, 6) float64 of the pose relative to the map, without the drift of the
+            map; half of the covariance of the motion between two frames.
         inliers: landmarks that agree with the pose.
-        matches: landmarks that were found in the frame.
-        landmarks: in the map.
+        matches: landmarks that were matched with the frame.
+        landmarks: landmarks in the map.
         is_keyframe: whether the frame was added to the map.
         map_number: 0 for the first map, one more for each new one.
-        reason: what happened or what is waited for; empty in plain tracking.
-        tracking_seconds: time for matching and pose.
-        mapping_seconds: time for a keyframe: triangulation and bundle adjustment.
+        reason: what happened, or what the odometry waits for; empty in plain tracking.
+        tracking_seconds: time of matching and pose estimation [s].
+        mapping_seconds: time of a keyframe's triangulation and bundle adjustment [s].
     """
 
     stamp: float
@@ -62,8 +63,8 @@ class Landmarks:
     """The points of the map.
 
     Attributes:
-        positions: (N, 3) float64, world, in map units.
-        observations: (N,) int64, keyframes in the map that see each.
+        positions: (N, 3) float64 in the world, in map units.
+        observations: (N,) int64, number of keyframes in the map that observe each.
     """
 
     positions: np.ndarray

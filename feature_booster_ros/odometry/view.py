@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One frame as the odometry sees it."""
+"""The features of a frame as rays."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from ..camera import Camera
 from ..features import Features
 
-_WIDEST_RAY = 5.0
-"""tan of 79 degrees from the axis: beyond, a ray at depth 1 is no use as a coordinate."""
-_COARSEST = 3.0
-"""A keypoint's sigma grows with the square root of its scale, up to so many times the usual."""
+_MAX_TANGENT = 5.0
+"""Largest coordinate of a ray at depth 1 (79 degrees from the axis); others are left out."""
+_MAX_SIGMA_RATIO = 3.0
+"""Largest ratio of a keypoint's sigma to that of a keypoint of median scale, and its inverse."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Features as rays.
+    """The features of a frame as rays.
 
     Attributes:
-        features: N features whose rays are known.
-        rays: (N, 2) float64, undistorted, at depth 1.
+        features: the N features whose rays are known.
+        rays: (N, 2) float64, undistorted, x and y at depth 1.
         sigmas: (N,) float64, standard deviation of each ray in the same unit.
     """
 
@@ -35,16 +35,22 @@ class View:
         return len(self.rays)
 
 
-def view_of(features: Features, camera: Camera, pixel_sigma: float) -> View:
-    """The view that a camera's features give; those without a ray are left out."""
+def make_view(features: Features, camera: Camera, pixel_sigma: float) -> View:
+    """Return the view of a camera's features; those without a ray are left out.
+
+    Args:
+        features: of the frame.
+        camera: its intrinsics.
+        pixel_sigma: standard deviation of a keypoint of median scale [px].
+    """
     rays = camera.rays(features.keypoints)
-    known = np.abs(rays).max(axis=1, initial=0) <= _WIDEST_RAY  # and no NaN
+    known = np.abs(rays).max(axis=1, initial=0) <= _MAX_TANGENT  # and no NaN
     features, rays = features.select(known), rays[known]
     if len(features) == 0:
         return View(features, rays, np.zeros(0))
-    # A feature found in a coarser scale is placed less exactly. Relative to the image's median, as
-    # detectors count scale in units of their own.
+    # The position of a feature of coarser scale is less exact. The unit of scale differs between
+    # detectors, so it is taken relative to the image's median.
     relative = features.scales / max(float(np.median(features.scales)), 1e-6)
     sigmas = pixel_sigma * camera.pixel_lengths(rays)
-    sigmas *= np.clip(np.sqrt(relative), 1 / _COARSEST, _COARSEST)
+    sigmas *= np.clip(np.sqrt(relative), 1 / _MAX_SIGMA_RATIO, _MAX_SIGMA_RATIO)
     return View(features, rays, sigmas)

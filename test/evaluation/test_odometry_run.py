@@ -31,7 +31,7 @@ from feature_booster_ros.evaluation.trajectories import (
     why_no_error,
 )
 from feature_booster_ros.features import Features, create_extractor
-from feature_booster_ros.odometry.rigid import rigid, rotation_of
+from feature_booster_ros.odometry.rigid import make_transform, rotation_matrix
 from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import Camera
 
@@ -42,13 +42,16 @@ SHORT = ["--methods", "sift", "--every", "2", "--count", "8", "--max-features", 
 @pytest.fixture
 def truth():
     return [
-        (0.1 * i, rigid(rotation_of([0, 0.05 * i, 0]), [np.sin(0.2 * i), 0.1 * i, 0.5 * i]))
+        (
+            0.1 * i,
+            make_transform(rotation_matrix([0, 0.05 * i, 0]), [np.sin(0.2 * i), 0.1 * i, 0.5 * i]),
+        )
         for i in range(30)
     ]
 
 
 def test_a_scaled_and_turned_trajectory_has_no_error(truth):
-    turn = rigid(rotation_of([0.3, -0.5, 1.0]), [4.0, 5.0, 6.0])
+    turn = make_transform(rotation_matrix([0.3, -0.5, 1.0]), [4.0, 5.0, 6.0])
     moved = []
     for stamp, pose in truth:
         scaled = pose.copy()
@@ -64,7 +67,7 @@ def test_a_scaled_and_turned_trajectory_has_no_error(truth):
 
 def test_noise_is_what_it_is(truth):
     rng = np.random.default_rng(0)
-    noisy = [(s, rigid(p[:3, :3], p[:3, 3] + rng.normal(0, 0.05, 3))) for s, p in truth]
+    noisy = [(s, make_transform(p[:3, :3], p[:3, 3] + rng.normal(0, 0.05, 3))) for s, p in truth]
     error = trajectory_error(noisy, truth)
     assert 0.5 * 0.05 * 3**0.5 < error.ate < 1.2 * 0.05 * 3**0.5
     assert error.ate_share == pytest.approx(100 * error.ate / path_length(truth))
@@ -91,11 +94,11 @@ def test_what_stands_still_has_a_reason(truth):
 
 
 def test_error_along_a_straight_line(truth):
-    straight = [(stamp, rigid(np.eye(3), [0, 0, 10 * stamp])) for stamp, _ in truth]
+    straight = [(stamp, make_transform(np.eye(3), [0, 0, 10 * stamp])) for stamp, _ in truth]
     rng = np.random.default_rng(0)
-    turn = rigid(rotation_of([0.3, -0.5, 1.0]), [4.0, 5.0, 6.0])
+    turn = make_transform(rotation_matrix([0.3, -0.5, 1.0]), [4.0, 5.0, 6.0])
     noisy = [
-        (stamp, turn @ rigid(np.eye(3), 0.2 * pose[:3, 3] + rng.normal(0, 0.01, 3)))
+        (stamp, turn @ make_transform(np.eye(3), 0.2 * pose[:3, 3] + rng.normal(0, 0.01, 3)))
         for stamp, pose in straight
     ]
     error = trajectory_error(noisy, straight)

@@ -21,12 +21,12 @@ def by_numpy(a, b, mutual=True, second=True):
 
 
 def on_cores(a, b, mutual=True, second=True):
-    return nearest.find_nearest(a, b, mutual, second, cores.exact_multiply, cores.on_cores)
+    return nearest.find_nearest(a, b, mutual, second, cores.exact_multiply, cores.run_on_cores)
 
 
 def on_torch(a, b, mutual=True, second=True):
     try:
-        return on_device.find_nearest_on(torch.device("cpu"), a, b, mutual, second)
+        return on_device.find_nearest_on_device(torch.device("cpu"), a, b, mutual, second)
     except RuntimeError as error:  # PyTorch before 2.1
         if "not implemented for 'Half'" not in str(error):
             raise

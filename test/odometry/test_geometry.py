@@ -14,10 +14,16 @@ from feature_booster_ros.odometry.absolute_pose import estimate_pose, refine_pos
 from feature_booster_ros.odometry.bundle_adjustment import adjust
 from feature_booster_ros.odometry.epipolar import epipolar_segments
 from feature_booster_ros.odometry.landmark_map import Keyframe
-from feature_booster_ros.odometry.rigid import fraction_of, inverse, rigid, rotation_of, transformed
+from feature_booster_ros.odometry.rigid import (
+    inverse,
+    make_transform,
+    rotation_matrix,
+    scale_motion,
+    transform_points,
+)
 from feature_booster_ros.odometry.trajectory import Trajectory
-from feature_booster_ros.odometry.triangulation import spreads_of, triangulate
-from feature_booster_ros.odometry.view import View, view_of
+from feature_booster_ros.odometry.triangulation import position_spreads, triangulate
+from feature_booster_ros.odometry.view import View, make_view
 
 MATRIX = np.array([[400.0, 0, 320], [0, 410.0, 240], [0, 0, 1]])
 SIGMA = 1 / 400
@@ -27,10 +33,13 @@ def scene(seed=0, count=200, noise=0.0, cameras=4):
     """Points, poses world to camera, and rays (cameras, N, 2)."""
     rng = np.random.default_rng(seed)
     points = rng.uniform([-4, -3, 6], [4, 3, 15], (count, 3))
-    poses = [rigid(rotation_of([0, 0.02 * i, 0]), [-0.5 * i, 0.05 * i, 0]) for i in range(cameras)]
+    poses = [
+        make_transform(rotation_matrix([0, 0.02 * i, 0]), [-0.5 * i, 0.05 * i, 0])
+        for i in range(cameras)
+    ]
     rays = []
     for pose in poses:
-        seen = transformed(pose, points)
+        seen = transform_points(pose, points)
         rays.append(seen[:, :2] / seen[:, 2:] + rng.normal(0, noise, (count, 2)))
     return points, np.stack(poses), np.stack(rays)
 
@@ -44,7 +53,7 @@ def test_a_view_leaves_out_what_looks_too_far_aside():
         np.ones(count, np.float32), np.eye(count, 8, dtype=np.float32),
     )  # fmt: skip
     matrix = [[300, 0, 320], [0, 300, 240], [0, 0, 1]]
-    view = view_of(features, Camera(640, 480, matrix, [], "equidistant"), pixel_sigma=1.0)
+    view = make_view(features, Camera(640, 480, matrix, [], "equidistant"), pixel_sigma=1.0)
     assert np.allclose(view.rays, [[0, 0], [4.9, 0]], atol=1e-3)
     # A fisheye's pixel at tan 4.9 spans 1 + 4.9^2 pinhole pixels outwards, sideways as many as r.
     stretch = np.sqrt((1 + 4.9**2) * 4.9 / np.arctan(4.9))
@@ -113,7 +122,7 @@ def test_points_of_poor_depth_spoil_no_pose():
 
 def test_no_point_in_front_is_no_pose_and_no_error():
     points, poses, rays = scene()
-    behind = rigid(rotation_of([0, np.pi, 0]), np.zeros(3)) @ poses[0]
+    behind = make_transform(rotation_matrix([0, np.pi, 0]), np.zeros(3)) @ poses[0]
     found = refine_pose(behind, rays[0], np.full(len(points), SIGMA), points, 0 * points)
     assert not found.inliers.any()
 
@@ -125,12 +134,12 @@ def test_spread_is_that_of_triangulation():
     found = np.stack([
         triangulate(
             poses[0], poses[3], *(rays[k] + rng.normal(0, SIGMA, rays[k].shape) for k in (0, 3)),
-            sigmas, sigmas, 0.1, largest_residual=np.inf,
+            sigmas, sigmas, 0.1, max_residual=np.inf,
         ).points
         for _ in range(400)
     ])  # fmt: skip
     centers = np.repeat([inverse(poses[k])[:3, 3] for k in (0, 3)], len(points), axis=0)
-    said = spreads_of(
+    said = position_spreads(
         points, centers, np.full(2 * len(points), SIGMA), np.tile(np.arange(len(points)), 2)
     )
     length = np.linalg.norm(said, axis=1)
@@ -155,7 +164,7 @@ def test_bundle_adjustment_restores_the_scene():
     fixed = np.array([True, True, False, False])
     result = adjust(
         moved, fixed, start, cameras, indices, seen, np.full(len(seen), SIGMA),
-        maximum_iterations=30,
+        max_iterations=30,
     )  # fmt: skip
     assert np.array_equal(result.poses[:2], poses[:2])
     assert np.allclose(result.poses[2:], poses[2:], atol=0.01)
@@ -176,7 +185,7 @@ def test_some_points_a_pose_are_enough_and_the_others_follow():
         adjust(
             moved, np.array([True, True, False, False]), start, cameras, indices,
             rays.reshape(-1, 2), np.full(4 * len(points), SIGMA), points_per_pose=count,
-            maximum_iterations=30,
+            max_iterations=30,
         )
         for count in (None, 40)
     )  # fmt: skip
@@ -279,7 +288,7 @@ def test_matching_anywhere_is_that_of_match(binary):
 def test_points_of_any_depth_lie_on_the_epipolar_segment():
     points, poses, rays = scene()
     motion = poses[3] @ inverse(poses[0])
-    depths = transformed(poses[0], points)[:, 2]
+    depths = transform_points(poses[0], points)[:, 2]
     begins, ends = epipolar_segments(rays[0], motion, depths.min())
     along = ends - begins
     length = np.linalg.norm(along, axis=1)
@@ -291,7 +300,7 @@ def test_points_of_any_depth_lie_on_the_epipolar_segment():
     nearest = depths.argmin()
     assert share[nearest] == pytest.approx(length[nearest])
     # Backwards, past what the camera came from: no segment reaches behind the camera.
-    back = rigid(np.eye(3), [0, 0, -5.0])
+    back = make_transform(np.eye(3), [0, 0, -5.0])
     begins, ends = epipolar_segments(rays[0], back, 1.0)
     assert np.isfinite(begins).all() and np.isfinite(ends).all()
     assert np.allclose(np.sign(ends), np.sign(begins))
@@ -302,24 +311,24 @@ def test_a_trajectory_follows_its_keyframes_until_they_leave():
     keyframe = Keyframe(0, view, np.eye(4), np.zeros(0, int), np.zeros((6, 6)))
     trajectory = Trajectory(3)
     trajectory.add_fixed(0.0, np.eye(4))
-    trajectory.add_fixed(1.0, rigid(np.eye(3), [-1, 0, 0]))
-    trajectory.add(2.0, keyframe, rigid(np.eye(3), [-2, 0, 0]))
-    trajectory.add(3.0, keyframe, rigid(np.eye(3), [-3, 0, 0]))
+    trajectory.add_fixed(1.0, make_transform(np.eye(3), [-1, 0, 0]))
+    trajectory.add(2.0, keyframe, make_transform(np.eye(3), [-2, 0, 0]))
+    trajectory.add(3.0, keyframe, make_transform(np.eye(3), [-3, 0, 0]))
 
     def places():
         return [(stamp, pose[0, 3]) for stamp, pose in trajectory.poses()]
 
     assert places() == [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]
-    keyframe.pose = rigid(np.eye(3), [-10, 0, 0])
+    keyframe.pose = make_transform(np.eye(3), [-10, 0, 0])
     trajectory.rescale(2.0)
     assert places() == [(1.0, 1.0), (2.0, 14.0), (3.0, 16.0)]
-    trajectory.settle([keyframe])
+    trajectory.freeze([keyframe])
     keyframe.pose = np.eye(4)
     trajectory.rescale(2.0)
     assert places() == [(1.0, 1.0), (2.0, 14.0), (3.0, 16.0)]
 
 
 def test_half_a_motion_twice_is_the_motion_on_an_axis():
-    motion = rigid(rotation_of([0, 0.4, 0]), [0, 1.0, 0])
-    half = fraction_of(motion, 0.5)
+    motion = make_transform(rotation_matrix([0, 0.4, 0]), [0, 1.0, 0])
+    half = scale_motion(motion, 0.5)
     assert np.allclose(half @ half, motion)
