@@ -1,15 +1,14 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One meaning of a camera: what sensor_msgs/CameraInfo says, and pixels and rays of an image.
+"""Cameras: the fields of sensor_msgs/CameraInfo, and the pixels and rays of an image.
 
-Everything that reads intrinsics (nodes, bags, calibration files, evaluation, training) makes a
-`Camera` of them, and everything that needs rays asks that Camera.
+All readers of intrinsics (nodes, bags, calibration files, evaluation, training) make a `Camera`,
+and all computations on rays use it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,9 +16,9 @@ import numpy as np
 
 from .lens import Lens, determinants, lens_of
 
-# The models of sensor_msgs/distortion_models.hpp, with the number of coefficients that ROS expects.
+# The models of sensor_msgs/distortion_models.hpp, with the number of coefficients in ROS.
 DISTORTION_MODELS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
-# Names that drivers and Kalibr give to the same models, in any case.
+# Other names of the same models in drivers and Kalibr, in any case.
 _ALIASES = {
     "": "plumb_bob",
     "none": "plumb_bob",
@@ -32,7 +31,8 @@ _ALIASES = {
     "kannala_brandt4": "equidistant",
 }
 
-# Error of a pixel that is undistorted and distorted again [px]; above, it is outside of the model.
+# Largest error of a pixel that is undistorted and distorted again [px]; with a larger one it is
+# outside of the model.
 _TOLERANCE = 0.01
 _IDENTITY = tuple(np.eye(3).ravel().tolist())
 _RECTIFIED_TOPIC = re.compile(r"(?:^|[/_])rect(?:ified)?(?:_[a-z0-9]+)*(?:/image)?/?$")
@@ -51,9 +51,9 @@ class RegionOfInterest:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What sensor_msgs/CameraInfo says, field by field and unchanged.
+    """The fields of sensor_msgs/CameraInfo, unchanged.
 
-    It describes the sensor at full resolution (REP 104); `Camera` is what follows for an image.
+    They describe the sensor at full resolution (REP 104); `Camera` describes an image.
     """
 
     width: int
@@ -89,11 +89,11 @@ class Calibration:
         )  # fmt: skip
 
     def of_image(self, rectified: bool = False) -> Calibration:
-        """Return the calibration that describes the image at hand directly.
+        """Return the calibration of this image, after region of interest and binning.
 
-        The region of interest and the binning are worked into the size, K and P, as image_geometry
-        does, and then cleared. For a rectified image, and where only P is filled, K becomes P's
-        camera matrix, D empty and R the identity.
+        Both are applied to the size, K and P, as image_geometry does, and then cleared. For a
+        rectified image, and where only P is filled, K becomes P's camera matrix, D empty and R the
+        identity.
 
         Raises:
             ValueError: The image is rectified and there is no P to describe it.
@@ -136,7 +136,7 @@ class Camera:
             coefficients are zeros.
         model: ROS's name of the distortion model, a key of `DISTORTION_MODELS`.
         rectified: Whether the image has been rectified, so that `matrix` comes from P.
-        recorded: What the camera_info or file said that the camera was made from, or None.
+        recorded: The camera_info or file that the camera was made from, or None.
 
     Raises:
         ValueError: The intrinsics are not finite with positive focal lengths, or the number of
@@ -146,7 +146,7 @@ class Camera:
     width: int
     height: int
     matrix: np.ndarray
-    distortion: np.ndarray | Sequence[float] = ()
+    distortion: np.ndarray = field(default_factory=lambda: np.zeros(0))
     model: str = "plumb_bob"
     rectified: bool = False
     recorded: Calibration | None = field(default=None, repr=False)
@@ -156,8 +156,7 @@ class Camera:
         check_camera_matrix(matrix)
         if self.width < 0 or self.height < 0:
             raise ValueError(f"camera size {self.width}x{self.height} is negative")
-        given = () if self.distortion is None else self.distortion
-        distortion = np.array(given, np.float64).reshape(-1)
+        distortion = np.array(self.distortion, np.float64).reshape(-1)
         model = self.model.strip().lower()
         model = _ALIASES.get(model, model)
         _check_distortion(distortion, model)
@@ -175,9 +174,24 @@ class Camera:
         return cls(width, height, np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]))
 
     @classmethod
+    def of_intrinsics(
+        cls, matrix: np.ndarray, distortion: np.ndarray | None = None, model: str = "plumb_bob"
+    ) -> Camera:
+        """Return the camera of intrinsics (3, 3) in pixels, for images of any size.
+
+        Args:
+            matrix: Intrinsics (3, 3) [px].
+            distortion: Coefficients in OpenCV's order, None for none.
+            model: Name of the distortion model.
+
+        Raises:
+            ValueError: The intrinsics or the coefficients are not valid.
+        """
+        return cls(0, 0, matrix, np.zeros(0) if distortion is None else distortion, model)
+
+    @classmethod
     def of_calibration(cls, calibration: Calibration, rectified: bool = False) -> Camera | None:
-        """Return the camera of the image at hand; None where K and P are zero, ROS's sign of an
-        uncalibrated camera.
+        """Return the camera of the image; None for an uncalibrated camera, whose K and P are zero.
 
         Args:
             calibration: As recorded, for the full resolution.
@@ -191,13 +205,13 @@ class Camera:
             return None
         rectified = rectified or calibration.k[0] == 0
         return cls(
-            image.width, image.height, np.reshape(image.k, (3, 3)), image.d,
+            image.width, image.height, np.reshape(image.k, (3, 3)), np.array(image.d),
             image.distortion_model, rectified, calibration,
         )  # fmt: skip
 
     @property
     def calibration(self) -> Calibration:
-        """What a CameraInfo says of this camera: as recorded, else as if each image were whole."""
+        """The fields of a CameraInfo: as recorded, else of whole images."""
         if self.recorded is not None:
             return self.recorded
         missing = max(0, DISTORTION_MODELS[self.model] - len(self.distortion))
@@ -238,10 +252,11 @@ class Camera:
         if self.recorded is None:
             return Camera(self.width, self.height, self.matrix, rectified=True)
         camera = Camera.of_calibration(self.recorded, rectified=True)
+        assert camera is not None  # this one was made from the same K and P
         return camera.with_size(self.width, self.height)
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Return where pixels (N, 2) look: (N, 2) float64 at depth 1, x right and y down.
+        """Return the rays of pixels (N, 2): (N, 2) float64 at depth 1, x right and y down.
 
         Distortion is inverted by Newton's method until a ray projects back to within 0.01 pixels.
         A pixel for which there is no such ray within the range where the distortion model is
@@ -257,8 +272,9 @@ class Camera:
         return self._lens.undistort(normalized, _TOLERANCE / max(fx, fy))
 
     def project(self, rays: np.ndarray) -> np.ndarray:
-        """Return the pixels (N, 2) float64 that rays (N, 2) at depth 1 come to; NaN for those
-        beyond the range where the distortion model is monotonic.
+        """Return the pixels (N, 2) float64 of rays (N, 2) at depth 1.
+
+        NaN for rays beyond the range where the distortion model is monotonic.
         """
         rays = _points(rays)
         if not self.is_pinhole:
@@ -266,16 +282,16 @@ class Camera:
         return rays @ self.matrix[:2, :2].T + self.matrix[:2, 2]
 
     def undistort(self, pixels: np.ndarray) -> np.ndarray:
-        """Return where a pinhole camera of the same `matrix` sees what is at pixels (N, 2).
+        """Return pixels (N, 2) as a pinhole camera of the same `matrix` would see them.
 
-        The result is float64, NaN outside of the model, as in `rays`.
+        The result is (N, 2) float64, NaN outside of the model, as in `rays`.
         """
         if self.is_pinhole:
             return _points(pixels)
         return self.rays(pixels) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
 
     def pixel_lengths(self, rays: np.ndarray) -> np.ndarray:
-        """Return the length (N,) that one pixel has at depth 1 at each of the rays (N, 2)."""
+        """Return the length (N,) of one pixel at depth 1 at each of the rays (N, 2)."""
         if self.is_pinhole:
             return np.full(len(rays), 1 / self.focal_length)
         stretch = determinants(self._lens.distort(rays)[1])
@@ -309,8 +325,9 @@ def check_camera_matrix(matrix: np.ndarray) -> None:
 
 
 def is_rectified_topic(topic: str) -> bool:
-    """Return whether an image topic is named as image_pipeline names rectified images: image_rect,
-    image_rect_color, with or without a transport.
+    """Return whether an image topic has a name that image_pipeline gives to rectified images.
+
+    These are image_rect, image_rect_color and the like, with or without a transport.
     """
     base = re.sub(r"/(compressed|compressedDepth|theora|ffmpeg|zstd)$", "", topic)
     return _RECTIFIED_TOPIC.search(base) is not None
@@ -337,7 +354,7 @@ def _check_distortion(coefficients: np.ndarray, model: str) -> None:
         order, most = "k1, k2, k3, k4", 4
     else:
         order, most = "k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4, tau_x, tau_y", 14
-    # Three would be k1, k2, p1: who gives three means another order.
+    # Three coefficients would be k1, k2, p1, but are usually meant in another order.
     is_misread = most > 4 and len(coefficients) == 3 and coefficients[2] != 0
     if np.any(coefficients[most:]) or is_misread:
         raise ValueError(

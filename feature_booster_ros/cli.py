@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The ``feature-booster`` command: every subcommand calls one function elsewhere."""
+"""The ``feature-booster`` command: every subcommand calls one function of another module."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from .training.command_line import add_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return the exit status. What a user can mend is said in one line, without
-    a traceback; see :func:`user_message`.
+    """Run the command and return the exit status.
+
+    An error that the user can resolve is one line without a traceback; see :func:`user_message`.
     """
     parser = _parser()
     options = parser.parse_args(arguments)

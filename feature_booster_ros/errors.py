@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What of all exceptions a user can mend, and the one line that says so."""
+"""Exceptions that a user can resolve, as one line with the remedy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def install_extra(name: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return what a text file of the user holds.
+    """Return the content of a text file of the user.
 
     Raises:
         ValueError: it is not UTF-8.
@@ -43,12 +43,12 @@ def read_text(path: Path) -> str:
 
 
 def user_message(error: BaseException) -> str | None:
-    """Return one line on an error that the user can mend, or None for a fault of the program.
+    """Return one line on an error that the user can resolve, or None for a fault of the program.
 
-    A user can mend what a ``raise`` statement of this package says by ValueError, OSError or
-    ImportError, what the operating system refuses, and a package that is not installed. The same
-    types raised by NumPy or by Python itself inside our code are faults, as is all else: their
-    traceback is what helps.
+    A user can resolve a ValueError, OSError or ImportError of a ``raise`` statement of this
+    package, an error of the operating system, and a missing package. All other exceptions, also
+    those types raised by NumPy or by Python inside this package, are faults, which need their
+    traceback.
     """
     text = _os_message(error) or _missing_package(error)
     if text is None and isinstance(error, (ValueError, OSError, ImportError)):
@@ -57,7 +57,7 @@ def user_message(error: BaseException) -> str | None:
 
 
 def _os_message(error: BaseException) -> str | None:
-    """Return what the operating system refused, or None if it did not."""
+    """Return the message of an error of the operating system, or None for another error."""
     if not isinstance(error, OSError) or error.errno is None:
         return None
     paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
@@ -67,7 +67,7 @@ def _os_message(error: BaseException) -> str | None:
 
 
 def _missing_package(error: BaseException) -> str | None:
-    """Return how to install what an import statement did not find, or None if it is ours."""
+    """Return how to install the package that an import did not find, or None if it is this one."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     package = error.name.partition(".")[0]

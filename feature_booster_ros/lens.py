@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-# Newton's steps at most; from the radial table two or three are enough.
+# Largest number of Newton steps; from the radial table two or three are enough.
 _MAX_STEPS = 12
 # Angles from the axis at which the radial distortion is tabulated [rad], up to 89.9 degrees.
 _ANGLES = np.linspace(0.0, np.radians(89.9), 4096)
@@ -16,7 +16,7 @@ _ANGLES = np.linspace(0.0, np.radians(89.9), 4096)
 
 @lru_cache(maxsize=64)
 def lens_of(model: str, coefficients: tuple[float, ...]) -> Lens:
-    """Return the lens of a model's coefficients, made once."""
+    """Return the lens of a model's coefficients, from a cache."""
     return Lens(model, coefficients)
 
 
@@ -38,7 +38,7 @@ class Lens:
         with np.errstate(all="ignore"):
             distorted = radii * self._radial(radii**2)[0]
             falls = ~(np.diff(distorted) > 0)
-        # From the first turning point (or pole) on, a pixel has another ray further inside.
+        # From the first turning point (or pole) on, a pixel has another ray nearer to the axis.
         count = int(np.argmax(falls)) + 1 if falls.any() else len(radii)
         self._radii, self._distorted = radii[:count], distorted[:count]
 
@@ -59,18 +59,16 @@ class Lens:
         return distorted, jacobian
 
     def undistort(self, distorted: np.ndarray, tolerance: float) -> np.ndarray:
-        """Return the rays (N, 2) that are distorted to these, each to within the tolerance, or
-        NaN.
-        """
+        """Return the rays (N, 2) of distorted rays, each to within the tolerance, or NaN."""
         target = distorted
-        if self._tilt is not None:  # only for the start
+        if self._tilt is not None:  # only for the initial values
             distorted = _homography(np.linalg.inv(self._tilt), distorted)
         radius = np.hypot(*distorted.T)
         start = np.interp(radius, self._distorted, self._radii)
         rays = distorted * (start / np.maximum(radius, 1e-12))[:, None]
         rays[radius < 1e-12] = 0.0
         errors = np.full(len(rays), np.inf)
-        active = np.arange(len(rays))
+        active: np.ndarray = np.arange(len(rays))
         for step in range(_MAX_STEPS + 1):
             found, jacobian = self.distort(rays[active])
             residual = target[active] - found
@@ -86,14 +84,14 @@ class Lens:
             u, v = residual[going].T
             with np.errstate(all="ignore"):
                 move = np.stack([d * u - b * v, a * v - c * u], -1) / determinant[going, None]
-            # Where the image folds, Newton's step means nothing: the ray is further inside.
+            # Where the determinant is not positive, Newton's step is invalid: the ray is nearer.
             move = np.where(is_regular[going, None], move, -0.1 * rays[active])
             rays[active] = self._within(rays[active] + move)
         rays[~(errors <= tolerance)] = np.nan
         return rays
 
     def _within(self, rays: np.ndarray) -> np.ndarray:
-        """Return the rays, those beyond the range drawn back to its edge."""
+        """Return the rays, with those beyond the range moved to its edge."""
         radius = np.hypot(*rays.T)
         edge = self._radii[-1] * (1 - 1e-9)
         return rays * np.minimum(1.0, edge / np.maximum(radius, 1e-12))[:, None]

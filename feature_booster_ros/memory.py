@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that the process may still take, so that too large an image is refused beforehand."""
+"""Memory that is available to the process, so that too large an image is refused beforehand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-# Work below this is never refused [bytes]: looking up the limits costs 0.1 ms an image.
+# Work that takes less is not checked [bytes], since reading the limits takes 0.1 ms an image.
 _UNCHECKED = 100_000_000
 
 _PROC = Path("/proc")
@@ -16,12 +16,12 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def check_memory(needed: float, what: str, remedy: str) -> None:
-    """Refuse work that takes more memory than there is.
+    """Raise an error if work takes more memory than is available.
 
     Args:
-        needed: Memory that the work takes [bytes].
-        what: Names the work, such as "image of 30000 x 20000 pixels".
-        remedy: Ends the message.
+        needed: Memory of the work [bytes].
+        what: Name of the work, such as "image of 30000 x 20000 pixels".
+        remedy: End of the message.
 
     Raises:
         ValueError: Less than ``needed`` is available.
@@ -37,11 +37,11 @@ def check_memory(needed: float, what: str, remedy: str) -> None:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that the process may still take, None where the system does not tell.
+    """Return the available memory [bytes], None where the system does not report it.
 
-    It is the least of what the machine has with its swap space, what the control groups (versions 1
-    and 2) leave, and what the limit of the address space (``ulimit -v``) leaves. Memory of the file
-    cache counts as available.
+    It is the least of the machine's free memory with its swap space, of the rest in the control
+    groups (versions 1 and 2), and of the rest of the address space (``ulimit -v``). Memory of the
+    file cache counts as available.
     """
     limits = [*_machine_memory(), *_group_memory(), *_address_space()]
     return max(0, min(limits)) if limits else None
@@ -66,7 +66,7 @@ def _group_memory() -> Iterator[int]:
 
 
 def _group_limits(root: Path, name: str, limit: str, usage: str) -> Iterator[int]:
-    """What the limits of a group and of those above it leave."""
+    """Yield the memory left in a group and in those above it [bytes]."""
     group = Path(name.lstrip("/"))
     for folder in (group, *group.parents):
         most, used = _text(root / folder / limit).strip(), _text(root / folder / usage).strip()

@@ -84,8 +84,8 @@ def verify(
     model = "fundamental"
     if camera_matrix_a is not None and camera_matrix_b is not None:
         model = "essential"
-        camera_a = Camera(0, 0, camera_matrix_a, distortion_a)
-        camera_b = Camera(0, 0, camera_matrix_b, distortion_b)
+        camera_a = Camera.of_intrinsics(camera_matrix_a, distortion_a)
+        camera_b = Camera.of_intrinsics(camera_matrix_b, distortion_b)
         focal = (camera_a.focal_length + camera_b.focal_length) / 2
         points_a, points_b = camera_a.rays(points_a), camera_b.rays(points_b)
     known = np.isfinite(points_a).all(axis=1) & np.isfinite(points_b).all(axis=1)

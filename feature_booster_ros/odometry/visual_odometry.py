@@ -93,7 +93,7 @@ class VisualOdometry:
         settings: OdometrySettings | None = None,
     ) -> None:
         self.settings = settings or OdometrySettings()
-        self._camera = Camera(0, 0, camera_matrix, distortion, distortion_model)
+        self._camera = Camera.of_intrinsics(camera_matrix, distortion, distortion_model)
         self.reset()
 
     def reset(self) -> None:
@@ -107,8 +107,10 @@ class VisualOdometry:
         self._uncertainty = np.inf  # of a predicted pose [px]
         self._stamp: float | None = None  # of the last frame
         self._pose_stamp: float | None = None  # of the last frame with a pose
-        self._covariance = np.zeros((6, 6))  # of the last pose
-        self._frame_covariance = np.zeros((6, 6))  # of the last pose, relative to the map
+        self._covariance: np.ndarray = np.zeros((6, 6))  # of the last pose
+        self._frame_covariance: np.ndarray = np.zeros(
+            (6, 6)
+        )  # of the last pose, relative to the map
         self._lost_frames = 0
         self._median_depth = self.settings.initial_scale
         self._keyframe_count = 0
@@ -130,7 +132,7 @@ class VisualOdometry:
         Raises:
             ValueError: the intrinsics are not valid; the former ones are kept.
         """
-        self._camera = Camera(0, 0, camera_matrix, distortion, distortion_model)
+        self._camera = Camera.of_intrinsics(camera_matrix, distortion, distortion_model)
 
     def track(self, features: Features, stamp: float) -> Estimate:
         """Estimate the pose of the next frame.
