@@ -8,8 +8,8 @@ gives (H, W) or (H, W, 3) BGR of the image's own number type, and :func:`to_gray
 uint8 that extractors take.
 
 Pixels of more than 8 bits, signed ones and floats have no fixed relation to brightness: thermal
-cameras fill 14 of 16 bits, depth images count millimeters. ``WIDE_PIXELS`` says how they become 8
-bits:
+cameras use 14 of 16 bits, depth images are in millimeters. They are converted to 8 bits in one of
+these ways, ``WIDE_PIXELS``:
 
 - "stretch" (the default): the 1st to 99th percentile of the finite pixels becomes 0 to 255, image
   by image. This works for every camera, and outliers such as dead pixels do no harm.
@@ -19,8 +19,8 @@ bits:
 Pixels that are not finite become black.
 
 Images are taken as stored: the orientation tag of EXIF is ignored, live and offline. Intrinsics
-hold for the pixels as the sensor delivers them, COLMAP reads files the same way, and a tag that
-turned one image of a sequence would exchange its width and height.
+hold for the pixels of the sensor, COLMAP reads files the same way, and a tag that rotates one
+image of a sequence would exchange its width and height.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def decode_raw(
         encoding: A name of sensor_msgs/image_encodings.hpp in any case, or an OpenCV type of one to
             four channels such as 16SC1 or CV_8UC3. Of two channels the first is the image, three
             are BGR, four BGRA.
-        width, height: Size in pixels.
+        width: Of the image [px].
+        height: Of the image [px].
         step: Bytes from one row to the next. Of rows without padding, 0 and ``width`` are taken
             for that, too.
         is_bigendian: Byte order of channels of more than one byte.
@@ -153,10 +154,11 @@ def decode_raw(
     if layout.packed or layout.planar:
         return _decode_yuv(flat, layout, width, height, step, color)
     dtype = np.dtype(layout.dtype).newbyteorder(">" if is_bigendian else "<")
-    shape, strides = (height, width), (step, layout.channels * dtype.itemsize)
+    shape: tuple[int, ...] = (height, width)
+    strides: tuple[int, ...] = (step, layout.channels * dtype.itemsize)
     if layout.channels > 1:
         shape, strides = (*shape, layout.channels), (*strides, dtype.itemsize)
-    pixels = np.ndarray(shape, dtype, flat, strides=strides)
+    pixels: np.ndarray = np.ndarray(shape, dtype, flat, strides=strides)
     # OpenCV needs the machine's byte order and the alignment of the type.
     pixels = np.require(pixels, dtype.newbyteorder("="), "A")
     if layout.to_bgr is not None:
@@ -358,18 +360,18 @@ def _decode_yuv(
     flat: np.ndarray, layout: _Layout, width: int, height: int, step: int, color: bool
 ) -> np.ndarray:
     if layout.packed:
-        row = np.ndarray((height, 2 * width), np.uint8, flat, strides=(step, 1))
-        luma = row[:, layout.packed.index("y") :: 2]
+        row: np.ndarray = np.ndarray((height, 2 * width), np.uint8, flat, strides=(step, 1))
+        luma: np.ndarray = row[:, layout.packed.index("y") :: 2]
         planes = [row[:, layout.packed.index(name) :: 4] for name in "vu"]
     else:
         luma = np.ndarray((height, width), np.uint8, flat, strides=(step, 1))
         rows, columns, chroma_step = _chroma_shape(layout, width, height, step)
         strides = (chroma_step, 2, 1)
-        pairs = np.ndarray((rows, columns, 2), np.uint8, flat, step * height, strides)
+        pairs: np.ndarray = np.ndarray((rows, columns, 2), np.uint8, flat, step * height, strides)
         planes = [pairs[..., layout.planar.index(name)] for name in "vu"]
     if not color:
         return np.ascontiguousarray(luma)
-    chroma = [_upsampled(plane, layout.subsampling, luma.shape) for plane in planes]
+    chroma = [_upsampled(plane, layout.subsampling, (height, width)) for plane in planes]
     return cv2.cvtColor(np.dstack([luma, *chroma]), cv2.COLOR_YCrCb2BGR)
 
 
@@ -436,10 +438,13 @@ def _is_flat_at_end(image: np.ndarray) -> bool:
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int, int, bool]:
-    """Return width, height, the offset of the first scan, -1 where the file ends before it, and
-    whether the scans are progressive.
+    """Read the segments of a JPEG up to the first scan (ITU-T T.81, annex B).
 
-    Walks the segments (ITU-T T.81, annex B): a marker, and a length that counts its own two bytes.
+    Each segment has a marker, and a length that includes its two bytes.
+
+    Returns:
+        Width, height, the offset of the first scan or -1 if the file ends before it, and whether
+        the scans are progressive.
     """
     width = height = frame = 0
     offset = 2

@@ -1,8 +1,8 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Times of frames, in integer nanoseconds, and what becomes of a frame whose time does not rise.
+"""Times of frames in integer nanoseconds, and the policy for stamps that do not rise.
 
-A float64 of seconds since 1970 keeps no more than 0.2 microseconds.
+A float64 of seconds since 1970 has a resolution of 0.2 microseconds only.
 """
 
 from __future__ import annotations
@@ -14,20 +14,39 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 NANOSECONDS = 1_000_000_000
 JUMP_BACK = 1.0
-"""Seconds; stamps that go back by more are of a new recording, by less out of order."""
+"""Backward step of a stamp above which a new recording starts [s]; smaller ones are out of order."""
 
-_JUMP_AHEAD = 86_400  # seconds; no recording has such a gap, but a clock that is set has
-_TELL_PERIOD = 5.0  # seconds
-_SHORTEST_STEP = 200_000  # nanoseconds: no camera of a robot takes 5000 images a second
-_LATEST = 100_000_000_000  # seconds since 1970 until the year 5138: more is another unit
+_JUMP_AHEAD = 86_400
+"""Forward step of a stamp above which the clock was set [s]; no recording has such a gap."""
+_REPORT_PERIOD = 5.0
+"""Least time between two reports of restarts [s]."""
+_MIN_STEP = 200_000
+"""Step of a stamp below which it is repeated [ns]; no camera takes 5000 images a second."""
+_LATEST = 100_000_000_000
+"""Largest time since 1970 [s], of the year 5138; larger numbers are in another unit."""
 
 Item = TypeVar("Item")
+
+
+class StampedFrame(Protocol):
+    """A frame with a stamp and a name."""
+
+    @property
+    def stamp_ns(self) -> int:
+        """Time of the frame [ns]."""
+
+    @property
+    def name(self) -> str:
+        """Name of the frame, for messages."""
+
+
+Frame = TypeVar("Frame", bound=StampedFrame)
 
 
 class Order(enum.Enum):
@@ -35,19 +54,19 @@ class Order(enum.Enum):
 
     RISING = "rising"
     REPEATED = "repeated"
-    """The last stamp again, or next to it."""
+    """The last stamp again, or almost."""
     UNSET = "unset"
-    """Zero, where it is not the start of a clock that begins with zero."""
+    """Zero, unless it is the start of a clock at zero."""
     OUT_OF_ORDER = "out_of_order"
-    """A little back: the frame is late."""
+    """A small step back: the frame is late."""
     STRAY = "stray"
-    """Days away from the last one, and the next one has not confirmed that yet."""
+    """Days away from the last one, and not confirmed by the next one yet."""
     RESTARTED = "restarted"
-    """Far back or days ahead: a recording that loops, a clock that was set."""
+    """A large step back or days ahead: a recording that loops, or a clock that was set."""
 
 
 UNUSABLE = (Order.REPEATED, Order.UNSET, Order.OUT_OF_ORDER, Order.STRAY)
-"""Frames with these stamps say nothing of the motion since the last: they are left out."""
+"""Orders of the frames that are left out, since their time since the last frame is unknown."""
 
 _REMEDIES = {
     Order.REPEATED: "have the driver or the converter stamp each image with its own time",
@@ -58,13 +77,13 @@ _REMEDIES = {
 
 
 class StampWatch:
-    """The one policy for the stamps of a stream of frames, in the order in which they come.
+    """The policy for the stamps of a stream of frames, in order of arrival.
 
     Args:
-        tell: takes a line that names both stamps, what follows and the remedy: once for each kind
-            of fault, and when the stream starts anew, though not more often than every 5 s.
-        unusable: what becomes of frames whose stamps do not rise, for that line.
-        restart: what follows where the stream starts anew.
+        tell: called with a line that names both stamps, the consequence and the remedy: once for
+            each kind of fault, and for restarts of the stream at most every 5 s.
+        unusable: consequence for frames whose stamps do not rise.
+        restart: consequence of a restart.
         confirm: whether a stamp that is days away from the last one restarts the stream only if the
             next one follows it, so that one wrong stamp costs one frame.
     """
@@ -86,27 +105,30 @@ class StampWatch:
         self._last: int | None = None
 
     def reset(self) -> None:
-        """Forget the last stamp, but not what has been told."""
+        """Forget the last stamp, but not which faults were reported."""
         self._last = None
 
     def restart(self, stamp_ns: int, reason: str) -> None:
         """Start again from a frame with this stamp [ns], and report the reason."""
         self._last = stamp_ns
-        if time.monotonic() - self._restart_told >= _TELL_PERIOD:
+        if time.monotonic() - self._restart_told >= _REPORT_PERIOD:
             self._restart_told = time.monotonic()
             self._tell(f"{reason}: {self._restart}")
 
     def add(self, stamp_ns: int, jump_back: float = JUMP_BACK, name: str = "") -> Order:
-        """How a frame's stamp follows; the frame is to be left out where that is in `UNUSABLE`.
+        """Return how a frame's stamp follows the last; frames in `UNUSABLE` are to be left out.
 
         Args:
-            stamp_ns: nanoseconds.
-            jump_back: seconds; stamps that go back by more are of a new recording.
-            name: of the frame, for what is told.
+            stamp_ns: time of the frame [ns].
+            jump_back: backward step above which a new recording starts [s].
+            name: of the frame, for messages.
         """
         last = self._last
-        order = Order.RISING if last is None else _order(stamp_ns, last, jump_back)
         stray, self._stray = self._stray, None
+        if last is None:
+            self._last = stamp_ns
+            return Order.RISING
+        order = _order(stamp_ns, last, jump_back)
         if (
             order is Order.RESTARTED
             and self._confirm
@@ -137,7 +159,7 @@ def _order(stamp_ns: int, last_ns: int, jump_back: float) -> Order:
         return Order.RESTARTED
     if step < 0:
         return Order.OUT_OF_ORDER
-    return Order.REPEATED if step < _SHORTEST_STEP else Order.RISING
+    return Order.REPEATED if step < _MIN_STEP else Order.RISING
 
 
 def _jump(step_ns: int) -> str:
@@ -151,28 +173,29 @@ def _hint(stamp_ns: int, last_ns: int) -> str:
     if stamp_ns and stamp_ns == last_ns and stamp_ns % NANOSECONDS == 0:
         return ", in whole seconds"
     step = stamp_ns - last_ns
-    if 0 < step < _SHORTEST_STEP:
+    if 0 < step < _MIN_STEP:
         return f", {step / 1e6:g} ms later: another unit of time?"
     return ""
 
 
 def show(stamp_ns: int) -> str:
-    """A stamp in seconds with all its digits."""
+    """Return a stamp in seconds with all its digits."""
     sign, (seconds, rest) = "-" * (stamp_ns < 0), divmod(abs(stamp_ns), NANOSECONDS)
     return f"{sign}{seconds}.{rest:09d}"
 
 
-def rising(frames: Iterable[Item], tell: Callable[[str], None]) -> Iterator[Item]:
-    """The frames whose stamps rise, for who cannot start anew; the others are left out.
+def rising(frames: Iterable[Frame], tell: Callable[[str], None]) -> Iterator[Frame]:
+    """Yield the frames whose stamps rise, for users that cannot restart.
 
-    A stamp that is days ahead of both its neighbors is left out, too, instead of all that follow.
+    A stamp that is days ahead of both its neighbors is left out as well, and not all that follow.
 
     Args:
-        frames: in the order in which they come, with `stamp_ns` and `name`; read one ahead.
-        tell: takes a line for each kind of fault, and at the end how many were left out.
+        frames: in order of arrival; read one ahead.
+        tell: called with a line for each kind of fault, and at the end with the number left out.
     """
     watch = StampWatch(tell, restart="going on")
-    last, left_out = None, 0
+    last: int | None = None
+    left_out = 0
     for frame, following in _with_next(frames):
         reach = frame.stamp_ns - _JUMP_AHEAD * NANOSECONDS
         strays = last is not None and last < reach and following and following[0].stamp_ns < reach
@@ -186,7 +209,7 @@ def rising(frames: Iterable[Item], tell: Callable[[str], None]) -> Iterator[Item
 
 
 def _with_next(items: Iterable[Item]) -> Iterator[tuple[Item, list[Item]]]:
-    """Each item and a list of the one after it, empty at the end."""
+    """Yield each item and a list of the next one, empty at the end."""
     before: list[Item] = []
     for item in items:
         if before:
@@ -199,9 +222,9 @@ def _with_next(items: Iterable[Item]) -> Iterator[tuple[Item, list[Item]]]:
 def in_order(
     items: Iterable[Item], stamp_of: Callable[[Item], int], window: int = 8
 ) -> Iterator[Item]:
-    """The items by rising stamps, where they are out of order by less than `window` places.
+    """Yield items in order of their stamps, if they are out of order by less than `window` places.
 
-    Where stamps go back by more than `JUMP_BACK`, what came before keeps its place before.
+    Items before a backward step of more than `JUMP_BACK` stay before those after it.
     """
     waiting: list[Item] = []
     newest = None

@@ -1,8 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The FeatureBooster network, its configurations and weights, and the object that applies them to
-features.
-"""
+"""The FeatureBooster network, its configurations, weights and engines."""
 
 from .booster import Booster
 from .checkpoint import CheckpointError, load_checkpoint, read_metadata, save_checkpoint

@@ -27,14 +27,14 @@ class Booster:
 
     Args:
         network: with its weights.
-        device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is one and else the CPU.
+        device: "cpu", "cuda", "cuda:N", or "auto" for CUDA if available, else the CPU.
         precision: of the network's arithmetic: "fp32", "fp16", "bf16", or "auto" for fp16 on CUDA
             and else fp32.
-        engine: how the network is run: "eager", "fused", "cuda_graph", or "auto" for the quickest
-            that the device and the network allow; see :mod:`.engines`. All give the same features.
+        engine: "eager", "fused", "openvino", "cuda_graph", or "auto" for the fastest that the
+            device and the network allow; see :mod:`.engines`. All give the same features.
 
     Raises:
-        TypeError: `network` is the name of one.
+        TypeError: `network` is a name or a path.
         ValueError: no such device on this machine, no such precision, or no such engine for these.
     """
 
@@ -63,8 +63,14 @@ class Booster:
         model: str | None = None,
         engine: str = "auto",
     ) -> Booster:
-        """A booster with the weights of a shipped model or of a file; see :func:`load_checkpoint`
-        for its errors.
+        """Return a booster with the weights of a shipped model or of a file.
+
+        Args:
+            name_or_path: as :func:`load_checkpoint` takes it, which says what it raises.
+            device: as the constructor takes it.
+            precision: as the constructor takes it.
+            model: name of the configuration, as :func:`load_checkpoint` takes it.
+            engine: as the constructor takes it.
         """
         device = str(resolve_device(device))
         return cls(load_checkpoint(name_or_path, model), device, precision, engine)
@@ -76,7 +82,7 @@ class Booster:
 
     @property
     def precision(self) -> str:
-        """Of the network's arithmetic: "fp32", "fp16" or "bf16"."""
+        """Precision of the network's arithmetic: "fp32", "fp16" or "bf16"."""
         return self._engine.precision
 
     @property
@@ -86,12 +92,12 @@ class Booster:
 
     @property
     def name(self) -> str:
-        """The configuration's name, as "SIFT+Boost-F"."""
+        """The configuration's name, such as "SIFT+Boost-F"."""
         return self.config.name
 
     @property
     def detector(self) -> str:
-        """The extractor whose features the network was made for."""
+        """Name of the extractor whose features the network boosts."""
         return self.config.detector
 
     @property
@@ -110,13 +116,13 @@ class Booster:
         image_shape: tuple[int, ...],
         camera_matrix: np.ndarray | None = None,
     ) -> Features:
-        """The same keypoints with boosted descriptors.
+        """Return the same keypoints with boosted descriptors.
 
         Args:
-            features: from the extractor that the network was made for.
-            image_shape: (height, width, ...) of their image in pixels.
-            camera_matrix: (3, 3) intrinsics to normalize the keypoints by, or None for the image's
-                size, as in training.
+            features: from the extractor of the network.
+            image_shape: (height, width, ...) of their image [px].
+            camera_matrix: (3, 3) intrinsics that normalize the keypoints, or None to normalize by
+                the image's size, as in training.
 
         Raises:
             ValueError: the descriptors are not those of the network's extractor, or the keypoints
@@ -157,16 +163,18 @@ class Booster:
             )
 
     def warm_up(self, count: int) -> None:
-        """Makes ready what up to ``count`` features take: memory, and on CUDA the graphs.
+        """Allocate memory, and on CUDA record graphs, for up to ``count`` features.
 
-        Not needed, but without it the first images of some size take longer than the next.
+        Without this call the first images of a size take longer than the next.
         """
         self._engine.warm_up(count)
 
 
 def resolve_device(device: str) -> torch.device:
-    """The torch device of that name; "auto" is CUDA where there is one. ValueError if there is no
-    such device.
+    """Return the torch device of a name; "auto" is CUDA if available.
+
+    Raises:
+        ValueError: there is no such device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

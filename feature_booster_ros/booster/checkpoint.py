@@ -25,22 +25,22 @@ from .network import FeatureBooster
 
 
 class CheckpointError(ValueError):
-    """A weights file that cannot be read, or does not fit its configuration."""
+    """A weights file cannot be read, or does not fit its configuration."""
 
 
 def load_checkpoint(name_or_path: str | Path, model: str | None = None) -> FeatureBooster:
-    """The network with its weights, on the CPU in float32, in evaluation mode.
+    """Load a network with its weights, on the CPU in float32, in evaluation mode.
 
     Args:
         name_or_path: a shipped model's name, or the path of a ``.safetensors`` or ``.pth`` file.
-        model: the configuration's name. A safetensors file of ours holds its configuration, and is
-            refused if it is of another name; for other files it is looked up by
-            :func:`load_models`, by default by the file's own name.
+        model: the configuration's name. A safetensors file of this package contains its
+            configuration, whose name must be the same; for other files it is looked up by
+            :func:`load_models`, by default by the name of the file.
 
     Raises:
         FileNotFoundError: there is neither such a shipped model nor such a file.
         CheckpointError: the file is damaged, no configuration is known for it, or the two do not
-            fit: the message names the first tensor that differs.
+            fit; the message names the first tensor that differs.
     """
     path = weights_path(name_or_path)
     if path.suffix == ".safetensors":
@@ -59,13 +59,13 @@ def save_checkpoint(
     metadata: dict[str, str] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Writes the weights and their configuration as safetensors, whole or not at all.
+    """Write the weights and their configuration as safetensors, by an atomic replacement.
 
     Args:
-        network: whose parameters to write.
+        network: whose parameters are written.
         path: ends in ``.safetensors``.
         metadata: further entries for the file's header, such as how the weights were trained.
-        dtype: of the numbers written; float16 makes half the file.
+        dtype: of the written numbers; float16 halves the file.
     """
     path = Path(path)
     config = network.config
@@ -80,7 +80,7 @@ def save_checkpoint(
 
 
 def weights_path(name_or_path: str | Path) -> Path:
-    """The file that holds the weights; FileNotFoundError says what was looked for."""
+    """Return the path of the weights; FileNotFoundError names what does not exist."""
     shipped = weights_folder() / f"{name_or_path}.safetensors"
     if shipped.is_file():
         return shipped
@@ -94,7 +94,7 @@ def weights_path(name_or_path: str | Path) -> Path:
 
 
 def read_metadata(name_or_path: str | Path) -> dict[str, str]:
-    """What the header of a weights file says of its origin; empty for a ``.pth`` file.
+    """Return the header of a weights file, with its origin; empty for a ``.pth`` file.
 
     Raises:
         FileNotFoundError, CheckpointError: as :func:`load_checkpoint`.

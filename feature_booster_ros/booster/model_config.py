@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model table, ``config/models.yaml``, and a user's own beside it."""
+"""The model table, ``config/models.yaml``, and a user's table."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")
 DESCRIPTOR_TRANSFORMS = ("none", "rootsift")
 
 MODELS_VARIABLE = "FEATURE_BOOSTER_MODELS"
-"""Environment variable with the path of a user's own model table. Processes inherit it, so that
-workers and nodes know the same models.
+"""Environment variable with the path of a user's model table. Processes inherit it, so that workers
+and nodes have the same models.
 """
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a booster is made of; the fields are explained at the top of ``config/models.yaml``.
+    """The architecture of a booster; ``config/models.yaml`` explains the fields at its top.
 
     Raises:
         ValueError: a value is of the wrong kind or out of range; the message names model and field.
@@ -104,8 +104,10 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, name: str, entry: dict) -> ModelConfig:
-        """The configuration called ``name`` from its YAML entry; ValueError names a key unknown or
-        missing.
+        """Return the configuration ``name`` of its YAML entry.
+
+        Raises:
+            ValueError: a key is unknown or missing; the message names it.
         """
         known = {field.name: field for field in fields(cls) if field.name != "name"}
         if not isinstance(entry, dict):
@@ -120,7 +122,7 @@ class ModelConfig:
         return cls(name=name, **entry)
 
     def to_dict(self) -> dict:
-        """The YAML entry: every field but the name."""
+        """Return the YAML entry: all fields except the name."""
         entry = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -130,18 +132,18 @@ class ModelConfig:
 
 
 def models_path() -> Path:
-    """Where the model table lies: beside the installed package, else in the source tree."""
+    """Return the path of the model table, in the installed package or in the source tree."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "config" / "models.yaml"
     return installed if installed.is_file() else package.parent / "config" / "models.yaml"
 
 
 def load_models(path: str | Path | None = None) -> dict[str, ModelConfig]:
-    """The package's model table by name, with those of the user's own table added or put in place.
+    """Return the package's models by name, to which the user's table adds or replaces models.
 
     Args:
-        path: of the user's table, by default what the environment variable
-            ``FEATURE_BOOSTER_MODELS`` has; none if that is not set.
+        path: of the user's table; by default the environment variable ``FEATURE_BOOSTER_MODELS``,
+            if it is set.
 
     Raises:
         FileNotFoundError: there is no such table.
@@ -177,10 +179,10 @@ def _read_models(path: Path) -> dict[str, ModelConfig]:
 
 
 def available_models() -> list[str]:
-    """The names of the models whose weights ship with the package."""
+    """Return the names of the models whose weights ship with the package."""
     return sorted(path.stem for path in weights_folder().glob("*.safetensors"))
 
 
 def weights_folder() -> Path:
-    """Where the shipped weights lie."""
+    """Return the folder of the shipped weights."""
     return Path(__file__).resolve().parents[1] / "weights"

@@ -20,11 +20,12 @@ _ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class FeatureBooster(nn.Module):
-    """Boosts the descriptors of one image: each by itself, then all by one another.
+    """Boosts the descriptors of one image, first each alone and then all together.
 
-    Self-boosting adds to a descriptor what an MLP makes of it and what another makes of its
-    keypoint's geometry (equations 1 to 3); cross-boosting passes the sum through transformer layers
-    over all features of the image (equations 4 to 6); a linear projection gives the result.
+    Self-boosting adds the output of an MLP of the descriptor, and that of an MLP of the keypoint's
+    geometry, to the descriptor (equations 1 to 3). Cross-boosting passes the sum through
+    transformer layers over all features of the image (equations 4 to 6). A linear projection gives
+    the result.
 
     Args:
         config: the architecture.
@@ -56,14 +57,13 @@ class FeatureBooster(nn.Module):
     def forward(
         self, descriptors: Tensor, keypoints: Tensor, padding_mask: Tensor | None = None
     ) -> Tensor:
-        """Boosted descriptors.
+        """Boost descriptors.
 
         Args:
             descriptors: (..., N, D): rows of unit length, or bits as +1 and -1. N may be 0.
             keypoints: (..., N, K): normalized geometry, K as in the configuration.
-            padding_mask: (..., N) bool, True where there is no feature but padding, or None.
-                Padding leaves the other rows as they would be without it; its own rows mean
-                nothing.
+            padding_mask: (..., N) bool, True for padding, or None. Padding does not change the
+                other rows; the results of its rows are undefined.
 
         Returns:
             (..., N, output_dim), before any binarization.
@@ -91,7 +91,7 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
 
 
 class KeypointEncoder(nn.Module):
-    """Geometry of the keypoints, (..., N, K), lifted to the descriptors' width (equation 2)."""
+    """MLP of the keypoints' geometry (..., N, K) to the descriptors' width (equation 2)."""
 
     def __init__(
         self, keypoint_dim: int, width: int, hidden: Sequence[int], dropout: float
@@ -105,7 +105,7 @@ class KeypointEncoder(nn.Module):
 
 
 class DescriptorEncoder(nn.Module):
-    """Descriptors, (..., N, D), plus what an MLP makes of them (equation 1)."""
+    """Descriptors (..., N, D) plus an MLP of them (equation 1)."""
 
     def __init__(self, width: int, hidden: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -137,6 +137,7 @@ class AttentionalLayer(nn.Module):
     def __init__(self, config: ModelConfig, dropout: float) -> None:
         super().__init__()
         width = config.descriptor_dim
+        self.attn: Attention
         if config.use_mha:
             self.attn = MultiHeadAttention(width, config.attention_heads, dropout)
         else:
@@ -148,7 +149,7 @@ class AttentionalLayer(nn.Module):
 
 
 class Attention(nn.Module):
-    """What both kinds of attention share: the projections, residual and layer norm."""
+    """Base class of both kinds of attention: projections, residual and layer norm."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -164,21 +165,21 @@ class Attention(nn.Module):
         return self.layer_norm(self.dropout(message) + descriptors)
 
     def attend(self, descriptors: Tensor, padding_mask: Tensor | None) -> Tensor:
-        """What each feature takes from all of them, (..., N, D)."""
+        """Return the message (..., N, D) of all features to each."""
         raise NotImplementedError
 
 
 class AttentionFreeAttention(Attention):
     """AFT-simple (Zhai et al., arXiv 2105.14103; equation 5): linear in N in time and memory.
 
-    The values are averaged over all features, weighted by a softmax of the keys over the features,
-    one average for each channel; a feature's query opens or closes the channels for it.
+    For each channel the values are averaged over all features, weighted by a softmax of the keys;
+    the query of a feature is a gate for each channel.
     """
 
     def attend(self, descriptors: Tensor, padding_mask: Tensor | None) -> Tensor:
         keys = self.key(descriptors)
         if padding_mask is not None:
-            # The lowest finite number, not -inf, which would make NaN of a set of only padding.
+            # The lowest finite number: -inf would give NaN for a set of only padding.
             keys = keys.masked_fill(padding_mask.unsqueeze(-1), torch.finfo(keys.dtype).min)
         weights = torch.softmax(keys, dim=-2)
         context = (weights * self.value(descriptors)).sum(dim=-2, keepdim=True)
@@ -186,7 +187,7 @@ class AttentionFreeAttention(Attention):
 
 
 class MultiHeadAttention(Attention):
-    """Scaled dot-product attention (Vaswani et al., 2017), what the paper's ablation compares."""
+    """Scaled dot-product attention (Vaswani et al., 2017), as in the paper's ablation."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__(width, dropout)
@@ -199,7 +200,7 @@ class MultiHeadAttention(Attention):
         )
         bias = None
         if padding_mask is not None:
-            # As above: finite, and added, so that a set of nothing but padding stays finite.
+            # As above, finite for a set of only padding.
             bias = torch.zeros_like(padding_mask, dtype=query.dtype)
             bias = bias.masked_fill(padding_mask, torch.finfo(query.dtype).min)[..., None, None, :]
         message = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
@@ -207,7 +208,7 @@ class MultiHeadAttention(Attention):
 
 
 class PositionwiseFeedForward(nn.Module):
-    """A two-layer MLP on every feature, with residual and layer norm (equation 6)."""
+    """A two-layer MLP of each feature, with residual and layer norm (equation 6)."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()

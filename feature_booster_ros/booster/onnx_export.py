@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Networks as ONNX files, for programs that run without PyTorch."""
+"""Export of networks to ONNX, for programs without PyTorch."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ from .network import FeatureBooster
 from .pruning import without_dead_parts
 
 OPSET = 18
-"""Version of the operators; ONNX Runtime knows it from 1.14 on, TensorRT from 8.6."""
+"""Version of the operators, which ONNX Runtime supports from 1.14 on, TensorRT from 8.6."""
 
 TORCH = (2, 6)
-"""The first release whose exporter takes the network with any number of features."""
+"""First release whose exporter supports any number of features."""
 
 _EXAMPLE_COUNT = 300
-"""Features that the network is traced with; the file takes any number but 0."""
+"""Number of features that the network is traced with; the file takes any number except 0."""
 
 
 class ExportedBooster(nn.Module):
-    """What the file computes: from the extractor's descriptors on, to descriptors or, of a binary
-    network, to bits.
-    """
+    """The computation of the file: from the extractor's descriptors to boosted ones or bits."""
 
     def __init__(self, network: FeatureBooster) -> None:
         super().__init__()
@@ -48,13 +46,13 @@ class ExportedBooster(nn.Module):
 
 
 def export_onnx(network: FeatureBooster, path: str | Path) -> None:
-    """Writes a network as ONNX, whole or not at all.
+    """Write a network as ONNX, by an atomic replacement.
 
-    The file has inputs ``descriptors`` (N, D) float32, rows of unit length or bits as +1 and -1 as
-    the extractor gives them, and ``keypoints`` (N, K) float32, normalized
-    (:func:`~feature_booster_ros.features.normalize_keypoints`); output ``boosted``, (N, output_dim)
-    float32, or uint8 of 0 and 1 when binary. N is free, from 1. Its metadata has the model's name
-    and configuration.
+    The inputs of the file are ``descriptors`` (N, D) float32 of the extractor, rows of unit length
+    or bits as +1 and -1, and ``keypoints`` (N, K) float32, normalized
+    (:func:`~feature_booster_ros.features.normalize_keypoints`). The output is ``boosted``
+    (N, output_dim) float32, or uint8 of 0 and 1 if binary. N is any number from 1. The metadata
+    contain the model's name and configuration.
 
     Args:
         network: with its weights.
@@ -80,7 +78,7 @@ def export_onnx(network: FeatureBooster, path: str | Path) -> None:
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     try:
-        exporter.setLevel(logging.ERROR)  # it tells of torchvision, which is not needed
+        exporter.setLevel(logging.ERROR)  # without its warning of missing torchvision
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of deprecations within the exporter
             features = torch.export.Dim("features", min=1)
@@ -114,7 +112,7 @@ def export_onnx(network: FeatureBooster, path: str | Path) -> None:
 
 
 def check_onnx() -> None:
-    """Raises ValueError, with the remedy, where what exports is not installed, or too old."""
+    """Raise ValueError with the remedy unless the packages of the export are installed."""
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < TORCH:
         raise ValueError(

@@ -1,9 +1,9 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Networks without the parts that do nothing.
+"""Removal of the parts of a network that have no effect.
 
-A weight that is exactly 0 costs as much as any other. The shipped ORB+Boost-B, whose cross-boosting
-is all zeros, has a twentieth of its arithmetic left after this.
+Weights that are exactly 0 take as much time as others. The shipped ORB+Boost-B, whose
+cross-boosting is all zeros, needs a twentieth of its arithmetic without them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .network import FeatureBooster
+from .network import AttentionalLayer, FeatureBooster
 
 
 class BiasedNorm(nn.Module):
-    """What is left of a residual branch whose last weights are all 0: its bias, and the norm."""
+    """A residual branch whose last weights are all 0: its bias and the norm."""
 
     def __init__(self, bias: Tensor, layer_norm: nn.LayerNorm) -> None:
         super().__init__()
@@ -31,33 +31,37 @@ class BiasedNorm(nn.Module):
 
 @torch.no_grad()
 def without_dead_parts(network: FeatureBooster) -> FeatureBooster:
-    """A copy in evaluation mode that computes the same with less.
+    """Return a copy in evaluation mode with the same results and less arithmetic.
 
-    Left out are units of an MLP that nothing is made of, units that are the same for every feature,
-    attention and feed-forward networks whose last weights are all 0, and encoders of which nothing
-    is left. Only zeros are left out, so nothing is approximated.
+    It lacks units of an MLP that are not used, units that are the same for all features, attention
+    and feed-forward networks whose last weights are all 0, and encoders without remaining units.
+    Only zeros are removed, so nothing is approximated.
     """
     pruned = copy.deepcopy(network).eval().requires_grad_(False)
-    for name in ("kenc", "denc"):
-        encoder = getattr(pruned, name)
+    for encoder in (pruned.kenc, pruned.denc):
         if encoder is not None:
             encoder.encoder = prune_mlp(encoder.encoder)
     if pruned.attn_proj is not None:
         for layer in pruned.attn_proj.layers:
-            if not layer.attn.proj.weight.any():
-                layer.attn = BiasedNorm(layer.attn.proj.bias, layer.attn.layer_norm)
-            layer.ffn.mlp = prune_mlp(layer.ffn.mlp)
-            if not layer.ffn.mlp[-1].weight.any():
-                layer.ffn = BiasedNorm(layer.ffn.mlp[-1].bias, layer.ffn.layer_norm)
+            assert isinstance(layer, AttentionalLayer)
+            attention, feed_forward = layer.attn, layer.ffn
+            if not attention.proj.weight.any():
+                norm = BiasedNorm(attention.proj.bias, attention.layer_norm)
+                layer.register_module("attn", norm)
+            feed_forward.mlp = prune_mlp(feed_forward.mlp)
+            last = feed_forward.mlp[-1]
+            assert isinstance(last, nn.Linear)
+            if not last.weight.any():
+                layer.register_module("ffn", BiasedNorm(last.bias, feed_forward.layer_norm))
     return pruned
 
 
 def prune_mlp(mlp: nn.Sequential) -> nn.Sequential:
-    """Linear layers with a ReLU between, without the hidden units that change nothing."""
-    weights = [layer.weight for layer in mlp if isinstance(layer, nn.Linear)]
-    biases = [layer.bias for layer in mlp if isinstance(layer, nn.Linear)]
+    """Return an MLP of linear layers and ReLUs without the hidden units that have no effect."""
+    weights: list[Tensor] = [layer.weight for layer in mlp if isinstance(layer, nn.Linear)]
+    biases: list[Tensor] = [layer.bias for layer in mlp if isinstance(layer, nn.Linear)]
     for k in range(len(weights) - 1):
-        # The same for every feature: what the next layer makes of it is a part of its bias.
+        # A unit that is the same for all features is a part of the next layer's bias.
         constant = ~weights[k].any(dim=1)
         constants = functional.relu(biases[k]) * constant
         biases[k + 1] = biases[k + 1] + weights[k + 1] @ constants
@@ -75,7 +79,7 @@ def prune_mlp(mlp: nn.Sequential) -> nn.Sequential:
 
 
 def _drop(weights: list[Tensor], biases: list[Tensor], k: int, dropped: Tensor) -> None:
-    """Takes units out of hidden layer ``k``, but for one: a product over no units is no layer."""
+    """Remove units of hidden layer ``k``; one is kept, as a layer without units is not valid."""
     if dropped.all():
         dropped = dropped.clone()
         dropped[0] = False

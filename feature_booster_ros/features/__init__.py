@@ -1,8 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image in, :class:`Features` out: OpenCV's SIFT and ORB, one's own, and the geometry the network
-takes.
-"""
+"""Image in, :class:`Features` out: SIFT, ORB, and user-defined extractors."""
 
 from .extractor import (
     Extractor,

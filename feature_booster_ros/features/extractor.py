@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What all extractors share: checking the image, the exact cap, the grid, the mask."""
+"""The base class of extractors, with checks, limit and grid, and the table of their names."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from ..memory import check_memory
-from .selection import spread, strongest
+from .keypoints import spread, strongest
 from .types import Features, describe, to_array
 
 GRID_CANDIDATES = 4
-"""Features looked for to spread one over the grid: enough to fill thin cells, few enough to stay
-quick.
-"""
+"""Candidates for each feature of a grid: enough to fill sparse cells in a short time."""
 
 
 class Extractor(ABC):
-    """Turns a gray image into :class:`Features`; a subclass says how.
+    """Extracts :class:`Features` of a gray image.
 
-    A feature of one's own joins as a subclass with ``name``, ``descriptor_length``, ``is_binary``,
-    ``_extract``. :func:`create_extractor` knows it as ``package.module:ClassName`` wherever Python
-    can import the module, and by its name once it has been imported. docs/custom_feature.md has an
+    A user-defined extractor is a subclass with ``name``, ``descriptor_length``, ``is_binary``,
+    ``_extract``. :func:`create_extractor` takes it as ``package.module:ClassName`` where Python can
+    import the module, and by its name once it has been imported. docs/custom_feature.md has an
     example.
 
     Args:
         max_features: the largest number of features to return, at least 1.
         grid: (rows, columns) of cells over which the features are spread, or None for the strongest
-            wherever they lie.
+            of the whole image.
 
     Raises:
         ValueError: an option is out of its range; the message names it.
@@ -43,12 +41,12 @@ class Extractor(ABC):
     """Elements of one descriptor: floats, or bits when binary."""
     is_binary: bool
     bytes_per_pixel: float = 0.0
-    """Memory that the extraction takes for each pixel [bytes]; 0 where it is not known."""
+    """Memory of the extraction for each pixel [bytes]; 0 where it is unknown."""
     boosted_as: str | None = None
-    """Name of the extractor whose networks boost these features too, as they are the same."""
+    """Name of the extractor with the same descriptors, whose networks boost these too."""
     bytes_per_unit: float | None = None
-    """Factor that makes integers of 0 to 255 of the elements of a descriptor, which training then
-    stores in bytes; None for floats of any value.
+    """Factor that converts the elements of a descriptor to integers of 0 to 255, as which training
+    stores them; None for arbitrary floats.
     """
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -56,7 +54,8 @@ class Extractor(ABC):
         if "name" in cls.__dict__:
             taken = _EXTRACTORS.get(cls.name)
             package = __name__.partition(".")[0] + "."
-            # One's own may come twice, as __main__ and as a module; ours may not be replaced.
+            # A user's class may be imported twice, as __main__ and as a module; a class of this
+            # package must not be replaced.
             if (
                 taken
                 and taken.__module__.startswith(package)
@@ -79,18 +78,18 @@ class Extractor(ABC):
         self.grid = None if grid is None else (int(grid[0]), int(grid[1]))
 
     def __call__(self, image: np.ndarray, mask: np.ndarray | None = None) -> Features:
-        """Features of a gray image.
+        """Extract the features of a gray image.
 
         Args:
             image: (H, W) uint8.
-            mask: (H, W) uint8 or bool, nonzero where features are wanted, or None for everywhere.
+            mask: (H, W) uint8 or bool, nonzero where features are wanted, or None for all.
 
         Returns:
             At most ``max_features`` features.
 
         Raises:
             ValueError: the image or the mask has the wrong shape or type, or the image is too large
-                for the memory that is available.
+                for the available memory.
         """
         image = check_image(image)
         mask = check_mask(mask, image)
@@ -115,13 +114,12 @@ class Extractor(ABC):
 
     @abstractmethod
     def _extract(self, image: np.ndarray, mask: np.ndarray | None, limit: int) -> Features:
-        """About ``limit`` of the strongest features; the exact cap and the grid are seen to by the
-        caller.
+        """Extract about ``limit`` of the strongest features; the caller applies limit and grid.
 
         Args:
             image: (H, W) uint8, contiguous.
             mask: (H, W) uint8, 0 or 255, or None.
-            limit: how many are of use.
+            limit: largest number of features that the caller uses.
         """
 
 
@@ -129,13 +127,14 @@ _EXTRACTORS: dict[str, type[Extractor]] = {}
 
 
 def available_extractors() -> list[str]:
-    """The names that :func:`create_extractor` knows without a module."""
+    """Return the names that :func:`create_extractor` takes without a module."""
     return sorted(_EXTRACTORS)
 
 
 def known_extractor(detector: str) -> type[Extractor] | None:
-    """Return the class of a detector's name or ``package.module:ClassName``, or None if it has not
-    been imported; nothing is imported here, so that the name may come from a message.
+    """Return the class of a detector's name or ``package.module:ClassName``, if it is imported.
+
+    None otherwise: nothing is imported here, since the name may come from a message.
     """
     for known in _EXTRACTORS.values():
         if detector.lower() == known.name or (
@@ -146,25 +145,26 @@ def known_extractor(detector: str) -> type[Extractor] | None:
 
 
 def descriptor_model(detector: str) -> str:
-    """Return the ``model`` of a detector's raw features: one name for extractors whose descriptors
-    are the same (``boosted_as``).
+    """Return the ``model`` of a detector's raw features.
+
+    It is one name for extractors with the same descriptors (``boosted_as``).
     """
     known = known_extractor(detector)
     return detector if known is None else known.boosted_as or known.name
 
 
 def is_extractor_path(name: str) -> bool:
-    """Whether ``name`` says where an extractor's class is, as ``package.module:ClassName``."""
+    """Return whether ``name`` has the form ``package.module:ClassName``."""
     return ":" in name
 
 
 def extractor_class(name: str) -> type[Extractor]:
-    """The class of an extractor.
+    """Return the class of an extractor.
 
     Args:
         name: of a known extractor, in any case, or ``package.module:ClassName``, which is imported.
-            Weights files and stored features keep what is given here, so that every process that
-            reads them, a spawned one or a node, finds the class by itself.
+            Weights files and stored features contain this name, so that all processes that read
+            them, such as nodes, find the class.
 
     Raises:
         ValueError: there is no such extractor, module or class, or the class is no extractor; the
@@ -210,15 +210,15 @@ def _imported_class(name: str) -> type[Extractor]:
 def create_extractor(
     name: str, max_features: int = 2048, grid: tuple[int, int] | None = None, **options: float
 ) -> Extractor:
-    """The extractor of that name.
+    """Create an extractor by its name.
 
     Args:
-        name: "sift", "orb" or "sift_gpu", in any case, or ``package.module:ClassName`` for one's
-            own.
+        name: "sift", "orb" or "sift_gpu", in any case, or ``package.module:ClassName`` of a
+            user-defined extractor.
         max_features: the largest number of features to return.
         grid: (rows, columns) to spread the features over, or None.
-        **options: the extractor's own, for which see :class:`SiftExtractor`,
-            :class:`OrbExtractor` and :class:`SiftGpuExtractor`.
+        **options: of the extractor; see :class:`SiftExtractor`, :class:`OrbExtractor` and
+            :class:`SiftGpuExtractor`.
 
     Raises:
         ValueError: no such extractor, an option it does not have, or a value out of range.
@@ -231,7 +231,7 @@ def create_extractor(
 
 
 def check_range(name: str, value: float, low: float | None, high: float | None) -> None:
-    """Raises ValueError naming ``name`` unless low <= value <= high; None is no bound."""
+    """Raise ValueError naming ``name`` unless low <= value <= high; None is no bound."""
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         bounds = " and ".join(
             text
@@ -242,7 +242,7 @@ def check_range(name: str, value: float, low: float | None, high: float | None) 
 
 
 def check_image(image: np.ndarray) -> np.ndarray:
-    """``image`` as OpenCV takes it; ValueError unless it is (H, W) uint8 and has pixels."""
+    """Return a contiguous ``image``; ValueError unless it is (H, W) uint8 and has pixels."""
     if not isinstance(image, np.ndarray):
         raise ValueError(f"image must be an array (H, W) uint8, {_instead_of_image(image)}")
     if image.size == 0:
@@ -264,7 +264,7 @@ def check_image(image: np.ndarray) -> np.ndarray:
 
 
 def _instead_of_image(image: object) -> str:
-    """Say what was passed as an image, and what to do."""
+    """Return what was passed as an image, and the remedy."""
     if image is None:
         return "not None: cv2.imread returns None when it cannot read the file, so check its path"
     if isinstance(image, (str, os.PathLike)):
@@ -275,7 +275,7 @@ def _instead_of_image(image: object) -> str:
 
 
 def check_mask(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
-    """``mask`` as uint8 0 or 255; ValueError unless it is (H, W) like the image, uint8 or bool."""
+    """Return ``mask`` as uint8 0 or 255; ValueError unless it fits the image."""
     if mask is None:
         return None
     if not isinstance(mask, np.ndarray):

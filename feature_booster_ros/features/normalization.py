@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keypoint geometry as the booster takes it."""
+"""Keypoint geometry as the network takes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .types import Features
 def normalize_keypoints(
     features: Features, image_shape: tuple[int, ...], camera_matrix: np.ndarray | None = None
 ) -> np.ndarray:
-    """Normalized keypoint geometry, the network's second input (section 3.1 of arXiv 2211.15069).
+    """Normalize keypoint geometry for the network (section 3.1 of arXiv 2211.15069).
 
     Without intrinsics the position is ``((x - w/2) / s, (y - h/2) / s)`` with
     ``s = 0.7 max(w, h)``, a guess of the focal length; with them it is the ray,
@@ -46,7 +46,7 @@ def normalize_keypoints(
 
 
 def _height_and_width(keypoints: np.ndarray, image_shape: tuple[int, ...]) -> tuple[float, float]:
-    """Height and width in pixels; ValueError unless the keypoints (N, 2) lie in such an image."""
+    """Return height and width [px]; ValueError unless the keypoints (N, 2) lie in the image."""
     if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3):
         given = f"{image_shape!r}" if np.ndim(image_shape) < 2 else "an image"
         raise ValueError(f"image_shape must be (height, width), not {given}: pass image.shape")
@@ -70,8 +70,8 @@ def _height_and_width(keypoints: np.ndarray, image_shape: tuple[int, ...]) -> tu
     return height, width
 
 
-def assumed_camera_matrix(image_shape: tuple[int, ...]) -> np.ndarray:
-    """The intrinsics (3, 3) that an image of (height, width, ...) pixels is taken to have."""
+def assumed_camera_matrix(image_shape: tuple[float, ...]) -> np.ndarray:
+    """Return the intrinsics (3, 3) assumed for an image of (height, width, ...) pixels."""
     height, width = image_shape[:2]
     focal = 0.7 * max(width, height)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])

@@ -20,9 +20,9 @@ class OrbExtractor(Extractor):
         grid: (rows, columns) to spread the features over, or None.
         scale_factor: ratio of the sizes of neighboring pyramid levels.
         levels: number of pyramid levels.
-        fast_threshold: lowest difference of gray values that makes a corner; less finds more.
-        edge_threshold: width of the image's border without features, in pixels.
-        patch_size: size of the patch described, in pixels of its pyramid level.
+        fast_threshold: least difference of gray values of a corner; a lower value finds more.
+        edge_threshold: width of the image's border without features [px].
+        patch_size: size of the described patch [px of its pyramid level].
 
     Raises:
         ValueError: an option is out of its range; the message names it.
@@ -49,7 +49,7 @@ class OrbExtractor(Extractor):
         check_range("fast_threshold", fast_threshold, 1, 255)
         check_range("edge_threshold", edge_threshold, 1, None)
         check_range("patch_size", patch_size, 2, None)
-        # The pyramid, and its blurred copy. Measured: a quarter to a third less.
+        # The pyramid and its blurred copy; measured memory is a quarter to a third less.
         self.bytes_per_pixel = 2 / (1 - scale_factor**-2)
         self._patch_size = int(patch_size)
         self._scale_factor, self._levels = float(scale_factor), int(levels)
@@ -74,6 +74,8 @@ class OrbExtractor(Extractor):
     def _detector(self, limit: int, levels: int) -> cv2.ORB:
         key = limit, levels
         if key not in self._detectors:
-            detector = cv2.ORB_create(nfeatures=limit, nlevels=levels, **self._options)
+            detector = cv2.ORB_create(  # type: ignore[attr-defined]
+                nfeatures=limit, nlevels=levels, **self._options
+            )
             self._detectors = {key: detector}
         return self._detectors[key]

@@ -11,11 +11,11 @@ from .extractor import Extractor, check_range
 from .keypoints import keypoint_arrays
 from .types import Features
 
-# OpenCV assumes that its input is blurred by a Gaussian of this sigma, by the camera.
+# Sigma of the camera's blur that OpenCV assumes [px].
 CAMERA_SIGMA = 0.5
 
 SIFT_UNIT = 512.0
-"""OpenCV's and COLMAP's SIFT have rows of about this length, of integers up to 255."""
+"""Length of the descriptors of OpenCV's and COLMAP's SIFT, which are integers up to 255."""
 
 
 class SiftExtractor(Extractor):
@@ -81,11 +81,11 @@ class SiftExtractor(Extractor):
     def _extract_from_half(
         self, image: np.ndarray, mask: np.ndarray | None, limit: int
     ) -> Features:
-        """Octave 0 without octave -1, which OpenCV cannot leave out: its input is halved before it
-        doubles it.
+        """Extract from octave 0 on.
 
-        Nothing is lost that octave 0 would see: halving needs a blur to twice the camera's sigma,
-        which is less than the sigma of the first scale, to which OpenCV's own blur brings it.
+        OpenCV cannot leave out octave -1, so the image is halved before OpenCV doubles it. Octave 0
+        loses nothing: halving needs a blur to twice the camera's sigma, which is less than the
+        sigma of the first scale.
         """
         if min(image.shape) < 4:
             return Features.empty(self.descriptor_length, self.is_binary)
@@ -97,11 +97,12 @@ class SiftExtractor(Extractor):
     def _extract_opencv(
         self, image: np.ndarray, mask: np.ndarray | None, limit: int, step: float
     ) -> Features:
-        """Features of an image whose pixels lie ``step`` pixels of the original apart."""
-        keypoints, descriptors = self._detector(limit).detectAndCompute(image, mask)
+        """Extract from an image whose pixels are ``step`` pixels of the original apart."""
+        keypoints, raw = self._detector(limit).detectAndCompute(image, mask)
         if not keypoints:
             return Features.empty(self.descriptor_length, self.is_binary)
         points, sizes, angles, scores = keypoint_arrays(keypoints)
+        descriptors = np.asarray(raw, np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", descriptors, descriptors))[:, None]
         descriptors /= np.maximum(lengths, np.finfo(np.float32).tiny)
         return Features(
@@ -115,14 +116,15 @@ class SiftExtractor(Extractor):
     def _detector(self, limit: int) -> cv2.SIFT:
         if limit not in self._detectors:
             precise = (True,) if _has_precise_upscale() else ()
-            self._detectors = {limit: cv2.SIFT_create(limit, *self._options, *precise)}
+            detector = cv2.SIFT_create(limit, *self._options, *precise)  # type: ignore[attr-defined]
+            self._detectors = {limit: detector}
         return self._detectors[limit]
 
 
 def _has_precise_upscale() -> bool:
-    """Whether OpenCV (4.8 and up) can double the image without moving it by a quarter of a pixel.
+    """Return whether OpenCV (4.8 and up) doubles the image without a shift by a quarter pixel.
 
-    Before, every keypoint comes out 0.25 pixels too far right and down, and is moved back here: it
-    would be a bias of the rays once intrinsics are used.
+    Before, keypoints were 0.25 pixels too far right and down, which would bias the rays and is
+    corrected here.
     """
     return tuple(int(part) for part in cv2.__version__.split(".")[:2]) >= (4, 8)

@@ -15,17 +15,17 @@ from .types import Features
 if TYPE_CHECKING:
     import pycolmap
 
-# Where COLMAP has the center of the top-left pixel; here it is at 0.
-_COLMAP_CENTRE = 0.5
+# Coordinate of the center of the top-left pixel in COLMAP [px]; here it is 0.
+_COLMAP_CENTER = 0.5
 
 
 class SiftGpuExtractor(Extractor):
-    """SIFT features, 128 floats of unit length each, for the networks that are made for OpenCV's.
+    """SIFT features, 128 floats of unit length each, for networks trained on OpenCV's SIFT.
 
-    Descriptors, scales and angles are those of :class:`SiftExtractor` but for rounding: of the same
-    keypoint, the descriptors' cosine is 0.99 in the median. COLMAP tells no detector response, so
-    ``scores`` are the scales, and of more features than wanted the largest are kept, as by COLMAP.
-    They are looked for in four octaves.
+    Descriptors, scales and angles are those of :class:`SiftExtractor` except for rounding: the
+    median cosine of descriptors of the same keypoint is 0.99. COLMAP returns no detector response,
+    so ``scores`` are the scales, and the largest features are kept, as by COLMAP. There are four
+    octaves.
 
     Args:
         max_features: the largest number of features to return.
@@ -94,10 +94,10 @@ class SiftGpuExtractor(Extractor):
             return Features.empty(self.descriptor_length, self.is_binary)
         geometry, descriptors = self._detector(limit).extract(image)
         descriptors = np.array(descriptors, np.float32).reshape(-1, self.descriptor_length)
-        # COLMAP rounds them to bytes, after which they are of unit length but for a thousandth.
+        # COLMAP rounds them to bytes, which changes their length by up to a thousandth.
         lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
         descriptors /= np.maximum(lengths, np.finfo(np.float32).tiny)
-        points = np.array(geometry[:, :2], np.float32) - np.float32(_COLMAP_CENTRE)
+        points = np.array(geometry[:, :2], np.float32) - np.float32(_COLMAP_CENTER)
         scales = np.array(geometry[:, 2], np.float32)
         angles = np.array(geometry[:, 3], np.float32) % np.float32(2 * np.pi)
         features = Features(points, scales, angles, scales, descriptors)
@@ -109,10 +109,10 @@ class SiftGpuExtractor(Extractor):
         return features.select(inside)
 
     def _detector(self, limit: int) -> pycolmap.Sift:
-        # Here and not in the constructor: COLMAP's belongs to the thread that makes it.
+        # Not in the constructor, as COLMAP's extractor belongs to the thread that creates it.
         if limit not in self._detectors:
             self._options.sift.max_num_features = limit
             device = getattr(self._pycolmap.Device, self._device)
-            # Its successor gives keypoints as Python objects, one by one.
+            # Its successor returns keypoints as single Python objects.
             self._detectors = {limit: self._pycolmap.Sift(self._options, device)}
         return self._detectors[limit]

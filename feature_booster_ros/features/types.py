@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The data type that every stage of the package passes on."""
+"""Features, the data type that all stages of the package exchange."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ class Features:
         return self.descriptors.shape[1] * (8 if self.is_binary else 1)
 
     def select(self, which: np.ndarray | slice) -> Features:
-        """The features at ``which``: integer indices (M,) in the order wanted, or a boolean mask
-        (N,).
-        """
+        """Return the features at integer indices (M,), in their order, or of a mask (N,) bool."""
         return Features(
             self.keypoints[which],
             self.scales[which],
@@ -103,14 +101,12 @@ class Features:
         )
 
     def with_descriptors(self, descriptors: np.ndarray, model: str) -> Features:
-        """Return the same keypoints with the descriptors (N, D) that ``model`` made of them."""
+        """Return the same keypoints with descriptors (N, D) of ``model``."""
         return dataclasses.replace(self, descriptors=descriptors, model=model)
 
     @staticmethod
     def empty(descriptor_length: int, binary: bool, model: str = "") -> Features:
-        """No features at all, with descriptors of ``descriptor_length`` floats, or bits when
-        ``binary``.
-        """
+        """Return no features, with descriptors of that many floats, or bits when ``binary``."""
         columns, dtype = (
             (descriptor_length // 8, np.uint8) if binary else (descriptor_length, np.float32)
         )
@@ -149,7 +145,7 @@ def check_comparable(a: Features, b: Features) -> None:
 
 
 def describe(value: object) -> str:
-    """Say in a few words what was passed for an array or an object of this package."""
+    """Describe in a few words what was passed for an array or an object of this package."""
     if value is None:
         return "None"
     shape = getattr(value, "shape", None)
@@ -162,7 +158,7 @@ def describe(value: object) -> str:
 
 
 def to_array(value: object, name: str) -> str:
-    """Say how to make a NumPy array of what was passed as the argument ``name``."""
+    """Return how to make a NumPy array of what was passed as the argument ``name``."""
     if type(value).__module__.partition(".")[0] == "torch":
         return f"pass {name}.detach().cpu().numpy()"
     return f"pass numpy.asarray({name})"

@@ -13,8 +13,7 @@ from feature_booster_ros.features import (
     create_extractor,
     normalize_keypoints,
 )
-from feature_booster_ros.features.keypoints import keypoint_arrays
-from feature_booster_ros.features.selection import spread, strongest
+from feature_booster_ros.features.keypoints import keypoint_arrays, spread, strongest
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 

@@ -1,11 +1,11 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to run the network, which all give the same features.
+"""Engines that run the network; all give the same features.
 
-- "eager": the module as it is written, the reference;
-- "fused": without dead parts, with less and larger work, in place;
-- "openvino": without dead parts, compiled for the CPU by OpenVINO, where that is installed;
-- "cuda_graph": fused, recorded once for some padded sizes and replayed by one call.
+- "eager": the module itself, the reference;
+- "fused": without dead parts, with fewer and larger operations, in place;
+- "openvino": without dead parts, compiled for the CPU by OpenVINO, if that is installed;
+- "cuda_graph": fused, recorded once for each of some padded sizes and replayed by one call.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ON_CPU_ONLY = (OpenVinoEngine.name,)
 _ON_CUDA_ONLY = (CudaGraphEngine.name,)
 
 MOSTLY_DEAD = 0.5
-"""Share of the arithmetic left below which "fused", which leaves out most, beats "openvino"."""
+"""Share of the arithmetic without dead parts below which "fused" is faster than "openvino"."""
 
 __all__ = ["ENGINES", "PRECISIONS", "Engine", "available_engines", "create_engine"]
 
 
 def available_engines(device: str | torch.device = "cpu") -> tuple[str, ...]:
-    """Names of the engines that run on a device of this machine, the plain one first."""
+    """Return the names of the engines that run on a device of this machine."""
     elsewhere = _ON_CPU_ONLY if torch.device(device).type == "cuda" else _ON_CUDA_ONLY
     return tuple(
         name
@@ -45,13 +45,13 @@ def available_engines(device: str | torch.device = "cpu") -> tuple[str, ...]:
 def create_engine(
     network: FeatureBooster, device: torch.device, precision: str = "auto", name: str = "auto"
 ) -> Engine:
-    """The engine of that name.
+    """Create an engine by its name.
 
     Args:
-        network: with its weights; it stays as it is.
+        network: with its weights; it is not changed.
         device: to run on.
         precision: "fp32", "fp16", "bf16", or "auto" for fp16 on CUDA and else fp32.
-        name: one of :func:`available_engines`, or "auto" for the quickest that can run the network.
+        name: one of :func:`available_engines`, or "auto" for the fastest that can run the network.
 
     Raises:
         ValueError: no such precision or engine, or one that cannot run here, or not this network.
@@ -63,7 +63,7 @@ def create_engine(
     if precision == "auto":
         precision = "fp16" if device.type == "cuda" else "fp32"
     if name == "auto":
-        name = _quickest(network, device)
+        name = _fastest(network, device)
     elif name not in ENGINES:
         raise ValueError(f"engine must be one of auto, {', '.join(ENGINES)}, not {name!r}")
     elif missing := ENGINES[name].missing():
@@ -76,7 +76,7 @@ def create_engine(
     return ENGINES[name](network, device, precision)
 
 
-def _quickest(network: FeatureBooster, device: torch.device) -> str:
+def _fastest(network: FeatureBooster, device: torch.device) -> str:
     available = available_engines(device)
     if CudaGraphEngine.name in available:
         return CudaGraphEngine.name

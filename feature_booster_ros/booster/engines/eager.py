@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The module as it is written."""
+"""The module itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .engine import Engine
 
 
 class EagerEngine(Engine):
-    """The reference, and what an engine's speed is a ratio to."""
+    """The reference for the results and the speed of the other engines."""
 
     name = "eager"
 
@@ -31,10 +31,10 @@ class EagerEngine(Engine):
         keypoints = torch.from_numpy(geometry).to(self.device)
         boosted = self._network(inputs.to(self.dtype), keypoints.to(self.dtype)).float()
         if self.config.l2_normalization and self.dtype != torch.float32:
-            # Rows that were normalized in half precision are off unit length by its rounding.
+            # The rounding of half precision changes the length of the rows.
             boosted = torch.nn.functional.normalize(boosted, dim=-1)
         boosted = boosted.cpu().numpy()
         return pack_signs(boosted) if self.config.binary else boosted
 
     def warm_up(self, count: int) -> None:
-        """Nothing: all memory is taken anew for each set."""
+        """Do nothing: memory is allocated for each set of features."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What all engines share."""
+"""The base class of engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Engine(ABC):
     """Runs a network on the features of one image at a time; may be called from any thread.
 
     Args:
-        network: with its weights; it stays as it is.
+        network: with its weights; it is not changed.
         device: to run on.
         precision: of the arithmetic, a key of ``PRECISIONS``.
     """
@@ -33,17 +33,17 @@ class Engine(ABC):
 
     @classmethod
     def missing(cls) -> str | None:
-        """What this engine needs and this machine lacks, or None."""
+        """Return what this engine needs that is missing on this machine, or None."""
         return None
 
     @classmethod
     def refusal(cls, network: FeatureBooster) -> str | None:
-        """Why this engine cannot run the network, or None if it can."""
+        """Return why this engine cannot run the network, or None if it can."""
         return None
 
     @abstractmethod
     def __call__(self, descriptors: np.ndarray, geometry: np.ndarray) -> np.ndarray:
-        """Boosted descriptors, as :class:`~feature_booster_ros.features.Features` holds them.
+        """Boost descriptors; they are as in :class:`~feature_booster_ros.features.Features`.
 
         Args:
             descriptors: (N, D) float32 unit rows, or (N, D / 8) uint8 packed bits; N at least 1.
@@ -55,6 +55,4 @@ class Engine(ABC):
 
     @abstractmethod
     def warm_up(self, count: int) -> None:
-        """Makes ready what sets of up to ``count`` features take, so that the first is no slower
-        than the next.
-        """
+        """Prepare for sets of up to ``count`` features, so that the first is as fast as others."""

@@ -1,18 +1,18 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The network's arithmetic with fewer, larger steps.
+"""The network's arithmetic in fewer, larger operations.
 
-What is folded, each of it exact but for rounding:
+All foldings are exact except for rounding:
 
-- parts that do nothing are left out (:mod:`..pruning`), and norms of what is normalized already;
+- parts without effect are removed (:mod:`..pruning`), and norms of normalized rows;
 - no values are computed: the context of a channel is the mean of its value over the features,
   weighted by the keys' softmax, and the mean of a linear map is the map of the means. With E the
-  exponentials of the keys (N, D), E^T X (D, D) has all weighted means of the descriptors X, and the
-  context is what the value's weights make of it, row by row;
-- the context scales the projection's columns rather than every feature's gates;
-- the bias at the end of a residual branch joins that of the norm before it, and the branch's own
-  first bias takes that back;
-- where only the signs count, tanh is left out.
+  exponentials of the keys (N, D), E^T X (D, D) contains all weighted means of the descriptors X, to
+  which the value's weights are applied row by row;
+- the context scales the projection's columns instead of each feature's gates;
+- the last bias of a residual branch is added to that of the norm before it, and subtracted in the
+  branch's first bias;
+- tanh is removed where only the signs are used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..network import LAYER_NORM_EPS, AttentionFreeAttention, FeatureBooster
+from ..network import (
+    LAYER_NORM_EPS,
+    AttentionalLayer,
+    AttentionFreeAttention,
+    CrossBooster,
+    DescriptorEncoder,
+    FeatureBooster,
+    KeypointEncoder,
+    PositionwiseFeedForward,
+)
 from ..pruning import BiasedNorm, without_dead_parts
 
 Linear = tuple[Tensor, Tensor]
@@ -51,7 +60,7 @@ class FeedForward:
 
 @dataclass(eq=False)
 class Step:
-    """A residual branch, if there is one, and the norm after it."""
+    """A residual branch, or None, and the norm after it."""
 
     branch: Gate | FeedForward | None
     branch_bias: Tensor
@@ -60,7 +69,7 @@ class Step:
 
 
 class Buffers:
-    """Memory for sets of up to ``capacity`` features, made once and used again and again."""
+    """Memory for sets of up to ``capacity`` features, which is reused; unused buffers are empty."""
 
     def __init__(
         self, folded: FoldedNetwork, capacity: int, dtype: torch.dtype, device: torch.device
@@ -75,19 +84,18 @@ class Buffers:
             for mlp in (folded.descriptor_mlp, folded.keypoint_mlp)
             for layer in mlp
         }
-        self.added = rows(len(folded.added)) if folded.added is not None else None
-        self.queries = self.keys = self.weights = None
-        if folded.has_gates:
-            self.queries, self.keys = rows(folded.width), rows(folded.width)
-            self.weights = self.keys if dtype == torch.float32 else self.keys.float()
-        self.wide = rows(folded.wide) if folded.wide else None
+        self.added = rows(len(folded.added) if folded.added is not None else 0)
+        gates = folded.width if folded.has_gates else 0
+        self.queries, self.keys = rows(gates), rows(gates)
+        self.weights = self.keys if dtype == torch.float32 else self.keys.float()
+        self.wide = rows(folded.wide)
 
 
 class FoldedNetwork:
-    """The weights, folded, and what is done with them.
+    """The folded weights, and the computation with them.
 
     Args:
-        network: attention-free, or without cross-boosting.
+        network: with attention-free cross-boosting, or without cross-boosting.
         dtype: of the matrix products; the context is computed in float32.
         device: of the weights.
     """
@@ -97,7 +105,9 @@ class FoldedNetwork:
         self.config = network.config
         self.width = network.config.descriptor_dim
         self._fold_encoders(pruned)
-        self.steps = _steps(pruned) if pruned.attn_proj is not None else []
+        self.steps: list[Step] = []
+        if pruned.attn_proj is not None:
+            self.steps = _steps(pruned.layer_norm, pruned.attn_proj)
         self.final = _final(pruned.final_proj)
         self.has_gates = any(isinstance(step.branch, Gate) for step in self.steps)
         self.wide = max(
@@ -112,13 +122,13 @@ class FoldedNetwork:
 
     @staticmethod
     def refusal(network: FeatureBooster) -> str | None:
-        """Why a network cannot be folded, or None."""
+        """Return why a network cannot be folded, or None if it can."""
         return "it has multi-head attention" if network.config.use_mha else None
 
     def share_of(self, network: FeatureBooster) -> float:
-        """Multiplications for a feature, as a share of those of the network as it is written."""
+        """Return the multiplications for a feature, as a share of those of the network itself."""
         weights = [weight for weight, _ in self.descriptor_mlp + self.keypoint_mlp]
-        weights += [self.descriptor_out, self.keypoint_out]
+        weights += [out for out in (self.descriptor_out, self.keypoint_out) if out is not None]
         for step in self.steps:
             if isinstance(step.branch, Gate):
                 gate = step.branch
@@ -126,7 +136,7 @@ class FoldedNetwork:
             elif step.branch is not None:
                 weights += [step.branch.hidden[0], step.branch.out]
         weights += [self.final[0]] if self.final is not None else []
-        folded = sum(weight.numel() for weight in weights if weight is not None)
+        folded = sum(weight.numel() for weight in weights)
         layers = (module for module in network.modules() if isinstance(module, nn.Linear))
         return folded / sum(layer.weight.numel() for layer in layers)
 
@@ -137,16 +147,16 @@ class FoldedNetwork:
         buffers: Buffers,
         padding: Tensor | None = None,
     ) -> Tensor:
-        """The network's output.
+        """Compute the network's output.
 
         Args:
-            descriptors: (N, D) as the network takes them; overwritten.
+            descriptors: (N, D), input of the network; overwritten.
             keypoints: (N, K).
-            buffers: for N features at least.
+            buffers: for at least N features.
             padding: (N,) bool, True where there is no feature, or None.
 
         Returns:
-            (N, output_dim), new; of binary networks with tanh the numbers before it.
+            (N, output_dim) in new memory; of binary networks the numbers before tanh.
         """
         x = self._encode(descriptors, keypoints, buffers)
         for step in self.steps:
@@ -168,7 +178,7 @@ class FoldedNetwork:
         return x
 
     def _encode(self, descriptors: Tensor, keypoints: Tensor, buffers: Buffers) -> Tensor:
-        """Self-boosting, to the sum that the first norm takes."""
+        """Compute self-boosting up to the first norm."""
         hidden = []
         for mlp, x, out in (
             (self.descriptor_mlp, descriptors, self.descriptor_out),
@@ -193,7 +203,7 @@ class FoldedNetwork:
     def _gate(self, gate: Gate, x: Tensor, buffers: Buffers, padding: Tensor | None) -> None:
         keys = _linear(x, gate.key, buffers.keys)
         if padding is not None:
-            # The lowest finite number, not -inf, which would make NaN of a set of only padding.
+            # The lowest finite number: -inf would give NaN for a set of only padding.
             keys.masked_fill_(padding.unsqueeze(1), torch.finfo(keys.dtype).min)
         weights = buffers.weights[: len(x)]
         torch.sub(keys, keys.amax(dim=0), out=weights).exp_()
@@ -203,7 +213,7 @@ class FoldedNetwork:
         x.addmm_(_linear(x, gate.query, buffers.queries).sigmoid_(), projection)
 
     def _fold_encoders(self, pruned: FeatureBooster) -> None:
-        """The encoders' hidden layers and last weights, for the elements that they add to."""
+        """Fold the encoders to hidden layers, and last weights of the elements that they change."""
         self.descriptor_mlp, descriptor = _mlp(pruned.denc)
         self.keypoint_mlp, keypoint = _mlp(pruned.kenc)
         lasts = [last for last in (descriptor, keypoint) if last is not None]
@@ -211,7 +221,7 @@ class FoldedNetwork:
         touched = bias != 0
         for weight, _ in lasts:
             touched |= weight.any(dim=0)
-        # Adding to some elements only pays where they are few.
+        # Adding to selected elements is faster only if they are few.
         self.added = touched.nonzero().squeeze(1) if touched.sum() <= self.width // 2 else None
         chosen = slice(None) if self.added is None else self.added
         self.added_bias = bias[chosen].clone()
@@ -221,27 +231,30 @@ class FoldedNetwork:
         )
 
     def _to(self, dtype: torch.dtype, device: torch.device) -> None:
-        def cast(value: object, kind: torch.dtype = dtype) -> object:
-            if isinstance(value, Tensor):
-                return value.to(device, kind) if value.is_floating_point() else value.to(device)
-            if isinstance(value, (tuple, list)):
-                return type(value)(cast(each, kind) for each in value)
-            return value
+        def cast(value: Tensor, kind: torch.dtype = dtype) -> Tensor:
+            return value.to(device, kind)
 
-        for name, value in vars(self).items():
-            if name != "steps":
-                setattr(self, name, cast(value))
+        def cast_linear(layer: Linear) -> Linear:
+            return cast(layer[0]), cast(layer[1])
+
+        self.descriptor_mlp = [cast_linear(layer) for layer in self.descriptor_mlp]
+        self.keypoint_mlp = [cast_linear(layer) for layer in self.keypoint_mlp]
+        self.descriptor_out, self.keypoint_out = (
+            None if out is None else cast(out) for out in (self.descriptor_out, self.keypoint_out)
+        )
+        self.added = None if self.added is None else self.added.to(device)
+        self.added_bias = cast(self.added_bias)
+        self.final = None if self.final is None else cast_linear(self.final)
         for step in self.steps:
-            for name in ("norm_weight", "norm_bias"):
-                setattr(step, name, cast(getattr(step, name)))
-            if isinstance(step.branch, Gate):
-                step.branch.query = cast(step.branch.query)
-                step.branch.key = cast(step.branch.key)
-                for name in ("value", "value_bias", "projection"):
-                    setattr(step.branch, name, cast(getattr(step.branch, name), torch.float32))
-            elif step.branch is not None:
-                step.branch.hidden = cast(step.branch.hidden)
-                step.branch.out = cast(step.branch.out)
+            step.norm_weight, step.norm_bias = cast(step.norm_weight), cast(step.norm_bias)
+            branch = step.branch
+            if isinstance(branch, Gate):
+                branch.query, branch.key = cast_linear(branch.query), cast_linear(branch.key)
+                branch.value = cast(branch.value, torch.float32)
+                branch.value_bias = cast(branch.value_bias, torch.float32)
+                branch.projection = cast(branch.projection, torch.float32)
+            elif branch is not None:
+                branch.hidden, branch.out = cast_linear(branch.hidden), cast(branch.out)
 
 
 def _linear(x: Tensor, layer: Linear, buffer: Tensor) -> Tensor:
@@ -250,8 +263,10 @@ def _linear(x: Tensor, layer: Linear, buffer: Tensor) -> Tensor:
     return torch.addmm(bias, x, weight, out=out)
 
 
-def _mlp(encoder: nn.Module | None) -> tuple[list[Linear], Linear | None]:
-    """Hidden layers and the last one of an encoder."""
+def _mlp(
+    encoder: KeypointEncoder | DescriptorEncoder | None,
+) -> tuple[list[Linear], Linear | None]:
+    """Return the hidden layers and the last layer of an encoder."""
     if encoder is None:
         return [], None
     layers = [_transposed(layer) for layer in encoder.encoder if isinstance(layer, nn.Linear)]
@@ -263,7 +278,7 @@ def _transposed(layer: nn.Linear) -> Linear:
 
 
 def _final(layer: nn.Linear) -> Linear | None:
-    """The projection, or None if it is an identity."""
+    """Return the projection, or None if it is the identity."""
     weight, bias = _transposed(layer)
     square = weight.shape[0] == weight.shape[1]
     if square and not bias.any() and torch.equal(weight, torch.eye(len(weight)).to(weight)):
@@ -271,15 +286,12 @@ def _final(layer: nn.Linear) -> Linear | None:
     return weight, bias
 
 
-def _steps(pruned: FeatureBooster) -> list[Step]:
-    """The branches and norms of cross-boosting in their order, each bias where it is folded to."""
-    width = pruned.config.descriptor_dim
-    nothing = torch.zeros(width, dtype=torch.float64)
-    steps = [Step(None, nothing, pruned.layer_norm.weight, pruned.layer_norm.bias)]
-    for layer in pruned.attn_proj.layers:
-        for part in (layer.attn, layer.ffn):
-            branch, bias = _branch(part)
-            steps.append(Step(branch, bias, part.layer_norm.weight, part.layer_norm.bias))
+def _steps(first_norm: nn.LayerNorm, cross: CrossBooster) -> list[Step]:
+    """Return the branches and norms of cross-boosting in order, with folded biases."""
+    steps = [Step(None, torch.zeros_like(first_norm.bias), first_norm.weight, first_norm.bias)]
+    for layer in cross.layers:
+        assert isinstance(layer, AttentionalLayer)
+        steps += [_step(layer.attn), _step(layer.ffn)]
     steps = _without_repeated_norms(steps)
     for before, step in zip(steps[:-1], steps[1:], strict=True):
         before.norm_bias = before.norm_bias + step.branch_bias
@@ -294,20 +306,26 @@ def _steps(pruned: FeatureBooster) -> list[Step]:
     return steps
 
 
-def _branch(part: nn.Module) -> tuple[Gate | FeedForward | None, Tensor]:
-    """A residual branch, and its last bias."""
+def _step(part: nn.Module) -> Step:
+    """Return a residual branch with its last bias and its norm."""
+    branch: Gate | FeedForward | None = None
+    bias: Tensor
     if isinstance(part, BiasedNorm):
-        return None, part.bias
-    if isinstance(part, AttentionFreeAttention):
+        bias, norm = part.bias, part.layer_norm
+    elif isinstance(part, AttentionFreeAttention):
         query, key = _transposed(part.query), _transposed(part.key)
-        projection, bias = _transposed(part.proj)
-        return Gate(query, key, part.value.weight, part.value.bias, projection), bias
-    hidden, out = (_transposed(layer) for layer in part.mlp if isinstance(layer, nn.Linear))
-    return FeedForward(hidden, out[0]), out[1]
+        (projection, bias), norm = _transposed(part.proj), part.layer_norm
+        branch = Gate(query, key, part.value.weight, part.value.bias, projection)
+    elif isinstance(part, PositionwiseFeedForward):
+        hidden, out = (_transposed(layer) for layer in part.mlp if isinstance(layer, nn.Linear))
+        branch, bias, norm = FeedForward(hidden, out[0]), out[1], part.layer_norm
+    else:
+        raise TypeError(f"{type(part).__name__} cannot be folded")
+    return Step(branch, bias, norm.weight, norm.bias)
 
 
 def _without_repeated_norms(steps: list[Step]) -> list[Step]:
-    """Without norms of rows that a norm has made, which scale them by no more than its epsilon."""
+    """Remove norms of normalized rows, which would scale them by no more than the epsilon."""
     kept: list[Step] = []
     for step in steps:
         repeats = kept and step.branch is None and not step.branch_bias.any()

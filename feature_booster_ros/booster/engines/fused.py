@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The folded network, in memory that is used again and again."""
+"""The folded network, in buffers that are reused."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .engine import Engine
 from .folded import Buffers, FoldedNetwork
 
 CAPACITY_STEP = 512
-"""Features by which buffers grow."""
+"""Number of features by which buffers grow."""
 
 
 class FusedEngine(Engine):
-    """For CPUs: what takes the time there, after the matrix products, is memory."""
+    """For CPUs, where memory takes most of the time after the matrix products."""
 
     name = "fused"
 
@@ -40,7 +40,7 @@ class FusedEngine(Engine):
         else:
             inputs = network_input(torch.from_numpy(descriptors), self.config)
             if self.config.descriptor_transform == "none":
-                inputs = inputs.clone()  # the caller's, and about to be overwritten
+                inputs = inputs.clone()  # the caller's array must not be overwritten
         inputs = inputs.to(self.device, self.dtype)
         keypoints = torch.from_numpy(geometry).to(self.device, self.dtype)
         with self._lock:
@@ -55,6 +55,6 @@ class FusedEngine(Engine):
     def _buffers_for(self, count: int) -> Buffers:
         if self._buffers is None or self._buffers.capacity < count:
             capacity = -(-count // CAPACITY_STEP) * CAPACITY_STEP
-            self._buffers = None  # before the new ones, so that there are never both
+            self._buffers = None  # freed before the new ones are allocated
             self._buffers = Buffers(self._folded, capacity, self.dtype, self.device)
         return self._buffers

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folded network, recorded once for a padded size and replayed by one call.
 
-On a GPU the network's arithmetic is a fraction of the time that a CPU takes to launch it, kernel by
-kernel. A CUDA graph launches all of it at once, copies to and from the GPU included; its sizes are
-fixed, so sets of features are padded, and the padding mask keeps that from changing any result.
+On a GPU the network's arithmetic takes a fraction of the time in which a CPU launches its kernels.
+A CUDA graph launches all of them at once, with the copies to and from the GPU. Its sizes are fixed,
+so sets of features are padded; the padding mask prevents an effect on the results.
 """
 
 from __future__ import annotations
@@ -24,25 +24,27 @@ from ..network import FeatureBooster
 from .engine import Engine
 from .folded import Buffers, FoldedNetwork
 
-SMALLEST = 256
-"""Features of the smallest padded size."""
+MIN_SIZE = 256
+"""Smallest padded size [features]."""
 
 WARM_UP_RUNS = 3
-"""Before a graph is recorded: libraries choose their kernels and take their memory then."""
+"""Runs before a graph is recorded, in which libraries choose kernels and allocate memory."""
 
 
 def padded_size(count: int) -> int:
-    """The size that ``count`` features are padded to: a power of two, or one and a half times one,
-    so that at most half of the work is for nothing, and few graphs serve all counts.
+    """Return the size that ``count`` features are padded to.
+
+    It is a power of two, or one and a half times one: at most half of the work is padding, and a
+    few graphs serve all counts.
     """
-    size = SMALLEST
+    size = MIN_SIZE
     while size < count:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
     return size
 
 
 class CudaGraphEngine(Engine):
-    """For CUDA. On a CPU it does the same without recording, which is how it is tested."""
+    """For CUDA. On a CPU it computes the same without recording, for tests."""
 
     name = "cuda_graph"
 
@@ -60,7 +62,7 @@ class CudaGraphEngine(Engine):
     def warm_up(self, count: int) -> None:
         dtype = np.dtype(np.uint8 if _takes_bits(self.config) else np.float32)
         with self._lock:
-            size = SMALLEST
+            size = MIN_SIZE
             self._run_for(size, dtype)
             while size < count:
                 size = padded_size(size + 1)
@@ -73,34 +75,36 @@ class CudaGraphEngine(Engine):
 
 
 class _PaddedNetwork:
-    """From the descriptors and geometry of a padded set to what is published of it."""
+    """The computation of a padded set, from extracted descriptors to boosted ones."""
 
     def __init__(self, network: FeatureBooster, dtype: torch.dtype, device: torch.device) -> None:
         self.config = network.config
         self.dtype, self.device = dtype, device
-        self._folded = self._module = None
+        self._network: FoldedNetwork | FeatureBooster
         if FoldedNetwork.refusal(network) is None:
-            self._folded = FoldedNetwork(network, dtype, device)
+            self._network = FoldedNetwork(network, dtype, device)
         else:
-            self._module = copy.deepcopy(network).to(device, dtype).eval().requires_grad_(False)
+            self._network = copy.deepcopy(network).to(device, dtype).eval().requires_grad_(False)
         bits = torch.arange(8)
         signs = (torch.arange(256)[:, None] >> bits & 1) * 2 - 1
         self._signs_of_byte = signs.to(device, dtype)
         self._bit_values = (1 << bits).to(device, torch.uint8)
 
     def buffers(self, size: int) -> Buffers | None:
-        """Memory for sets of that size."""
-        return Buffers(self._folded, size, self.dtype, self.device) if self._folded else None
+        """Return memory for sets of a size, or None if the network is not folded."""
+        if isinstance(self._network, FoldedNetwork):
+            return Buffers(self._network, size, self.dtype, self.device)
+        return None
 
     def __call__(
         self, descriptors: Tensor, keypoints: Tensor, count: Tensor, buffers: Buffers | None
     ) -> Tensor:
-        """Boosted descriptors (N, output_dim) float32, or (N, output_dim / 8) uint8 packed bits.
+        """Compute descriptors (N, output_dim) float32, or (N, output_dim / 8) uint8 packed bits.
 
         Args:
             descriptors: (N, D) float32, or (N, D / 8) uint8 packed bits.
             keypoints: (N, K) float32.
-            count: (1,), how many of the rows are features and not padding.
+            count: (1,), number of rows that are features, not padding.
             buffers: from :meth:`buffers`.
         """
         padding = torch.arange(len(descriptors), device=self.device) >= count
@@ -109,10 +113,11 @@ class _PaddedNetwork:
         else:
             inputs = network_input(descriptors, self.config).to(self.dtype, copy=True)
         keypoints = keypoints.to(self.dtype)
-        if self._folded is not None:
-            boosted = self._folded(inputs, keypoints, buffers, padding)
+        if isinstance(self._network, FoldedNetwork):
+            assert buffers is not None  # made by buffers() for the same network
+            boosted = self._network(inputs, keypoints, buffers, padding)
         else:
-            boosted = self._module(inputs, keypoints, padding)
+            boosted = self._network(inputs, keypoints, padding)
         if self.config.binary:
             bits = (boosted >= 0).unflatten(1, (-1, 8))
             return (bits * self._bit_values).sum(dim=2, dtype=torch.uint8)
@@ -121,7 +126,7 @@ class _PaddedNetwork:
 
 
 class _PaddedRun:
-    """What one padded size takes: memory on the host and on the device, and the graph.
+    """The memory of one padded size on host and device, and the graph.
 
     Args:
         network: to run.
@@ -134,7 +139,7 @@ class _PaddedRun:
         columns = config.descriptor_dim // (8 if dtype == np.uint8 else 1)
         kind = torch.uint8 if dtype == np.uint8 else torch.float32
         on_cuda = device.type == "cuda"
-        # Pinned: the GPU fetches them by itself, and a recorded copy needs an address that stays.
+        # Pinned memory, as a recorded copy needs a fixed address.
         self._inputs = [
             torch.zeros(shape, dtype=which, pin_memory=on_cuda)
             for shape, which in (
@@ -146,7 +151,7 @@ class _PaddedRun:
         self._on_device = [torch.zeros_like(each, device=device) for each in self._inputs]
         self._network, self._buffers = network, network.buffers(size)
         self._count = 0
-        self._graph = self._stream = None
+        self._recording: tuple[torch.cuda.CUDAGraph, torch.cuda.Stream] | None = None
         if on_cuda:
             self._record()
         else:
@@ -156,22 +161,24 @@ class _PaddedRun:
         count = len(descriptors)
         for host, array in zip(self._inputs, (descriptors, geometry), strict=False):
             host.numpy()[:count] = array
-            # What an earlier, larger set has left would still be finite, but is nobody's.
+            # The features of an earlier, larger set are cleared.
             host.numpy()[count : self._count] = 0
         self._inputs[2][0] = self._count = count
-        if self._graph is None:
+        if self._recording is None:
             self._compute()
         else:
-            with torch.cuda.stream(self._stream):
-                self._graph.replay()
-            self._stream.synchronize()
+            graph, stream = self._recording
+            with torch.cuda.stream(stream):
+                graph.replay()
+            stream.synchronize()
         return self._output.numpy()[:count].copy()
 
     @torch.inference_mode()
     def _compute(self) -> None:
         for device, host in zip(self._on_device, self._inputs, strict=True):
             device.copy_(host, non_blocking=True)
-        boosted = self._network(*self._on_device, self._buffers)
+        descriptors, keypoints, count = self._on_device
+        boosted = self._network(descriptors, keypoints, count, self._buffers)
         if not hasattr(self, "_output"):
             self._output = torch.empty(
                 boosted.shape, dtype=boosted.dtype, pin_memory=boosted.is_cuda
@@ -180,22 +187,22 @@ class _PaddedRun:
 
     def _record(self) -> None:
         with torch.cuda.device(self._network.device):
-            self._stream = torch.cuda.Stream()
-            # After what was done for this run on the default stream.
-            self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
+            stream = torch.cuda.Stream()
+            # Wait for the work of this run on the default stream.
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
                 for _ in range(WARM_UP_RUNS):
                     self._compute()
-            self._stream.synchronize()
+            stream.synchronize()
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, stream=self._stream):
+            with torch.cuda.graph(graph, stream=stream):
                 self._compute()
-            self._stream.synchronize()
-        self._graph = graph
+            stream.synchronize()
+        self._recording = graph, stream
 
 
 def _takes_bits(config: ModelConfig) -> bool:
-    """Whether the network's features come with packed bits, where their extractor is known."""
+    """Return whether the network's features are packed bits; False for an unknown extractor."""
     try:
         return extractor_class(config.detector).is_binary
     except ValueError:

@@ -1,9 +1,9 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The network by OpenVINO, where that is installed.
+"""The network by OpenVINO, if that is installed.
 
-On a CPU the matrix products are nearly all of the network's time. OpenVINO compiles them for their
-sizes and packs the weights beforehand, which makes them quicker than PyTorch's.
+On a CPU the matrix products take nearly all of the network's time. OpenVINO compiles them for their
+sizes and packs the weights beforehand, which makes them faster than PyTorch's.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 _PRECISION_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 _EXAMPLE_COUNT = 300
-"""Features that the network is traced with; it then takes any number."""
+"""Number of features that the network is traced with; the model takes any number."""
 
 
 class OpenVinoEngine(Engine):
-    """For CPUs of any make. It takes as many threads as PyTorch has when it is made."""
+    """For CPUs, with as many threads as PyTorch has at its creation."""
 
     name = "openvino"
 
@@ -62,7 +62,7 @@ class OpenVinoEngine(Engine):
             descriptors = unpack_bits(descriptors)
         with self._lock:
             boosted = self._request.infer([descriptors, geometry], share_inputs=True)[0]
-            # The request's own memory, which the next set overwrites.
+            # The memory belongs to the request, and the next set overwrites it.
             return pack_signs(boosted) if self.config.binary else boosted.copy()
 
     def warm_up(self, count: int) -> None:
@@ -74,11 +74,11 @@ class OpenVinoEngine(Engine):
 
 @functools.cache
 def _core() -> openvino.Core:
-    """The one runtime of the process, never given up.
+    """Return the only runtime of the process, which is never destroyed.
 
-    Each gives the thread that makes it a stack for signal handlers, and the one it found back when
-    it goes. Of two that do not go last in, first out, freed memory remains: the next signal that
-    Python handles, Ctrl-C for one, is a segmentation fault.
+    Each runtime replaces the signal stack of the thread that creates it, and restores the former
+    one at its end. If two are not destroyed in reverse order, the stack is freed memory, and the
+    next signal that Python handles, such as Ctrl-C, is a segmentation fault.
     """
     from openvino import Core
 
@@ -86,7 +86,7 @@ def _core() -> openvino.Core:
 
 
 class _WithInput(nn.Module):
-    """The network and what its descriptors go through before, for one model of both."""
+    """The conversion of the descriptors and the network, for one model of both."""
 
     def __init__(self, network: FeatureBooster) -> None:
         super().__init__()
@@ -97,10 +97,9 @@ class _WithInput(nn.Module):
 
 
 def _openvino_model(network: FeatureBooster) -> openvino.Model:
-    """The network as OpenVINO has it, for any number of features.
+    """Convert the network to OpenVINO, for any number of features.
 
-    By the steps of ``openvino.convert_model``, but for the report on its use that this sends to its
-    makers: a robot does not call home.
+    These are the steps of ``openvino.convert_model`` without its telemetry.
     """
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -108,7 +107,7 @@ def _openvino_model(network: FeatureBooster) -> openvino.Model:
     widths = network.config.descriptor_dim, network.config.keypoint_dim
     example = tuple(torch.rand(_EXAMPLE_COUNT, width) for width in widths)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of tracing, which it needs
+        warnings.simplefilter("ignore", DeprecationWarning)  # of tracing, which is needed
         decoder = TorchScriptPythonDecoder(_WithInput(network), example_input=example)
     frontend = FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))
