@@ -20,7 +20,7 @@ import numpy as np
 
 NANOSECONDS = 1_000_000_000
 JUMP_BACK = 1.0
-"""Backward step of a stamp above which a new recording starts [s]; smaller ones are out of order."""
+"""Backward step of a stamp above which a new recording starts [s]; below, it is out of order."""
 
 _JUMP_AHEAD = 86_400
 """Forward step of a stamp above which the clock was set [s]; no recording has such a gap."""
