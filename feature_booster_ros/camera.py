@@ -73,7 +73,7 @@ class Calibration:
 
         def numbers(name: str) -> tuple[float, ...]:
             if not hasattr(message, name):
-                name = name.upper()  # as ROS 1 has it
+                name = name.upper()  # in ROS 1
             values = getattr(message, name)
             return tuple(np.asarray(values, np.float64).tolist())
 

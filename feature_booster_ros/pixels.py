@@ -51,7 +51,7 @@ class _Layout(NamedTuple):
     Attributes:
         dtype: Type of one channel of one pixel.
         channels: Channels interleaved in one pixel.
-        to_bgr: OpenCV's conversion to BGR, None where there is nothing to convert.
+        to_bgr: OpenCV's conversion to BGR, None if there is none.
         packed: Order of the bytes of two neighboring YUV 4:2:2 pixels, or "".
         planar: Order of the chroma plane that follows the luma, or "".
         subsampling: Pixels in a row and in a column that share one chroma sample.

@@ -92,7 +92,7 @@ class StampWatch:
         self,
         tell: Callable[[str], None],
         unusable: str = "such frames are left out",
-        restart: str = "starting anew from this frame",
+        restart: str = "restarting from this frame",
         confirm: bool = False,
     ) -> None:
         self._tell = tell

@@ -109,7 +109,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: truncated, or no safetensors file: {error}; get it anew"
+            f"{path}: truncated, or no safetensors file: {error}; download it again"
         ) from error
 
 
@@ -119,7 +119,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path}: truncated, or no PyTorch weights file: {reason}; get it anew"
+            f"{path}: truncated, or no PyTorch weights file: {reason}; download it again"
         ) from error
     if not isinstance(tensors, dict) or not all(
         isinstance(value, Tensor) for value in tensors.values()
@@ -162,7 +162,7 @@ def _check_fit(path: Path, network: FeatureBooster, tensors: dict[str, Tensor]) 
             )
         if not torch.isfinite(tensors[key]).all():
             raise CheckpointError(
-                f"{path}: tensor {key} holds numbers that are not finite; get the file anew"
+                f"{path}: tensor {key} holds numbers that are not finite; download the file again"
             )
     if extra := [key for key in tensors if key not in expected]:
         raise CheckpointError(
