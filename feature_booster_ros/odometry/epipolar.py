@@ -38,7 +38,7 @@ def epipolar_segments(
     return turned[:, :2] / depth[:, None], near[:, :2] / np.maximum(near[:, 2:], _MIN_DEPTH)
 
 
-def estimate_relative_pose(
+def estimate_motion(
     rays_a: np.ndarray, rays_b: np.ndarray, focal_length: float, threshold: float, seed: int
 ) -> tuple[np.ndarray | None, int]:
     """Estimate the motion between two cameras by poselib's five-point LO-RANSAC.

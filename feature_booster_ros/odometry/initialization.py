@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..matching.guided import match_anywhere
-from .epipolar import estimate_relative_pose
+from .epipolar import estimate_motion
 from .rigid import cross_matrix, make_transform
 from .settings import OdometrySettings
 from .triangulation import Triangulation, triangulate
@@ -123,7 +123,7 @@ def _candidate_motions(
 ) -> list[np.ndarray]:
     """Return candidate motions (4, 4): one of an essential matrix, up to four of a homography."""
     a, b = rays_a * focal_length, rays_b * focal_length
-    motion, _ = estimate_relative_pose(rays_a, rays_b, focal_length, _MAX_ERROR, seed)
+    motion, _ = estimate_motion(rays_a, rays_b, focal_length, _MAX_ERROR, seed)
     motions, essential_score = [], 0.0
     if motion is not None:
         motions, essential_score = [motion], _epipolar_score(motion, a, b, focal_length)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..matching.guided import match_along_segments, match_anywhere, match_near
 from .absolute_pose import AbsolutePose, estimate_pose, refine_pose
-from .epipolar import epipolar_segments, estimate_relative_pose
+from .epipolar import epipolar_segments, estimate_motion
 from .landmark_map import Keyframe, LandmarkMap
 from .rigid import camera_center, inverse, transform_points
 from .settings import OdometrySettings
@@ -200,7 +200,7 @@ class Localizer:
         none, unknown = np.zeros(0, bool), np.zeros((6, 6))
         if len(pairs) < self._settings.min_inliers:
             return AbsolutePose(predicted, none, unknown)
-        motion, inliers = estimate_relative_pose(
+        motion, inliers = estimate_motion(
             keyframe.view.rays[pairs[:, 0]],
             view.rays[pairs[:, 1]],
             self._focal_length,
