@@ -137,7 +137,8 @@ class MatcherWork(Work):
     def _process(self, message: FeatureArray) -> None:
         with self._frames.skip_on_error():
             with self._frames.stage("convert"):
-                frame = to_feature_frame(message, self._camera(message))
+                limit = self._node.parameters.max_input_features
+                frame = to_feature_frame(message, self._camera(message), limit)
             order = self._continuity.add(frame)
             self._frames.count_order(order)
             if order is Order.OUT_OF_ORDER:

@@ -10,14 +10,14 @@ from feature_booster_ros.matching import FrameMatcherSettings
 from feature_booster_ros.matching.drawing import LAYOUTS
 from feature_booster_ros.pixels import WIDE_PIXELS
 
-from .parameters import Change, FrameNodeParameters, parameter
+from .parameters import Change, FeatureNodeParameters, parameter
 from .qos import RELIABILITIES
 
 _SETTINGS = FrameMatcherSettings()
 
 
 @dataclass(frozen=True)
-class MatcherNodeParameters(FrameNodeParameters):
+class MatcherNodeParameters(FeatureNodeParameters):
     """Parameters of matcher_node."""
 
     reference: str = parameter(

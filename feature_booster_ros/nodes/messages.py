@@ -109,16 +109,25 @@ def from_feature_array(message: FeatureArray) -> Features:
     )
 
 
-def to_feature_frame(message: FeatureArray, camera: Camera | None) -> FeatureFrame:
+def to_feature_frame(
+    message: FeatureArray, camera: Camera | None, max_features: int
+) -> FeatureFrame:
     """Return the frame in a message.
 
     Args:
         message: As booster_node publishes it.
         camera: Of the message's camera_info, or None if it is not known.
+        max_features: Largest number of features to accept.
 
     Raises:
-        ValueError: The size of the image is not filled in, or as :func:`from_feature_array`.
+        ValueError: There are too many features, the size of the image is not filled in, or as
+            :func:`from_feature_array`.
     """
+    if len(message.x) > max_features:
+        raise ValueError(
+            f"FeatureArray has {len(message.x)} features, more than parameter 'max_input_features' "
+            f"allows ({max_features}): have its publisher limit them, or raise the parameter"
+        )
     width, height = message.camera_info.width, message.camera_info.height
     if not (width and height):
         raise ValueError(

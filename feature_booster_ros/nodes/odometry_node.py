@@ -176,7 +176,7 @@ class OdometryWork(Work):
                     "needs: have booster_node take camera_info (use_camera_info: true), and "
                     "calibrate the camera if its driver publishes none"
                 )
-            frame = to_feature_frame(message, camera)
+            frame = to_feature_frame(message, camera, self._node.parameters.max_input_features)
         resets = self._stream.resets
         order, estimate = self._stream.track(frame, self._node.parameters.jump_back)
         self._frames.count_order(order)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .coordinate_frames import parse_pose
-from .parameters import Change, FrameNodeParameters, parameter
+from .parameters import Change, FeatureNodeParameters, parameter
 
 _SETTINGS = (
     "initial_scale", "camera_height", "pixel_sigma", "search_radius", "min_inliers",
@@ -21,7 +21,7 @@ the odometry needs poselib and pycolmap; a test compares them."""
 
 
 @dataclass(frozen=True)
-class OdometryNodeParameters(FrameNodeParameters):
+class OdometryNodeParameters(FeatureNodeParameters):
     """Parameters of odometry_node."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {

@@ -234,6 +234,18 @@ class FrameNodeParameters(NodeParameters):
         return stream_profile(self.qos_input_reliability, self.qos_input_depth)
 
 
+@dataclasses.dataclass(frozen=True)
+class FeatureNodeParameters(FrameNodeParameters):
+    """Parameters of the nodes that subscribe to features."""
+
+    max_input_features: int = parameter(
+        100_000,
+        "A FeatureArray of more features is refused, as time and memory grow with their square.",
+        minimum=1,
+        maximum=10_000_000,
+    )
+
+
 def specifications(parameter_type: type) -> dict[str, Specification]:
     """Return the parameters of a dataclass by name, those that are all nodes' last."""
     types = typing.get_type_hints(parameter_type)

@@ -361,6 +361,15 @@ def test_picture_is_as_wide_as_people_look_at_and_compressed(start_matcher, fram
     assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == (75, 100, 3)
 
 
+def test_too_many_features_are_refused(start_matcher, frames):
+    node = start_matcher(max_input_features=100)
+    few = FRAMES[0].select(slice(100))
+    frames.send(few, 1)
+    frames.send(FRAMES[1], 2)
+    node.wait_for_output("more than parameter 'max_input_features' allows (100)")
+    frames.take(few, 3)
+
+
 def test_no_match_image_when_it_is_off(start_matcher, frames, ros):
     start_matcher(match_image=False)
     frames.send(FRAMES[0], 1)
