@@ -154,7 +154,7 @@ def test_evaluate_photos_draws_views_by_the_seed(photos, capsys):
         (["evaluate", "photos", "/nowhere", "--holdout", "0"], "--holdout is 0: it must be 1 or"),
         (
             ["evaluate", "photos", "/nowhere", "--methods", "surf"],
-            "nor one of the extractors (orb, ",
+            "nor one of the extractors (",
         ),
         (["evaluate", "sequence", "/nowhere"], "/nowhere"),
         (
