@@ -76,7 +76,7 @@ class ImagePlayerNodeParameters(NodeParameters):
     )
     rate: float = parameter(0.0, "Frame rate in Hz; 0 plays as recorded", minimum=0.0)
     speed: float = parameter(1.0, "Factor on the frame rate", minimum=0.001, maximum=1000.0)
-    loop: bool = parameter(False, "Start anew at the end; recorded stamps go on rising")
+    loop: bool = parameter(False, "Start again at the end; recorded stamps go on rising")
     start: int = parameter(0, "First frame to play", minimum=0, change=Change.UNCONFIGURED)
     step: int = parameter(1, "Play every n-th frame", minimum=1, change=Change.UNCONFIGURED)
     count: int = parameter(
