@@ -116,7 +116,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError as error:
+        # Not in PyTorch's words, which recommend to load the file in a way that executes its code.
+        raise CheckpointError(
+            f"{path}: truncated, or no PyTorch weights file that holds tensors only; save "
+            "network.state_dict(), or download it again"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path}: truncated, or no PyTorch weights file: {reason}; download it again"
@@ -142,7 +148,7 @@ def _configuration(path: Path, metadata: dict[str, str], model: str | None) -> M
     if name not in models:
         raise CheckpointError(
             f"{path}: no configuration is called {name!r}; say which it has: {', '.join(models)}, "
-            f"or one of a table of yours in {MODELS_VARIABLE}"
+            f"or one of your table in {MODELS_VARIABLE}"
         )
     return models[name]
 

@@ -121,7 +121,10 @@ def load_run(path: Path, settings: TrainingSettings) -> dict[str, Any]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         version, before, state = saved["version"], saved["settings"], saved["state"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError) as error:
+    except pickle.UnpicklingError as error:
+        # Not in PyTorch's words, which recommend to load the file in a way that executes its code.
+        raise ValueError(f"{path} is no checkpoint of a run, or damaged") from error
+    except (RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no checkpoint of a run, or damaged: {error}") from error
     if version != CHECKPOINT_VERSION:
         raise ValueError(f"{path} is of version {version}, not {CHECKPOINT_VERSION}: train again")

@@ -193,6 +193,14 @@ def test_truncated_weights_are_refused(tmp_path, suffix, share):
         load_checkpoint(path)
 
 
+def test_weights_that_hold_code_are_refused_without_advice_to_execute_it(tmp_path):
+    path = tmp_path / "SIFT+Boost-F.pth"
+    torch.save(load_checkpoint("SIFT+Boost-F"), path)  # not its tensors
+    with pytest.raises(CheckpointError, match="tensors only; save network.state_dict") as told:
+        load_checkpoint(path)
+    assert "weights_only" not in str(told.value)
+
+
 def test_weights_of_another_model_are_refused_by_the_first_tensor(tmp_path):
     network, path = saved(tmp_path, "SIFT+Boost-B")
     with pytest.raises(CheckpointError, match="holds the weights of SIFT\\+Boost-B, not of ORB"):
