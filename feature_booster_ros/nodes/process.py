@@ -17,6 +17,7 @@ import rclpy
 import rclpy.logging
 from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.utilities import remove_ros_args
 
 from .lifecycle import ManagedNode
 from .parameters import ParameterError, plain_table
@@ -51,6 +52,7 @@ def run(node_type: type[ManagedNode], args: Sequence[str] | None = None) -> int:
         except (ParameterError, NameValidationException, RuntimeError) as error:
             rclpy.logging.get_logger("feature_booster_ros").fatal(f"cannot start: {error}")
             return 1
+        _warn_of_arguments(node, arguments)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         if not node.start():
@@ -126,6 +128,16 @@ def keep_handler(number: int) -> Iterator[None]:
         yield
     finally:
         libc.sigaction(int(number), action, None)
+
+
+def _warn_of_arguments(node: ManagedNode, arguments: Sequence[str]) -> None:
+    """Warn of arguments that ROS ignores; it takes, and warns of, FROM:=TO without --ros-args."""
+    others = remove_ros_args([node.node_name, *arguments])[1:]
+    if ignored := [argument for argument in others if ":=" not in argument]:
+        node.get_logger().warning(
+            f"no effect: {' '.join(ignored)}; parameters and remappings come after --ros-args, as "
+            "in --ros-args -p NAME:=VALUE -r FROM:=TO"
+        )
 
 
 def _spin(executor: SingleThreadedExecutor, node: ManagedNode) -> None:

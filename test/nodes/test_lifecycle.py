@@ -77,6 +77,12 @@ def test_help(name):
         assert text.lower() in result.stdout.lower()
 
 
+def test_arguments_without_effect_are_told():
+    command = [executable("image_player_node"), "-p", "source:=/nowhere", "--fast"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert "no effect: -p --fast; parameters and remappings come after --ros-args" in result.stderr
+
+
 def test_booster_node_says_that_images_paused_and_goes_on(start_node, ros):
     node = start_node("booster_node", parameters=RAW)
     features = ros.listen(FeatureArray, "features")
