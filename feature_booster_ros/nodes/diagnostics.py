@@ -205,8 +205,9 @@ class FrameMonitor(FrameStatistics):
         self._faults = faults
         if counts["dropped"]:
             self._node.get_logger().info(
-                f"dropped {counts['dropped']} of {counts['received']} frames, working on the "
-                f"newest ({values['dropped']} of {values['received']} in all)",
+                f"dropped {values['dropped']} of {values['received']} frames so far, "
+                f"{counts['dropped']} of them in the last {self._interval:g} s: working on the "
+                "newest",
                 throttle_duration_sec=10.0,
             )
         values = {**values, "internal_errors": str(faults), **self._values()}
