@@ -128,7 +128,7 @@ def generate_launch_description() -> LaunchDescription:
                 "loop",
                 default_value="",
                 choices=["", *BOOLEANS],
-                description="Start the source anew at its end. Empty: as in the parameters file",
+                description="Start the source again at its end. Empty: as in the parameters file",
             ),
             DeclareLaunchArgument(
                 "rviz", default_value="false", choices=BOOLEANS, description="Open RViz"

@@ -62,43 +62,43 @@ class ImagePlayerNodeParameters(NodeParameters):
     source: str = parameter(
         "",
         "What to play: a folder of images, a video, a KITTI, TUM or EuRoC sequence, a rosbag2, "
-        "webcam:0, rendered; options follow after commas, as in BAG,topic=/image",
+        "webcam:0, rendered; options follow after commas, as in BAG,topic=/image.",
         change=Change.UNCONFIGURED,
     )
     kind: str = parameter(
-        "auto", "Kind of the source", choices=("auto", *KINDS), change=Change.UNCONFIGURED
+        "auto", "Kind of the source.", choices=("auto", *KINDS), change=Change.UNCONFIGURED
     )
     camera: str = parameter(
         "",
         "Intrinsics instead of the source's own: a calibration file of ROS, OpenCV or Kalibr, by "
-        "path, file:// or package://, or fx,fy,cx,cy in pixels",
+        "path, file:// or package://, or fx,fy,cx,cy in pixels.",
         change=Change.UNCONFIGURED,
     )
-    rate: float = parameter(0.0, "Frame rate in Hz; 0 plays as recorded", minimum=0.0)
-    speed: float = parameter(1.0, "Factor on the frame rate", minimum=0.001, maximum=1000.0)
-    loop: bool = parameter(False, "Start again at the end; recorded stamps go on rising")
-    start: int = parameter(0, "First frame to play", minimum=0, change=Change.UNCONFIGURED)
-    step: int = parameter(1, "Play every n-th frame", minimum=1, change=Change.UNCONFIGURED)
+    rate: float = parameter(0.0, "Frame rate in Hz; 0 plays as recorded.", minimum=0.0)
+    speed: float = parameter(1.0, "Factor on the frame rate.", minimum=0.001, maximum=1000.0)
+    loop: bool = parameter(False, "Start again at the end; recorded stamps go on rising.")
+    start: int = parameter(0, "First frame to play.", minimum=0, change=Change.UNCONFIGURED)
+    step: int = parameter(1, "Play every n-th frame.", minimum=1, change=Change.UNCONFIGURED)
     count: int = parameter(
-        0, "Number of frames to play; 0 plays all", minimum=0, change=Change.UNCONFIGURED
+        0, "Number of frames to play; 0 plays all.", minimum=0, change=Change.UNCONFIGURED
     )
     stamp: str = parameter(
-        "recorded", "Stamp of the messages: recorded, or now", choices=("recorded", "now")
+        "recorded", "Stamp of the messages: recorded, or now.", choices=("recorded", "now")
     )
     frame_id: str = parameter(
-        "", "Coordinate frame of the images; empty for the recorded one, or camera without one"
+        "", "Coordinate frame of the images; empty for the recorded one, or camera without one."
     )
     image_transport: str = parameter(
         "raw",
-        "Publish image (raw), image/compressed (compressed) or both",
+        "Publish image (raw), image/compressed (compressed) or both.",
         choices=("raw", "compressed", "both"),
         change=Change.UNCONFIGURED,
     )
     jpeg_quality: int = parameter(
-        95, "Quality of compressed 8-bit images in percent", minimum=1, maximum=100
+        95, "Quality of compressed 8-bit images in percent.", minimum=1, maximum=100
     )
     wait_for_subscribers: int = parameter(
-        0, "Subscriptions of the images to wait for before the first frame", minimum=0
+        0, "Subscriptions of the images to wait for before the first frame.", minimum=0
     )
     wait_for_nodes: str = parameter(
         "",
@@ -112,10 +112,10 @@ class ImagePlayerNodeParameters(NodeParameters):
         maximum=86400.0,
     )
     at_end: str = parameter(
-        "exit", "At the end of the source, exit or stay", choices=("exit", "stay")
+        "exit", "At the end of the source, exit or stay.", choices=("exit", "stay")
     )
     qos_output_depth: int = parameter(
-        10, "Messages kept for slow subscribers", minimum=1, change=Change.UNCONFIGURED
+        10, "Messages kept for slow subscribers.", minimum=1, change=Change.UNCONFIGURED
     )
 
 
