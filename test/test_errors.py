@@ -52,7 +52,7 @@ def test_an_image_of_another_kind_is_told_with_the_remedy(image, said):
 
 
 def test_a_pillow_image_is_told_with_the_remedy():
-    pillow = pytest.importorskip("PIL.Image")
+    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
     with pytest.raises(ValueError, match=r"PIL Image: pass numpy.asarray\(image.convert\('L'\)\)"):
         create_extractor("orb")(pillow.new("RGB", (4, 5)))
 

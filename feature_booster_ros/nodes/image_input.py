@@ -14,6 +14,7 @@ from feature_booster_ros.camera import is_rectified_topic
 from .booster_node_parameters import BoosterNodeParameters
 from .camera_info import CameraInfoError, describe_image, uncalibrated
 from .diagnostics import FrameMonitor
+from .images import transport_topic
 from .lifecycle import ManagedNode, Resources
 from .synchronization import ImageWithCameraInfo
 
@@ -30,8 +31,7 @@ class ImageInput:
 
     def __init__(self, node: ManagedNode, parameters: BoosterNodeParameters) -> None:
         compressed = parameters.image_transport == "compressed"
-        # As image_transport does it: the remapped base topic, and the transport after it.
-        self.topic = node.resolve_topic_name("image") + ("/compressed" if compressed else "")
+        self.topic = transport_topic(node.resolve_topic_name("image"), parameters.image_transport)
         self._camera_info_topic = node.resolve_topic_name("camera_info")
         self._image_type: type = CompressedImage if compressed else Image
         self._node = node

@@ -8,7 +8,6 @@ Publishes ``image`` (sensor_msgs/Image, and ``image/compressed`` of sensor_msgs/
 
 from __future__ import annotations
 
-import array
 import logging
 import threading
 import time
@@ -16,8 +15,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecyclePublisher
@@ -30,6 +27,7 @@ from feature_booster_ros.sources.source import USUAL_RATE, play
 from feature_booster_ros.stamps import NANOSECONDS, Order, StampWatch, show
 
 from .camera_info import to_camera_info
+from .images import to_compressed_image, to_image, transport_topic
 from .lifecycle import (
     CLOCK_MISSING,
     EXPECTED_ERRORS,
@@ -158,10 +156,8 @@ class Playback(Work):
         if parameters.image_transport != "compressed":
             self._image_publisher = resources.lifecycle_publisher(Image, "image", qos)
         if parameters.image_transport != "raw":
-            # As image_transport does it: the remapped base topic, and the transport after it.
-            self._compressed_publisher = resources.lifecycle_publisher(
-                CompressedImage, node.resolve_topic_name("image") + "/compressed", qos
-            )
+            topic = transport_topic(node.resolve_topic_name("image"), "compressed")
+            self._compressed_publisher = resources.lifecycle_publisher(CompressedImage, topic, qos)
         self._camera_info_publisher = resources.lifecycle_publisher(CameraInfo, "camera_info", qos)
         node.get_logger().info(_describe(self._source))
 
@@ -255,7 +251,7 @@ class Playback(Work):
         listened = {topic for topic, types in topics if _LISTENED_TYPES.intersection(types)}
         image = self._node.resolve_topic_name("image")
         published = {publisher.topic_name for publisher in self._image_publishers()}
-        unpublished = {image, f"{image}/compressed"} - published
+        unpublished = {image, transport_topic(image, "compressed")} - published
         if listened - unpublished or self._is_idle(name):
             return ""
         if not listened:
@@ -350,7 +346,7 @@ class Playback(Work):
         camera_info = to_camera_info(frame.calibration, width, height, header)
         self._camera_info_publisher.publish(camera_info)
         if self._image_publisher is not None:
-            self._image_publisher.publish(image_message(frame, header))
+            self._image_publisher.publish(to_image(frame.image, frame.encoding, header))
         if self._compressed_publisher is not None:
             self._compressed_publisher.publish(
                 compressed_image_message(frame, header, self.parameters.jpeg_quality)
@@ -378,50 +374,12 @@ def frame_interval(recorded_ns: int, rate: float, speed: float) -> float:
     return (1.0 / rate if rate > 0 else max(recorded_ns, 0) / NANOSECONDS) / speed
 
 
-def image_message(frame: Frame, header: Header) -> Image:
-    """Return a sensor_msgs/Image of the frame, its pixels copied once."""
-    height, width = frame.image.shape[:2]
-    pixels = np.ascontiguousarray(frame.image)
-    return Image(
-        header=header,
-        height=height,
-        width=width,
-        encoding=frame.encoding,
-        is_bigendian=int(pixels.dtype.byteorder == ">"),
-        step=pixels.strides[0],
-        data=_bytes(pixels),
-    )
-
-
 def compressed_image_message(frame: Frame, header: Header, jpeg_quality: int) -> CompressedImage:
-    """Return a sensor_msgs/CompressedImage: JPEG of 8 bits, else PNG, as JPEG holds no 16 bits.
-
-    Raises:
-        ValueError: The pixels are of another type.
-    """
-    if frame.image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(
-            f"{frame.name}: {frame.encoding} has no compressed form: set image_transport to raw"
-        )
-    if frame.image.dtype == np.uint8:
-        suffix, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
-    else:
-        suffix, options = "png", []
-    _, encoded = cv2.imencode(f".{suffix}", frame.image, options)
-    # The wording of compressed_image_transport: pixel format of the image, then of the compressed.
-    inner = "" if frame.image.ndim == 2 else f"bgr{frame.image.dtype.itemsize * 8}"
-    return CompressedImage(
-        header=header,
-        format=f"{frame.encoding}; {suffix} compressed {inner}",
-        data=_bytes(encoded),
-    )
-
-
-def _bytes(values: np.ndarray) -> array.array:
-    """Return a copy that a uint8[] field takes over without a check of each element."""
-    content = array.array("B")
-    content.frombytes(values.data.cast("B"))
-    return content
+    """Return :func:`to_compressed_image` of the frame; its errors name the frame."""
+    try:
+        return to_compressed_image(frame.image, frame.encoding, header, jpeg_quality)
+    except ValueError as error:
+        raise ValueError(f"{frame.name}: {error}") from error
 
 
 def _describe(source: Source) -> str:

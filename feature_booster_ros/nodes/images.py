@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Convert image messages to the (H, W) uint8 arrays that the library takes.
+"""Convert image messages to the (H, W) uint8 arrays that the library takes, and arrays to messages.
 
 What the fields mean is in ``pixels.py``. cv_bridge converts the usual colors of 8 bits where it is
 installed and works. It is not used for the rest: built for another NumPy it fails at import or with
@@ -10,8 +10,12 @@ as big-endian under NumPy 2, and supports no YUV, no 16 bits and not every Bayer
 
 from __future__ import annotations
 
+import array
+
+import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from feature_booster_ros import pixels
 
@@ -77,3 +81,52 @@ def _bridged(message: Image) -> np.ndarray | None:
     except Exception:  # nothing is wrong with such an image, so the bridge is of no use
         _BRIDGE = None
         return None
+
+
+def transport_topic(topic: str, transport: str) -> str:
+    """Return the topic of a transport as image_transport names it: raw is the remapped topic."""
+    return topic if transport == "raw" else f"{topic}/{transport}"
+
+
+def to_image(image: np.ndarray, encoding: str, header: Header) -> Image:
+    """Return a sensor_msgs/Image of an image (H, W) or (H, W, 3), its pixels copied once."""
+    height, width = image.shape[:2]
+    image = np.ascontiguousarray(image)
+    return Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=int(image.dtype.byteorder == ">"),
+        step=image.strides[0],
+        data=_bytes(image),
+    )
+
+
+def to_compressed_image(
+    image: np.ndarray, encoding: str, header: Header, jpeg_quality: int
+) -> CompressedImage:
+    """Return a sensor_msgs/CompressedImage: JPEG of 8 bits, else PNG, as JPEG holds no 16 bits.
+
+    Raises:
+        ValueError: The pixels are of another type.
+    """
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{encoding} has no compressed form: set image_transport to raw")
+    if image.dtype == np.uint8:
+        suffix, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+    else:
+        suffix, options = "png", []
+    _, encoded = cv2.imencode(f".{suffix}", image, options)
+    # The wording of compressed_image_transport: pixel format of the image, then of the compressed.
+    inner = "" if image.ndim == 2 else f"bgr{image.dtype.itemsize * 8}"
+    return CompressedImage(
+        header=header, format=f"{encoding}; {suffix} compressed {inner}", data=_bytes(encoded)
+    )
+
+
+def _bytes(values: np.ndarray) -> array.array:
+    """Return a copy that a uint8[] field takes over without a check of each element."""
+    content = array.array("B")
+    content.frombytes(values.data.cast("B"))
+    return content

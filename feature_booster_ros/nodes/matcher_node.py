@@ -10,7 +10,6 @@ sensor_msgs/CompressedImage) and ``/diagnostics``.
 
 from __future__ import annotations
 
-import array
 import collections
 import threading
 import weakref
@@ -30,7 +29,13 @@ from feature_booster_ros.stamps import Order, StampWatch
 
 from .camera_info import CameraInfoError, camera_of
 from .diagnostics import FrameMonitor
-from .images import ImageError, message_to_gray
+from .images import (
+    ImageError,
+    message_to_gray,
+    to_compressed_image,
+    to_image,
+    transport_topic,
+)
 from .lifecycle import ManagedNode, Resources, Work
 from .matcher_node_parameters import MatcherNodeParameters
 from .messages import stamp_of, to_feature_frame, to_header, to_match_array
@@ -188,10 +193,8 @@ class MatchPictures:
         self._node = node
         qos = node.parameters.output_profile()
         self._publisher = resources.lifecycle_publisher(Image, "match_image", qos)
-        # As image_transport does it: the remapped base topic, and the transport after it.
-        self._compressed_publisher = resources.lifecycle_publisher(
-            CompressedImage, self._publisher.topic_name + "/compressed", qos
-        )
+        topic = transport_topic(self._publisher.topic_name, "compressed")
+        self._compressed_publisher = resources.lifecycle_publisher(CompressedImage, topic, qos)
         self._subscription = Resources(node)
         self._is_subscribed = False
         # Messages by stamp, until their features come; images of frames that were drawn on.
@@ -215,10 +218,10 @@ class MatchPictures:
             self.unsubscribe()
         elif not self._is_subscribed:
             parameters = self._node.parameters
-            compressed = parameters.image_transport == "compressed"
+            transport = parameters.image_transport
             self._subscription.subscription(
-                CompressedImage if compressed else Image,
-                self._node.resolve_topic_name("image") + ("/compressed" if compressed else ""),
+                CompressedImage if transport == "compressed" else Image,
+                transport_topic(self._node.resolve_topic_name("image"), transport),
                 self._keep,
                 stream_profile(parameters.qos_image_reliability, parameters.qos_input_depth),
             )
@@ -253,19 +256,10 @@ class MatchPictures:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         header = to_header(result.query)
         if self._publisher.get_subscription_count() > 0:
-            message = Image(header=header, encoding="bgr8")
-            message.height, message.width = picture.shape[:2]
-            message.step = message.width * 3
-            message.data = array.array("B", picture.tobytes())
-            self._publisher.publish(message)
+            self._publisher.publish(to_image(picture, "bgr8", header))
         if self._compressed_publisher.get_subscription_count() > 0:
-            _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
             self._compressed_publisher.publish(
-                CompressedImage(
-                    header=header,
-                    format="bgr8; jpeg compressed bgr8",
-                    data=array.array("B", jpeg.tobytes()),
-                )
+                to_compressed_image(picture, "bgr8", header, _JPEG_QUALITY)
             )
 
     def _keep(self, message: Image | CompressedImage) -> None:
