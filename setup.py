@@ -63,6 +63,7 @@ setup(
     install_requires=requirements(),
     extras_require={
         "bags": ["rosbags>=0.9.15"],
+        "colmap": ["h5py>=3.6", "pycolmap>=0.6.1"],
         "demo": ["scikit-image>=0.19"],
         "train": ["h5py>=3.6", "pycolmap>=0.6.1", "tensorboard>=2.9"],
         "odometry": ["evo>=1.26", "poselib>=2.0.5", "pycolmap>=4.2"],

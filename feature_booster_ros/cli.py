@@ -15,6 +15,7 @@ from . import __version__
 from .benchmark.command_line import add_benchmark_arguments
 from .errors import user_message
 from .evaluation.command_line import add_runs
+from .integrations.command_line import add_commands as add_integrations
 from .training.command_line import add_commands
 
 
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_integrations(commands)
     add_commands(commands)
     _add_evaluate(commands)
     _add_benchmark(commands)

@@ -55,14 +55,32 @@ def import_images(
     pycolmap.import_images(
         str(database), str(folder), getattr(pycolmap.CameraMode, mode), list(names), options
     )
-    with _connect(database) as connection:
-        ids = dict(connection.execute("SELECT name, image_id FROM images"))
+    ids = image_ids(database)
     if missing := [name for name in names if name not in ids]:
         raise ValueError(
             f"COLMAP could not import {missing[0]} and {len(missing) - 1} more of the images in "
             f"{folder}: images that share a camera must be of one size; else see its messages above"
         )
     return ids
+
+
+def image_ids(database: Path) -> dict[str, int]:
+    """Return the id of every image in the database by its name."""
+    with _connect(database) as connection:
+        return dict(connection.execute("SELECT name, image_id FROM images"))
+
+
+def images_with_keypoints(database: Path) -> set[int]:
+    """Return the ids of the images whose keypoints are in the database."""
+    with _connect(database) as connection:
+        return {image_id for (image_id,) in connection.execute("SELECT image_id FROM keypoints")}
+
+
+def matched_pairs(database: Path) -> set[tuple[int, int]]:
+    """Return the pairs of image ids, the smaller first, whose matches are in the database."""
+    with _connect(database) as connection:
+        pair_ids = connection.execute("SELECT pair_id FROM matches").fetchall()
+    return {divmod(pair_id, _MOST_IMAGES) for (pair_id,) in pair_ids}
 
 
 def add_frames(database: Path, names: Sequence[str], camera: Camera) -> dict[str, int]:

@@ -1,0 +1,174 @@
+# Copyright 2026 The feature_booster_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of ``feature-booster extract`` and ``match``, and what they do.
+
+Only argparse is imported until a command runs, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands; the parsed options have a function ``run(options)``."""
+    _add_match(commands)
+    _add_extract(commands)
+
+
+def _add_match(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "match",
+        help="match two images into a picture, or a file of features for hloc or COLMAP",
+        description="Match two images and draw the matches; or match the images whose features "
+        "`feature-booster extract` has put into a file, for hloc (an output that ends in .h5) or "
+        "COLMAP (.db).",
+    )
+    command.add_argument(
+        "inputs", type=Path, nargs="+", metavar="INPUT", help="two images, or one file of features"
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="picture (matches.png), hloc's matches (matches.h5) or COLMAP's database "
+        "(database.db); pairs that such a file has already are left out",
+    )
+    _add_device(command)
+    two = command.add_argument_group("two images")
+    two.add_argument(
+        "--methods",
+        nargs="+",
+        default=["sift", "SIFT+Boost-F"],
+        metavar="METHOD",
+        help="one row of the picture each: sift, orb, a shipped model, a weights file "
+        "(default: sift SIFT+Boost-F)",
+    )
+    two.add_argument(
+        "--max-features",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="most features of an image (default: %(default)s)",
+    )
+    file = command.add_argument_group("a file of features")
+    file.add_argument(
+        "--pairs",
+        default="exhaustive",
+        metavar="PAIRS",
+        help="exhaustive, sequential:N (each image with the N that follow, by default 10), or a "
+        "file with two names a line (default: %(default)s)",
+    )
+    file.add_argument(
+        "--ratio",
+        type=float,
+        default=0.8,
+        help="largest distance of a match as a share of that to the second nearest; 1 for any "
+        "(default: %(default)s)",
+    )
+    file.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="the images, of which COLMAP reads sizes"
+    )
+    command.set_defaults(run=_match)
+
+
+def _add_extract(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "extract",
+        help="write the features of a folder of images for hloc, or for `match`",
+        description="Write the features of all images below a folder to an HDF5 file of hloc's "
+        "layout. Images that the file has already are left out.",
+    )
+    command.add_argument("images", type=Path, metavar="FOLDER", help="folder of images")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="such as features.h5"
+    )
+    command.add_argument(
+        "--method",
+        default="SIFT+Boost-F",
+        help="sift, orb, package.module:ClassName of an extractor, a shipped model or a weights "
+        "file (default: %(default)s)",
+    )
+    command.add_argument(
+        "--max-features",
+        type=int,
+        default=4096,
+        metavar="N",
+        help="most features of an image (default: %(default)s)",
+    )
+    command.add_argument(
+        "--longest-side",
+        type=int,
+        default=1600,
+        metavar="PIXELS",
+        help="shrink larger images to this first; keypoints are in pixels of the file "
+        "(default: %(default)s)",
+    )
+    _add_device(command)
+    command.set_defaults(run=_extract)
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+
+
+def _extract(options: argparse.Namespace) -> None:
+    from .extraction import extract_folder
+
+    count = extract_folder(
+        options.images,
+        options.output,
+        options.method,
+        options.max_features,
+        options.longest_side,
+        options.device,
+    )
+    print(f"{options.output} has the features of {count} images")
+
+
+def _match(options: argparse.Namespace) -> None:
+    if len(options.inputs) == 2:
+        _match_images(options)
+    elif len(options.inputs) == 1:
+        _match_file(options)
+    else:
+        raise ValueError(f"match takes two images or one file, not {len(options.inputs)} inputs")
+
+
+def _match_images(options: argparse.Namespace) -> None:
+    from .match_picture import draw_match_picture
+
+    first, second = options.inputs
+    counts = draw_match_picture(
+        first,
+        second,
+        options.output,
+        options.methods,
+        options.max_features,
+        device=options.device,
+    )
+    for count in counts:
+        print(f"{count.method}: {count.matches} matches, {count.inliers} inliers")
+    print(f"written to {options.output}")
+
+
+def _match_file(options: argparse.Namespace) -> None:
+    from .matching import match_for_colmap, match_for_hloc
+
+    (features,) = options.inputs
+    chosen = options.pairs, options.ratio, options.device
+    if options.output.suffix in (".h5", ".hdf5"):
+        count = match_for_hloc(features, options.output, *chosen)
+        print(f"{options.output} has the matches of {count} pairs")
+    elif options.output.suffix == ".db":
+        if options.images is None:
+            raise ValueError("COLMAP's database needs the folder of the images: give --images")
+        count = match_for_colmap(features, options.images, options.output, *chosen)
+        print(f"{options.output} has {count} pairs with a two-view geometry")
+    else:
+        raise ValueError(f"output {options.output} must end in .h5 (hloc) or .db (COLMAP)")
