@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +14,8 @@ from feature_booster_ros.pixels import WIDE_PIXELS
 from .parameters import Change, FrameNodeParameters, parameter
 from .qos import RELIABILITIES
 
+# The first part of a topic's name, relative to the node's namespace.
+_CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 _PAIRED_ALONE = (
     "an image without a camera_info of its stamp is paired with the newest of its frame_id; leave "
     "the parameter out"
@@ -49,6 +52,13 @@ class BoosterNodeParameters(FrameNodeParameters):
         "How the network is run, all with the same results: eager PyTorch, fused, openvino (CPU, "
         "where it is installed), cuda_graph (CUDA), or auto for the quickest available.",
         choices=("auto", "eager", "fused", "openvino", "cuda_graph"),
+    )
+    cameras: str = parameter(
+        "",
+        "Names of the cameras that this process serves, separated by commas, such as left,right: "
+        "the features of NAME/image and NAME/camera_info are NAME/features. All share the network "
+        "and the other parameters, and take turns. Empty for one camera, on image and camera_info.",
+        change=Change.UNCONFIGURED,
     )
     threads: int = parameter(
         0,
@@ -166,7 +176,20 @@ class BoosterNodeParameters(FrameNodeParameters):
         change=Change.UNCONFIGURED,
     )
 
+    def camera_names(self) -> list[str]:
+        """Return the name of each camera; one that is empty where there is only one."""
+        return [name.strip() for name in self.cameras.split(",")] if self.cameras else [""]
+
     def __post_init__(self) -> None:
+        names = self.camera_names()
+        wrong = [name for name in names if not _CAMERA_NAME.fullmatch(name)]
+        if self.cameras and wrong:
+            raise ValueError(
+                f"parameter 'cameras' has the name {wrong[0]!r}, which no topic can have: give "
+                "names of letters, digits and _, separated by commas, such as left,right"
+            )
+        if len(set(names)) < len(names):
+            raise ValueError(f"parameter 'cameras' names a camera twice: {self.cameras}")
         if (self.grid_rows == 0) != (self.grid_columns == 0):
             raise ValueError(
                 f"parameters 'grid_rows' ({self.grid_rows}) and 'grid_columns' "

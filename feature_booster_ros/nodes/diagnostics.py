@@ -150,6 +150,7 @@ class FrameMonitor(FrameStatistics):
         period: Seconds between two messages on /diagnostics.
         condition: Returns level and message while frames come and none is in error.
         values: Returns further values to publish, such as the model in use.
+        camera: Name of the camera that the frames are of, where the node serves several.
     """
 
     def __init__(
@@ -159,9 +160,15 @@ class FrameMonitor(FrameStatistics):
         period: float,
         condition: Callable[[], tuple[bytes, str]] = lambda: (DiagnosticStatus.OK, "running"),
         values: Callable[[], dict[str, str]] = dict,
+        camera: str = "",
     ) -> None:
         super().__init__()
         self._node = node
+        self.log = node.get_logger()
+        """Where to log about the frames; throttled apart from those of other cameras."""
+        if camera:
+            self.log = self.log.get_child(camera.replace("/", "."))
+        self._subject = f"frames of {camera}" if camera else "frames"
         self._topic = topic
         self._interval = period
         self._condition = condition
@@ -180,14 +187,14 @@ class FrameMonitor(FrameStatistics):
 
     def warn(self, text: str) -> None:
         """Log a warning about the topic that the frames come from."""
-        self._node.get_logger().warning(f"{self._topic}: {text}")
+        self.log.warning(f"{self._topic}: {text}")
 
     def report(self, error: Exception, consequence: str) -> None:
         """Count an error of a frame, and log it with its consequence, each kind every 5 s."""
         self.count_error(str(error))
         if self._throttle.is_due((kind_of_error(error), consequence)):
-            self._node.get_logger().error(f"{consequence}: {error}")
-            self._node.get_logger().debug("".join(traceback.format_exception(error)))
+            self.log.error(f"{consequence}: {error}")
+            self.log.debug("".join(traceback.format_exception(error)))
 
     @contextmanager
     def skip_on_error(self) -> Iterator[None]:
@@ -204,7 +211,7 @@ class FrameMonitor(FrameStatistics):
         level, text = self._status(counts, error, faults - self._faults)
         self._faults = faults
         if counts["dropped"]:
-            self._node.get_logger().info(
+            self.log.info(
                 f"dropped {values['dropped']} of {values['received']} frames so far, "
                 f"{counts['dropped']} of them in the last {self._interval:g} s: working on the "
                 "newest",
@@ -213,7 +220,7 @@ class FrameMonitor(FrameStatistics):
         values = {**values, "internal_errors": str(faults), **self._values()}
         status = DiagnosticStatus(
             level=level,
-            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: frames",
+            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: {self._subject}",
             message=text,
             hardware_id="",
             values=[KeyValue(key=key, value=value) for key, value in values.items()],

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 
 from rclpy.qos import ReliabilityPolicy
@@ -27,12 +28,19 @@ class ImageInput:
     Args:
         node: That subscribes.
         parameters: Of the node, as it is configured.
+        camera: Name that the topics begin with; empty for image and camera_info themselves.
     """
 
-    def __init__(self, node: ManagedNode, parameters: BoosterNodeParameters) -> None:
+    def __init__(
+        self, node: ManagedNode, parameters: BoosterNodeParameters, camera: str = ""
+    ) -> None:
+        self._image = posixpath.join(camera, "image")  # before it is remapped
+        self._camera_info = posixpath.join(camera, "camera_info")
         compressed = parameters.image_transport == "compressed"
-        self.topic = transport_topic(node.resolve_topic_name("image"), parameters.image_transport)
-        self._camera_info_topic = node.resolve_topic_name("camera_info")
+        self.topic = transport_topic(
+            node.resolve_topic_name(self._image), parameters.image_transport
+        )
+        self._camera_info_topic = node.resolve_topic_name(self._camera_info)
         self._image_type: type = CompressedImage if compressed else Image
         self._node = node
         self._parameters = parameters
@@ -70,7 +78,7 @@ class ImageInput:
             resources.subscription(self._image_type, self.topic, receive_alone, qos)
             return self.topic
         if is_rectified_topic(self.topic) and not parameters.rectified:
-            self._node.get_logger().warning(
+            self._frames.log.warning(
                 f"{self.topic} is named as rectified images are, but K and D of camera_info are "
                 "taken: set the parameter rectified, so that P is"
             )
@@ -128,14 +136,12 @@ class ImageInput:
         self._is_uncalibrated = described.k[0] == 0
         if self._is_uncalibrated and not self._has_warned:
             self._has_warned = True
-            self._node.get_logger().warning(
-                f"{self._uncalibrated_camera()}: going on without intrinsics"
-            )
+            self._frames.log.warning(f"{self._uncalibrated_camera()}: going on without intrinsics")
         return described
 
     def _report_missing_input(self) -> None:
         """Log what has not arrived since the last check, and what to do."""
-        log = self._node.get_logger()
+        log = self._frames.log
         images = self._frames.total("received") - self._images_checked
         self._images_checked += images
         if not images and self._images_checked:
@@ -147,7 +153,7 @@ class ImageInput:
             log.info(
                 self._incompatible(self.topic)
                 or f"no images on {self.topic}: is the camera running, and the topic remapped (-r "
-                "image:=/camera/image_raw)?",
+                f"{self._image}:=/camera/image_raw)?",
                 throttle_duration_sec=60.0,
             )
         elif self._pairs is not None:
@@ -170,8 +176,8 @@ class ImageInput:
         else:
             reason = f"images come on {self.topic}, but nothing on {topic}"
         return (
-            f"{reason}: remap it (-r camera_info:=/camera/camera_info), or work without intrinsics "
-            "(-p use_camera_info:=false)"
+            f"{reason}: remap it (-r {self._camera_info}:=/camera/camera_info), or work without "
+            "intrinsics (-p use_camera_info:=false)"
         )
 
     def _incompatible(self, topic: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -96,8 +96,9 @@ class OverlappedWorker(Generic[Item, Result]):
         self._overlap = overlap
         self._first, self._second = first, second
         self._changed = threading.Condition()
-        # The newest item, and the result handed over; None for none.
-        self._waiting: Item | None = None
+        # The newest item of each stream, in the order in which the streams began to wait.
+        self._waiting: dict[Hashable, Item] = {}
+        # The result handed over, None for none.
         self._result: Result | None = None
         self._second_is_free = True
         self._second_began = 0.0
@@ -110,23 +111,26 @@ class OverlappedWorker(Generic[Item, Result]):
         for thread in self._threads:
             thread.start()
 
-    def submit(self, item: Item) -> bool:
-        """Hand over an item; return whether one that waited was dropped for it."""
+    def submit(self, item: Item, stream: Hashable = None) -> bool:
+        """Hand over an item; return whether one of its stream that waited was dropped for it.
+
+        Streams take turns: the next item is the newest of the stream that has waited longest.
+        """
         with self._changed:
-            dropped = self._waiting is not None
-            self._waiting = item
+            dropped = stream in self._waiting
+            self._waiting[stream] = item  # one that waited leaves its place to this one
             self._changed.notify_all()
             return dropped
 
     def stop(self, timeout: float = 30.0) -> None:
-        """End the threads after the items they work on, dropping the one that waits.
+        """End the threads after the items they work on, dropping those that wait.
 
         Args:
             timeout: Longest time to wait for them [s].
         """
         with self._changed:
             self._stopped = True
-            self._waiting = None
+            self._waiting.clear()
             self._changed.notify_all()
         deadline = time.monotonic() + timeout
         for thread in self._threads:
@@ -150,9 +154,9 @@ class OverlappedWorker(Generic[Item, Result]):
             self._changed.notify_all()
 
     def _take(self) -> Item | None:
-        """Wait for the newest item and the time to begin it; return None at the end."""
+        """Wait for a newest item and the time to begin it; return None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._waiting is not None)
+            self._changed.wait_for(lambda: self._stopped or bool(self._waiting))
             while not self._stopped and not self._second_is_free:
                 delay = None
                 if self._overlap():
@@ -161,8 +165,7 @@ class OverlappedWorker(Generic[Item, Result]):
                     if delay <= 0:
                         break
                 self._changed.wait(delay)
-            item, self._waiting = self._waiting, None
-            return item
+            return None if self._stopped else self._waiting.pop(next(iter(self._waiting)))
 
     def _run_second(self) -> None:
         while True:

@@ -129,6 +129,19 @@ def test_the_first_stage_waits_for_newer_items_where_the_second_is_slow():
     assert began == [1, 2, 5]
 
 
+def test_streams_take_turns_with_their_newest_items(stages):
+    worker = OverlappedWorker(stages.first, stages.second, "test", lambda: False)
+    stages.gates["first"].clear()
+    worker.submit(1, "a")
+    wait_for(lambda: stages.items("first") == [1], "the first item")
+    submitted = [(2, "a"), (3, "a"), (10, "b"), (4, "a"), (20, "c"), (11, "b")]
+    assert [worker.submit(*each) for each in submitted] == [False, True, False, True, False, True]
+    stages.gates["first"].set()
+    wait_for(lambda: len(stages.items("done")) == 4, "an item of each")
+    worker.stop()
+    assert stages.items("done") == [1, 4, 11, 20]
+
+
 def test_stop_finishes_what_is_begun_and_forgets_the_rest(stages):
     worker = OverlappedWorker(stages.first, stages.second, "test", lambda: True)
     for gate in stages.gates.values():
