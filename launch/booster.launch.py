@@ -81,6 +81,13 @@ def generate_launch_description() -> LaunchDescription:
                 "namespace", default_value="", description="Namespace of all nodes and their topics"
             ),
             DeclareLaunchArgument(
+                "cameras",
+                default_value="",
+                description="Names of several cameras, separated by commas, that one booster_node "
+                "serves. Their topics and other nodes are in namespaces of these names. Empty: one "
+                "camera",
+            ),
+            DeclareLaunchArgument(
                 "image", default_value="image", description="Topic of the camera's images"
             ),
             DeclareLaunchArgument(
@@ -179,21 +186,26 @@ def _nodes(context) -> list:
         FileNotFoundError: there is no such file, or RViz is not installed.
     """
     argument = context.launch_configurations
-    remappings = _remappings(argument)
+    cameras = _cameras(argument)
     _check_files(argument)
     params_file = _params_file(argument)
 
     respawn = argument["respawn"] == "true"
 
-    def node(executable: str, **parameters) -> Node:
+    def namespace(camera: str) -> str:
+        return posixpath.join(argument["namespace"], camera).rstrip("/")
+
+    def node(executable: str, camera: str = "", **parameters) -> Node:
         # An empty argument leaves the value to the parameters file.
         given = {name: value for name, value in parameters.items() if value != ""}
+        # Relative to the node's namespace, which for all but booster_node is the camera's.
+        names = cameras if executable == "booster_node" else [""]
         return Node(
             package=PACKAGE,
             executable=executable,
-            namespace=argument["namespace"],
+            namespace=namespace(camera),
             parameters=[params_file, given] if given else [params_file],
-            remappings=remappings,
+            remappings=[pair for name in names for pair in _remappings(argument, name)],
             ros_arguments=[
                 "--log-level",
                 argument["log_level"],
@@ -214,6 +226,7 @@ def _nodes(context) -> list:
     nodes = {
         "booster_node": node(
             "booster_node",
+            cameras=argument["cameras"],
             model=argument["model"],
             device=argument["device"],
             max_features=_number(argument, "max_features", int),
@@ -221,14 +234,22 @@ def _nodes(context) -> list:
             **manual,
         )
     }
-    if argument["matcher"] == "true":
-        nodes["matcher_node"] = node(
-            "matcher_node", device=argument["device"], image_transport=transport, **manual
-        )
-    if argument["odometry"] == "true":
-        nodes["odometry_node"] = node(
-            "odometry_node", camera_height=_number(argument, "camera_height", float), **manual
-        )
+    for camera in cameras:
+        if argument["matcher"] == "true":
+            nodes[posixpath.join(camera, "matcher_node")] = node(
+                "matcher_node",
+                camera,
+                device=argument["device"],
+                image_transport=transport,
+                **manual,
+            )
+        if argument["odometry"] == "true":
+            nodes[posixpath.join(camera, "odometry_node")] = node(
+                "odometry_node",
+                camera,
+                camera_height=_number(argument, "camera_height", float),
+                **manual,
+            )
     if argument["source"]:
         nodes["image_player_node"] = node(
             "image_player_node",
@@ -245,34 +266,46 @@ def _nodes(context) -> list:
         *nodes.values(),
     ]
     if argument["rviz"] == "true":
-        actions.append(
+        actions += [
             Node(
                 package="rviz2",
                 executable="rviz2",
-                namespace=argument["namespace"],
+                namespace=namespace(camera),
                 arguments=["-d", _rviz_config(argument)],
-                remappings=remappings,
+                remappings=_remappings(argument),
                 output="screen",
             )
-        )
+            for camera in cameras
+        ]
     return actions
 
 
-def _remappings(argument) -> list[tuple[str, str]]:
+def _cameras(argument) -> list[str]:
+    """Return the names of the cameras; an empty one for the only camera."""
+    if not argument["cameras"]:
+        return [""]
+    if argument["source"]:
+        raise ValueError("source plays one camera, but cameras names several: leave out one")
+    if argument["image"].startswith("/") or argument["camera_info"].startswith("/"):
+        raise ValueError("image and camera_info are relative to each camera's name: no / first")
+    return [name.strip() for name in argument["cameras"].split(",")]
+
+
+def _remappings(argument, camera: str = "") -> list[tuple[str, str]]:
+    """Return former and new names of the camera's topics, all with the camera's name."""
     image = argument["image"]
     camera_info = argument["camera_info"] or posixpath.join(posixpath.dirname(image), "camera_info")
     # Remapping a topic leaves the topics below it where they are.
+    topics = {"image": image, "image/compressed": f"{image}/compressed", "camera_info": camera_info}
     return [
-        ("image", image),
-        ("image/compressed", f"{image}/compressed"),
-        ("camera_info", camera_info),
+        (posixpath.join(camera, old), posixpath.join(camera, new)) for old, new in topics.items()
     ]
 
 
 def _params_file(argument) -> str:
     """Return the parameters file, or a copy of it whose nodes are in the namespace, too."""
     path = Path(argument["params_file"]).expanduser()
-    if not argument["namespace"]:
+    if not argument["namespace"] and not argument["cameras"]:
         return str(path)
     # As text: another YAML parser would read some numbers, such as 1e-3, as strings.
     text = re.sub(r"^/?(\w+_node):", r"/**/\1:", path.read_text("utf-8"), flags=re.MULTILINE)

@@ -5,29 +5,23 @@
     ros2 launch feature_booster_ros cameras.launch.py cameras:=left,right
     ros2 launch feature_booster_ros cameras.launch.py cameras:=left,right one_process:=true
 
-The first one starts booster.launch.py for each camera, whose other arguments can be given too. The
-second one starts one booster_node for all, which loads the network once. Either way /left/image_raw
-and /left/camera_info become /left/features and /left/matches.
+The topics are /left/image_raw and /left/camera_info, /left/features, /left/matches and so on. The
+first command starts booster.launch.py for each camera; the second one starts it once, with one
+booster_node, which loads the network once. The other arguments of booster.launch.py hold for all.
 """
 
+import posixpath
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    Shutdown,
-)
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch_ros.actions import Node
 
-PACKAGE = "feature_booster_ros"
 BOOSTER_LAUNCH = Path(__file__).with_name("booster.launch.py")
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments, and start the nodes once their values are known."""
+    """Declare the arguments, and include booster.launch.py once their values are known."""
     return LaunchDescription(
         [
             DeclareLaunchArgument(
@@ -41,9 +35,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="Topic of a camera's images, in its namespace",
             ),
             DeclareLaunchArgument(
-                "model",
-                default_value="SIFT+Boost-F",
-                description="What boosts the descriptors: a name in config/models.yaml, or none",
+                "namespace", default_value="", description="Namespace of all cameras"
             ),
             DeclareLaunchArgument(
                 "one_process",
@@ -51,41 +43,27 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="Serve all cameras by one booster_node, with one network",
             ),
-            OpaqueFunction(function=_nodes),
+            OpaqueFunction(function=_include),
         ]
     )
 
 
-def _nodes(context) -> list:
+def _include(context) -> list[IncludeLaunchDescription]:
     argument = context.launch_configurations
-    names = [name.strip() for name in argument["cameras"].split(",")]
-    image, model = argument["image"], argument["model"]
-    if argument["one_process"] == "false":
-        source = PythonLaunchDescriptionSource(str(BOOSTER_LAUNCH))
-        return [
-            IncludeLaunchDescription(
-                source,
-                launch_arguments={"namespace": name, "image": image, "model": model}.items(),
-            )
-            for name in names
-        ]
-    booster = Node(
-        package=PACKAGE,
-        executable="booster_node",
-        parameters=[{"cameras": argument["cameras"], "model": model}],
-        remappings=[(f"{name}/image", f"{name}/{image}") for name in names],
-        output="screen",
-        on_exit=Shutdown(),
-    )
-    matchers = [
-        Node(
-            package=PACKAGE,
-            executable="matcher_node",
-            namespace=name,
-            remappings=[("image", image)],
-            output="screen",
-            on_exit=Shutdown(),
+    # An included launch file has the values of this one's arguments, too.
+    if argument["one_process"] == "true":
+        return [IncludeLaunchDescription(_booster_launch())]
+    return [
+        IncludeLaunchDescription(
+            _booster_launch(),
+            launch_arguments={
+                "namespace": posixpath.join(argument["namespace"], name.strip()),
+                "cameras": "",
+            }.items(),
         )
-        for name in names
+        for name in argument["cameras"].split(",")
     ]
-    return [booster, *matchers]
+
+
+def _booster_launch() -> PythonLaunchDescriptionSource:
+    return PythonLaunchDescriptionSource(str(BOOSTER_LAUNCH))

@@ -3,18 +3,30 @@
 """What booster.launch.py starts for which arguments. Skipped without launch: it is not on PyPI."""
 
 import importlib.util
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from camera_messages import gray_photograph, image_message
+from conftest import TIMEOUT, wait_for
+from sensor_msgs.msg import Image
+
+from feature_booster_ros.msg import MatchArray
 
 NOT_ON_PYPI = "launch and launch_ros come with a ROS 2 distribution only"
 launch = pytest.importorskip("launch", reason=NOT_ON_PYPI)
 launch_ros = pytest.importorskip("launch_ros", reason=NOT_ON_PYPI)
 
 NODE_TYPES = {"BoosterNode", "MatcherNode", "OdometryNode", "ImagePlayerNode"}
+ROS2 = [
+    sys.executable,
+    "-c",
+    "import sys; from ros2cli.cli import main; sys.exit(main(argv=sys.argv[1:]))",
+]
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "booster.launch.py"
 
 
@@ -93,6 +105,16 @@ def test_topics_and_namespace(started):
     }
 
 
+def test_several_cameras_of_one_booster(started):
+    nodes = started(cameras="left, right", image="image_raw", namespace="robot")
+    booster, matcher = nodes["booster_node"], nodes["matcher_node"]
+    assert (booster["namespace"], matcher["namespace"]) == ("robot", "robot/right")
+    assert overridden(booster)["cameras"] == "left, right"
+    assert dict(booster["remappings"])["right/image"] == "right/image_raw"
+    assert dict(booster["remappings"])["left/camera_info"] == "left/camera_info"
+    assert dict(matcher["remappings"])["image"] == "image_raw"
+
+
 def test_parameters_file_holds_in_a_namespace(started, tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("/booster_node:\n  ros__parameters:\n    sigma: 1e-1\nmatcher_node: {}\n")
@@ -167,6 +189,8 @@ def test_odometry_on_demand(started, arguments, overridden_by):
         ({"rviz_config": "missing.rviz"}, "rviz_config: there is no file missing.rviz"),
         ({"fastdds_profile": "missing.xml"}, "fastdds_profile: there is no file missing.xml"),
         ({"rviz": "perhaps"}, "perhaps"),
+        ({"cameras": "left,right", "source": "rendered"}, "source plays one camera"),
+        ({"cameras": "left,right", "image": "/image"}, "relative to each camera's name"),
     ],
 )
 def test_bad_argument_is_named(started, arguments, error):
@@ -234,10 +258,38 @@ def test_missing_rviz_is_said_before_anything_starts(started, launch_file, monke
 )
 def test_node_that_fails_ends_the_launch_with_its_reason_last(argument, reason):
     pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
-    command = "import sys; from ros2cli.cli import main; sys.exit(main(argv=sys.argv[1:]))"
     result = subprocess.run(
-        [sys.executable, "-c", command, "launch", str(LAUNCH_FILE), argument],
+        [*ROS2, "launch", str(LAUNCH_FILE), argument],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
     )  # fmt: skip
     assert result.returncode != 0
     assert reason in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("one_process", ["false", "true"])
+def test_two_cameras_are_boosted_and_matched(ros, namespace, tmp_path, one_process):
+    pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
+    image = image_message(gray_photograph(), "mono8")
+    matches = {name: ros.listen(MatchArray, f"{name}/matches") for name in ("left", "right")}
+    publishers = [ros.publisher(Image, f"{name}/image_raw") for name in matches]
+    arguments = [f"namespace:={namespace[1:]}", f"one_process:={one_process}", "model:=none"]
+    with (tmp_path / "launch.log").open("w") as log:
+        process = subprocess.Popen(
+            [*ROS2, "launch", str(LAUNCH_FILE.with_name("cameras.launch.py")), *arguments],
+            stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def matched():
+        image.header.stamp.sec += 1
+        for publisher in publishers:
+            publisher.publish(image)
+        time.sleep(0.2)
+        return all(matches.values())
+
+    try:
+        wait_for(matched, "matches of both cameras")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT) == 0, (tmp_path / "launch.log").read_text()
+    started = (tmp_path / "launch.log").read_text().count("process started")
+    assert started == (3 if one_process == "true" else 4)
