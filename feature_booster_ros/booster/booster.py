@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +20,11 @@ from ..features import (
     normalize_keypoints,
 )
 from .checkpoint import load_checkpoint
-from .engines import create_engine
+from .engines import Engine, create_engine
 from .model_config import ModelConfig
 from .network import FeatureBooster
+
+_Result = TypeVar("_Result")
 
 
 class Booster:
@@ -32,10 +37,15 @@ class Booster:
             and else fp32.
         engine: "eager", "fused", "openvino", "cuda_graph", or "auto" for the fastest that the
             device and the network allow; see :mod:`.engines`. All give the same features.
+        on_recovery: called with what has happened when an error of CUDA, such as too little memory,
+            was survived. The first one is answered by a new engine on the same device, a second
+            one, or one of the new engine, by going over to the CPU for good. Without it such errors
+            are raised, so that nothing that was asked of CUDA is measured on the CPU.
 
     Raises:
         TypeError: `network` is a name or a path.
         ValueError: no such device on this machine, no such precision, or no such engine for these.
+        RuntimeError: an error of CUDA, here and in all methods, without `on_recovery`.
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class Booster:
         device: str = "auto",
         precision: str = "auto",
         engine: str = "auto",
+        on_recovery: Callable[[str], object] | None = None,
     ) -> None:
         if isinstance(network, (str, Path)):
             raise TypeError(
@@ -52,7 +63,19 @@ class Booster:
             )
         self.device = resolve_device(device)
         self.network = network.eval().requires_grad_(False)
-        self._engine = create_engine(network, self.device, precision, engine)
+        self.problem = ""
+        """Why the network runs on the CPU and not on the device asked for; empty if it does not."""
+        self._choice = precision, engine
+        self._on_recovery = on_recovery
+        self._recovering = threading.Lock()
+        self._is_rebuilt = False
+        self._engine: Engine
+        try:
+            self._engine = create_engine(network, self.device, precision, engine)
+            return
+        except RuntimeError as error:
+            reason = self._cuda_error(error)
+        self._recover(reason)
 
     @classmethod
     def from_pretrained(
@@ -62,6 +85,7 @@ class Booster:
         precision: str = "auto",
         model: str | None = None,
         engine: str = "auto",
+        on_recovery: Callable[[str], object] | None = None,
     ) -> Booster:
         """Return a booster with the weights of a shipped model or of a file.
 
@@ -71,9 +95,10 @@ class Booster:
             precision: as the constructor takes it.
             model: name of the configuration, as :func:`load_checkpoint` takes it.
             engine: as the constructor takes it.
+            on_recovery: as the constructor takes it.
         """
         device = str(resolve_device(device))
-        return cls(load_checkpoint(name_or_path, model), device, precision, engine)
+        return cls(load_checkpoint(name_or_path, model), device, precision, engine, on_recovery)
 
     @property
     def engine(self) -> str:
@@ -135,9 +160,9 @@ class Booster:
         geometry = normalize_keypoints(features, image_shape, camera_matrix)
         if self.config.keypoint_dim == 3:
             geometry = np.column_stack([geometry[:, :2], features.scores])
-        boosted = self._engine(
-            np.ascontiguousarray(features.descriptors), np.ascontiguousarray(geometry, np.float32)
-        )
+        descriptors = np.ascontiguousarray(features.descriptors)
+        geometry = np.ascontiguousarray(geometry, np.float32)
+        boosted = self._run(lambda engine: engine(descriptors, geometry))
         return features.with_descriptors(boosted, self.name)
 
     def _check_descriptors(self, features: Features) -> None:
@@ -167,7 +192,49 @@ class Booster:
 
         Without this call the first images of a size take longer than the next.
         """
-        self._engine.warm_up(count)
+        self._run(lambda engine: engine.warm_up(count))
+
+    def _run(self, work: Callable[[Engine], _Result]) -> _Result:
+        """Return what the engine makes, after errors of CUDA the next engine."""
+        while True:
+            try:
+                return work(self._engine)
+            except RuntimeError as error:
+                reason = self._cuda_error(error)
+            # Not in the handler: the error's traceback keeps memory of the device in use.
+            self._recover(reason)
+
+    def _cuda_error(self, error: RuntimeError) -> str:
+        """Return the first line of an error of CUDA; raise one that is not to be survived."""
+        # PyTorch has no type for all of them; out of memory is "CUDA out of memory".
+        if self._on_recovery is None or self.device.type == "cpu" or "CUDA" not in str(error):
+            raise error
+        return str(error).splitlines()[0]
+
+    def _recover(self, reason: str) -> None:
+        """Make another engine: one more on the same device the first time, then on the CPU."""
+        assert self._on_recovery is not None  # _cuda_error has raised the error otherwise
+        with self._recovering:
+            device = self.device
+            if device.type == "cpu":
+                return  # another thread was first
+            # First, so that the old engine's memory is free for the new one. Half precision and
+            # engines of CUDA are of no use on a CPU.
+            self.device = torch.device("cpu")
+            self._engine = create_engine(self.network, self.device)
+            if not self._is_rebuilt:
+                self._is_rebuilt = True
+                try:
+                    torch.cuda.empty_cache()
+                    self._engine = create_engine(self.network, device, *self._choice)
+                    self.device = device
+                except Exception as error:  # whatever it is, the CPU works
+                    reason = f"{reason}; then {str(error).splitlines()[0]}"
+                else:
+                    self._on_recovery(f"{reason}: {self.name} was loaded again on {device}")
+                    return
+            self.problem = f"{self.name} runs on the CPU and not on {device}: {reason}"
+            self._on_recovery(self.problem)
 
 
 def resolve_device(device: str) -> torch.device:

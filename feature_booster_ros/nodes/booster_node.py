@@ -69,9 +69,9 @@ class BoosterWork(Work):
 
     def __init__(self, node: BoosterNode, resources: Resources) -> None:
         self._node = node
-        self._pipeline = FeaturePipeline(node.parameters)
+        self._pipeline = FeaturePipeline(node.parameters, None, node.get_logger().warning)
         self._cameras = [
-            CameraStream(node, resources, name, self._values)
+            CameraStream(node, resources, name, self._problem, self._values)
             for name in node.parameters.camera_names()
         ]
         self._log_pipeline()
@@ -87,9 +87,13 @@ class BoosterWork(Work):
 
     def apply_parameters(self, new: BoosterNodeParameters) -> None:
         """Replace the pipeline; the worker takes up the new one with its next image."""
-        previous, self._pipeline = self._pipeline, FeaturePipeline(new, self._pipeline)
+        previous = self._pipeline
+        self._pipeline = FeaturePipeline(new, previous, self._node.get_logger().warning)
         if self._pipeline.booster is not previous.booster:
             self._log_pipeline()
+
+    def _problem(self) -> str:
+        return self._pipeline.problem
 
     def _values(self) -> dict[str, str]:
         pipeline = self._pipeline

@@ -38,6 +38,7 @@ class CameraStream:
         node: booster_node.
         resources: Of the configured node.
         name: Of the camera, which the names of its topics begin with; empty for the only camera.
+        problem: Returns what is wrong with the node as a whole; empty if nothing is.
         values: Returns what to publish on /diagnostics beside the counts.
     """
 
@@ -46,9 +47,11 @@ class CameraStream:
         node: ManagedNode,
         resources: Resources,
         name: str,
+        problem: Callable[[], str],
         values: Callable[[], dict[str, str]],
     ) -> None:
         self._node = node
+        self._problem = problem
         self._publisher = resources.lifecycle_publisher(
             FeatureArray, posixpath.join(name, "features"), node.parameters.output_profile()
         )
@@ -115,5 +118,5 @@ class CameraStream:
             self.frames.count("dropped")
 
     def _condition(self) -> tuple[bytes, str]:
-        problem = self._input.problem()
+        problem = self._input.problem() or self._problem()
         return (DiagnosticStatus.WARN, problem) if problem else (DiagnosticStatus.OK, "running")

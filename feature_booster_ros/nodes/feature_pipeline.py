@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,7 @@ class FeaturePipeline:
     Args:
         parameters: Of booster_node.
         previous: Its network is used again if no parameter of it has changed.
+        warn: Called with what has happened after an error of CUDA that was survived.
 
     Raises:
         ValueError: Parameters that do not go together, weights that are damaged or of another
@@ -54,10 +56,13 @@ class FeaturePipeline:
     """
 
     def __init__(
-        self, parameters: BoosterNodeParameters, previous: FeaturePipeline | None = None
+        self,
+        parameters: BoosterNodeParameters,
+        previous: FeaturePipeline | None,
+        warn: Callable[[str], object],
     ) -> None:
         self.parameters = parameters
-        self.booster = self._load_booster(previous)
+        self.booster = self._load_booster(previous, warn)
         self.extractor = self._create_extractor(self._choose_detector())
         self._mask = self._read_mask()
 
@@ -94,6 +99,11 @@ class FeaturePipeline:
         """Where the network runs."""
         return "cpu" if self.booster is None else str(self.booster.device)
 
+    @property
+    def problem(self) -> str:
+        """Why the network does not run on the device that was asked for; empty if it does."""
+        return "" if self.booster is None else self.booster.problem
+
     def extract(self, image: np.ndarray) -> Features:
         """Return the features of an image (H, W) uint8.
 
@@ -121,7 +131,9 @@ class FeaturePipeline:
         """
         return features if self.booster is None else self.booster(features, shape, camera_matrix)
 
-    def _load_booster(self, previous: FeaturePipeline | None) -> Booster | None:
+    def _load_booster(
+        self, previous: FeaturePipeline | None, warn: Callable[[str], object]
+    ) -> Booster | None:
         parameters = self.parameters
         if parameters.model == RAW:
             return None
@@ -138,6 +150,7 @@ class FeaturePipeline:
             parameters.precision,
             model=parameters.model if parameters.weights else None,
             engine=parameters.engine,
+            on_recovery=warn,
         )
         booster.warm_up(min(parameters.max_features, _WARM_UP_FEATURES))
         return booster
