@@ -23,6 +23,7 @@ from .lifecycle import ManagedNode
 from .parameters import ParameterError, plain_table
 
 _LARGEST_SIGACTION = 512  # bytes; glibc's struct has 152
+_LONGEST_WAIT = 0.5  # Longest time that a missed signal goes unnoticed [s].
 
 
 def run(node_type: type[ManagedNode], args: Sequence[str] | None = None) -> int:
@@ -144,7 +145,8 @@ def _spin(executor: SingleThreadedExecutor, node: ManagedNode) -> None:
     """Run callbacks until the context shuts down; report an exception of one and go on."""
     while rclpy.ok():
         try:
-            executor.spin_once()
+            # With a limit, as a signal that comes just before the wait does not end it.
+            executor.spin_once(timeout_sec=_LONGEST_WAIT)
         except (KeyboardInterrupt, ExternalShutdownException):
             raise
         except Exception as error:
