@@ -294,7 +294,7 @@ class Malformed:
             if self._random.random() < 0.7:
                 values = np.nan_to_num(values, posinf=1.0, neginf=0.0) % 1000
             setattr(message, name, array.array("f", values.tobytes()))
-        message.descriptor_type = self._random.choice((0, 1, 2, 3, 200))
+        message.descriptor_type = self._random.choice((0, 1, 2, 3, 4, 200))
         message.descriptor_length = self._random.choice((128, 128, 256, 0, 7, 2**32 - 1))
         message.descriptors = self._bytes(min(count * 128 * 4, 3_000_000))
         message.camera_info = self._camera_info() if self._random.random() < 0.5 else camera_info()

@@ -164,7 +164,9 @@ def test_message_fields():
         messages.FeatureArray.FLOAT32,
         messages.FeatureArray.FLOAT16,
         messages.FeatureArray.BINARY,
-    ) == (0, 1, 2)
+        messages.FeatureArray.UINT8,
+        messages.FeatureArray.INT8,
+    ) == (0, 1, 2, 3, 4)
     assert messages.MatchArray.get_fields_and_field_types() == {
         "header": "std_msgs/Header",
         "reference_stamp": "builtin_interfaces/Time",

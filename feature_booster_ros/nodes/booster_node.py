@@ -154,7 +154,7 @@ class BoosterWork(Work):
                         described,
                         pipeline.detector,
                         pipeline.model,
-                        parameters.half_precision_descriptors,
+                        parameters.descriptor_type,
                     )
                 )
             camera.frames.record("total", time.perf_counter() - extracted.received.time)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from feature_booster_ros.pixels import WIDE_PIXELS
 
+from .messages import FLOAT_DESCRIPTORS
 from .parameters import Change, FrameNodeParameters, parameter
 from .qos import RELIABILITIES
 
@@ -26,9 +27,10 @@ _PAIRED_ALONE = (
 class BoosterNodeParameters(FrameNodeParameters):
     """Parameters of booster_node."""
 
-    RETIRED: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("approximate_sync", "sync_slop", "sync_queue_size"), _PAIRED_ALONE
-    )
+    RETIRED: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("approximate_sync", "sync_slop", "sync_queue_size"), _PAIRED_ALONE),
+        "half_precision_descriptors": "set descriptor_type to float16",
+    }
 
     model: str = parameter(
         "SIFT+Boost-F",
@@ -142,8 +144,11 @@ class BoosterNodeParameters(FrameNodeParameters):
         minimum=2,
         maximum=1000,
     )
-    half_precision_descriptors: bool = parameter(
-        False, "Publish float descriptors as float16, which halves the message."
+    descriptor_type: str = parameter(
+        "int8",
+        "How float descriptors are published: int8 (a quarter of float32's bytes; uint8 where no "
+        "element is negative), float16 or float32. Binary ones stay as they are.",
+        choices=FLOAT_DESCRIPTORS,
     )
     wide_pixels: str = parameter(
         "stretch",

@@ -26,10 +26,20 @@ Message = TypeVar("Message", FeatureArray, MatchArray)
 
 RAW = "none"
 """FeatureArray.model if the descriptors are not boosted."""
+FLOAT_DESCRIPTORS = ("int8", "float16", "float32")
+"""How float descriptors can be sent; int8 is FeatureArray.UINT8 where no element is negative."""
 
 # NumPy's type of each array.array type code that the messages use, in the machine's byte order.
 _DTYPES = {"f": np.float32, "I": np.uint32, "B": np.uint8}
 _CONVERTS_HALF = hasattr(cv2, "convertFp16") and sys.byteorder == "little"
+# NumPy's type of each descriptor type.
+_DESCRIPTOR_DTYPES: dict[int, np.dtype] = {
+    FeatureArray.FLOAT32: np.dtype("<f4"),
+    FeatureArray.FLOAT16: np.dtype("<f2"),
+    FeatureArray.BINARY: np.dtype(np.uint8),
+    FeatureArray.UINT8: np.dtype(np.uint8),
+    FeatureArray.INT8: np.dtype(np.int8),
+}
 
 
 def stamp_of(message: Any) -> int:
@@ -50,7 +60,7 @@ def to_feature_array(
     camera_info: CameraInfo,
     detector: str,
     model: str,
-    half: bool = False,
+    descriptor_type: str = "float32",
 ) -> FeatureArray:
     """Return a message with a copy of ``features``.
 
@@ -60,7 +70,11 @@ def to_feature_array(
         camera_info: Of that image; an all-zero ``k`` says that the intrinsics are unknown.
         detector: Name of the extractor, such as "sift".
         model: Name of the booster, such as "SIFT+Boost-F", or "none" for raw descriptors.
-        half: Send float descriptors as float16, half the bytes; binary ones stay as they are.
+        descriptor_type: One of ``FLOAT_DESCRIPTORS``, which says how float descriptors are sent;
+            binary ones stay as they are.
+
+    Raises:
+        ValueError: ``descriptor_type`` is unknown.
     """
     message = FeatureArray()
     message.header = header
@@ -73,21 +87,13 @@ def to_feature_array(
     message.angle = _sequence("f", features.angles)
     message.score = _sequence("f", features.scores)
     message.descriptor_length = features.descriptor_length
-    if features.is_binary:
-        message.descriptor_type = FeatureArray.BINARY
-        rows = features.descriptors
-    elif half:
-        message.descriptor_type = FeatureArray.FLOAT16
-        rows = _to_half(features.descriptors)
-    else:
-        message.descriptor_type = FeatureArray.FLOAT32
-        rows = features.descriptors.astype("<f4", copy=False)
+    message.descriptor_type, rows = _encode(features, descriptor_type)
     message.descriptors = _bytes_of("B", rows)
     return message
 
 
 def from_feature_array(message: FeatureArray) -> Features:
-    """Return the features in a message; float16 descriptors come back as float32.
+    """Return the features in a message; all but binary descriptors come back as float32.
 
     Raises:
         ValueError: The lengths of two fields disagree, a position is not finite, or the descriptor
@@ -239,6 +245,45 @@ def _bytes_of(code: str, values: np.ndarray) -> array.array:
     return sequence
 
 
+def _encode(features: Features, descriptor_type: str) -> tuple[int, np.ndarray]:
+    """Return FeatureArray.descriptor_type, and the descriptors (N, columns) as they are sent."""
+    rows = features.descriptors
+    if features.is_binary:
+        return FeatureArray.BINARY, rows
+    if descriptor_type == "int8":
+        return _to_integers(rows)
+    if descriptor_type == "float16":
+        return FeatureArray.FLOAT16, _to_half(rows)
+    if descriptor_type == "float32":
+        return FeatureArray.FLOAT32, rows.astype("<f4", copy=False)
+    raise ValueError(
+        f"descriptor_type must be one of {', '.join(FLOAT_DESCRIPTORS)}, not {descriptor_type!r}"
+    )
+
+
+def _to_integers(rows: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return UINT8 or INT8, and (N, D) float32 as integers, each row over the whole range.
+
+    A common scale would be coarser: most rows have no element near the largest of all.
+    """
+    magnitudes = np.abs(rows)
+    if np.array_equal(magnitudes, rows):
+        kind, largest = FeatureArray.UINT8, 255
+    else:
+        kind, largest = FeatureArray.INT8, 127
+    peaks = magnitudes.max(axis=1, keepdims=True, initial=0)
+    peaks[peaks == 0] = 1  # A row of zeros stays one.
+    return kind, np.rint(rows / peaks * largest).astype(_DESCRIPTOR_DTYPES[kind])
+
+
+def _from_integers(rows: np.ndarray) -> np.ndarray:
+    """Return (N, D) integers as float32 rows of unit length."""
+    values = rows.astype(np.float32)
+    # A row of zeros stays one; the length of any other is at least 1.
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1)
+    return values
+
+
 def _to_half(values: np.ndarray) -> np.ndarray:
     """Return (N, D) float32 as little-endian float16, rounded to the nearest."""
     if _CONVERTS_HALF and values.size:
@@ -269,24 +314,21 @@ def _check_length(message: str, name: str, length: int, expected: int, other: st
 
 def _descriptors(message: FeatureArray, count: int) -> np.ndarray:
     """Return (N, D) float32 or (N, D / 8) uint8, of a message with ``count`` features."""
-    length = message.descriptor_length
-    dtype: np.dtype
-    if message.descriptor_type == FeatureArray.BINARY:
+    kind, length = message.descriptor_type, message.descriptor_length
+    dtype = _DESCRIPTOR_DTYPES.get(kind)
+    if dtype is None:
+        raise ValueError(
+            "FeatureArray.descriptor_type must be FLOAT32, FLOAT16, UINT8, INT8 or BINARY, not "
+            f"{kind}"
+        )
+    columns = length
+    if kind == FeatureArray.BINARY:
         if length % 8:
             raise ValueError(
                 "FeatureArray.descriptor_length of binary descriptors must be a multiple of 8, "
                 f"not {length}"
             )
-        dtype, columns = np.dtype(np.uint8), length // 8
-    elif message.descriptor_type == FeatureArray.FLOAT32:
-        dtype, columns = np.dtype("<f4"), length
-    elif message.descriptor_type == FeatureArray.FLOAT16:
-        dtype, columns = np.dtype("<f2"), length
-    else:
-        raise ValueError(
-            "FeatureArray.descriptor_type must be FLOAT32, FLOAT16 or BINARY, not "
-            f"{message.descriptor_type}"
-        )
+        columns = length // 8
     if columns == 0:
         raise ValueError("FeatureArray.descriptor_length is 0")
     expected = count * columns * dtype.itemsize
@@ -296,6 +338,10 @@ def _descriptors(message: FeatureArray, count: int) -> np.ndarray:
             f"descriptors of {length} elements take {expected}"
         )
     rows = np.frombuffer(message.descriptors, dtype).reshape(count, columns)
-    if dtype == np.dtype("<f2"):
+    if kind == FeatureArray.BINARY:
+        return rows
+    if kind == FeatureArray.FLOAT16:
         return _from_half(rows)
-    return rows if dtype == np.uint8 else rows.astype(np.float32, copy=False)
+    if kind == FeatureArray.FLOAT32:
+        return rows.astype(np.float32, copy=False)
+    return _from_integers(rows)

@@ -8,8 +8,8 @@ best-effort subscriptions alike, while reliable subscriptions (RViz, ``ros2 bag 
 nothing from a best-effort one. A reliable publisher that keeps only the last few samples does not
 wait for a slow subscriber: old samples are overwritten.
 
-Subscriptions to features default to reliable too: a FeatureArray of 2048 descriptors has a
-megabyte, more than Fast DDS's shared memory takes by default, so it is sent in pieces. A
+Subscriptions to features default to reliable too: a FeatureArray of 2048 descriptors as float32 has
+a megabyte, more than Fast DDS's shared memory takes by default, so it is sent in pieces. A
 best-effort subscription that loses one piece loses the whole message, even on one machine. The
 same holds for images of a megabyte and more: if the camera's publisher is reliable, set the
 booster's ``qos_input_reliability`` to reliable too, or start the camera's driver with the profile

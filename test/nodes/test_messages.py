@@ -4,17 +4,19 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from camera_messages import camera_info_message
+from camera_messages import camera_info_message, gray_photograph
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
-from feature_booster_ros.features import Features
-from feature_booster_ros.matching import Matches
+from feature_booster_ros.features import Features, create_extractor
+from feature_booster_ros.matching import Matches, match
 from feature_booster_ros.msg import FeatureArray, MatchArray
 from feature_booster_ros.nodes.messages import (
+    FLOAT_DESCRIPTORS,
     from_feature_array,
     from_match_array,
     to_feature_array,
@@ -33,10 +35,10 @@ def make_features(count: int, binary: bool = False) -> Features:
     return Features(rng.random((count, 2)).astype(np.float32) * 640, *scalars, descriptors)
 
 
-def send(features: Features, half: bool = False) -> FeatureArray:
+def send(features: Features, descriptor_type: str = "float32") -> FeatureArray:
     """The message as it arrives on the other side of the middleware."""
     message = to_feature_array(
-        features, Header(frame_id="camera"), camera_info_message(), "sift", "none", half
+        features, Header(frame_id="camera"), camera_info_message(), "sift", "none", descriptor_type
     )
     return deserialize_message(serialize_message(message), FeatureArray)
 
@@ -63,24 +65,69 @@ def test_message_describes_itself():
     assert len(binary.descriptors) == 3 * 32
 
 
-def test_half_precision_halves_the_descriptors():
+@pytest.mark.parametrize(
+    ("descriptor_type", "kind", "size"),
+    [("float16", FeatureArray.FLOAT16, 2), ("int8", FeatureArray.INT8, 1)],
+)
+def test_smaller_descriptors(descriptor_type, kind, size):
     features = make_features(5)
-    message = send(features, half=True)
-    assert message.descriptor_type == FeatureArray.FLOAT16
-    assert len(message.descriptors) == 5 * 128 * 2
-    received = from_feature_array(message)
-    assert received.descriptors.dtype == np.float32
-    np.testing.assert_allclose(received.descriptors, features.descriptors, atol=5e-4)
+    message = send(features, descriptor_type)
+    assert (message.descriptor_type, message.descriptor_length) == (kind, 128)
+    assert len(message.descriptors) == 5 * 128 * size
+    received = from_feature_array(message).descriptors
+    assert received.dtype == np.float32
+    assert (features.descriptors * received).sum(1).min() > 0.9999
 
 
 @pytest.mark.parametrize("count", [0, 37])
 def test_half_precision_is_rounded_to_the_nearest(count):
     features = make_features(count)
-    message = send(features, half=True)
+    message = send(features, "float16")
     expected = features.descriptors.astype("<f2")
     assert bytes(message.descriptors) == expected.tobytes()
     received = from_feature_array(message).descriptors
     np.testing.assert_array_equal(received, expected.astype(np.float32))
+
+
+def test_descriptors_without_negative_elements_are_sent_as_uint8():
+    features = make_features(37)
+    positive = features.with_descriptors(np.abs(features.descriptors), "sift")
+    message = send(positive, "int8")
+    assert message.descriptor_type == FeatureArray.UINT8
+    rows = np.frombuffer(message.descriptors, np.uint8).reshape(37, 128)
+    assert (rows.max(axis=1) == 255).all()
+    # At most half a step from the value, a step being a 255th of the row's largest element.
+    steps = positive.descriptors.max(axis=1, keepdims=True) / 255
+    assert (np.abs(rows * steps - positive.descriptors) <= 0.5001 * steps).all()
+    received = from_feature_array(message).descriptors
+    np.testing.assert_allclose(np.linalg.norm(received, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(received, positive.descriptors, atol=0.6 * steps.max())
+
+
+@pytest.mark.parametrize("descriptor_type", FLOAT_DESCRIPTORS)
+def test_descriptors_of_zeros_stay_zeros(descriptor_type):
+    features = make_features(3)
+    features.descriptors[1] = 0
+    received = from_feature_array(send(features, descriptor_type)).descriptors
+    assert not received[1].any() and received[[0, 2]].any(axis=1).all()
+    assert len(from_feature_array(send(make_features(0), descriptor_type))) == 0
+
+
+def test_descriptors_as_integers_match_as_floats_do():
+    """Nearest neighbors of SIFT are the same after the message, for all but 1 in 200."""
+    image = gray_photograph((640, 480))
+    turned = cv2.warpAffine(image, cv2.getRotationMatrix2D((320, 240), 20, 0.9), (640, 480))
+    sift = create_extractor("sift", max_features=1000)
+    a, b = sift(image), sift(turned)
+    expected = match(a, b).indices
+    received = match(*(from_feature_array(send(features, "int8")) for features in (a, b))).indices
+    same = len({*map(tuple, expected)} & {*map(tuple, received)})
+    assert len(expected) > 200 and same >= 0.995 * len(expected)
+
+
+def test_unknown_descriptor_type_is_refused():
+    with pytest.raises(ValueError, match=r"descriptor_type must be one of int8.*not 'int4'"):
+        send(make_features(2), "int4")
 
 
 def test_a_message_is_a_copy():
