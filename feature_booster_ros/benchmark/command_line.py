@@ -49,8 +49,9 @@ def add_benchmark_arguments(
     live = command.add_subparsers(action=_AfterNoOptions, metavar="[live]").add_parser(
         "live",
         help="latency and throughput of the running nodes at rising frame rates (needs ROS 2)",
-        description="Play images through booster_node and matcher_node at rising rates, until they "
-        "saturate: latency from image stamp to features and to matches, frames dropped.",
+        description="Play images through booster_node, matcher_node and odometry_node at rising "
+        "rates, until they saturate: latency from image stamp to features, matches and poses, "
+        "frames dropped.",
     )
     _add_live(live)
 
@@ -153,19 +154,23 @@ def _add_live(live: argparse.ArgumentParser) -> None:
     )
     add(
         "--model",
-        default="ORB+Boost-B",
-        help="model of booster_node; none: raw features (default: %(default)s)",
+        help="model of booster_node; none: raw features (default: ORB+Boost-B)",
     )
     add(
         "--max-features",
         type=int,
-        default=1000,
         metavar="N",
-        help="most features of an image (default: %(default)s)",
+        help="most features of an image (default: 1000)",
     )
     add("--detector", help="detector of booster_node (default: the model's)")
     add("--device", help="device of both nodes (default: CUDA if available)")
     add("--engine", help="engine of booster_node (default: auto)")
+    add(
+        "--params-file",
+        type=Path,
+        metavar="FILE",
+        help="parameters of the nodes, as ros2 run takes them; the other options override it",
+    )
     add(
         "--parameter",
         action="append",
@@ -178,6 +183,12 @@ def _add_live(live: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="run matcher_node too (default: yes)",
+    )
+    add(
+        "--odometry",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="run odometry_node too, for which the source needs intrinsics (default: no)",
     )
     add(
         "--rates",

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the latency of live nodes: ``feature-booster benchmark live``.
 
-image_player_node, booster_node and matcher_node run in separate processes, with images at rising
-rates until they saturate.
+image_player_node, booster_node, matcher_node and odometry_node run in separate processes, with
+images at rising rates until they saturate.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from feature_booster_ros.benchmark.machine import Bystanders
 from feature_booster_ros.progress import Progress
 
 from ..nodes.booster_node_parameters import BoosterNodeParameters
+from ..nodes.matcher_node_parameters import MatcherNodeParameters
+from ..nodes.odometry_node_parameters import OdometryNodeParameters
+from ..nodes.parameters import NodeParameters
 from .latency_images import prepare_images, write_frame_camera
 from .latency_recorder import LiveRecorder
 from .latency_report import RateResult, Stream, live_text, own_share, write_live
 from .node_process import NodeError, NodeGroup, NodeProcess, use_private_domain
 
 NAMESPACE = "live"
-# Number of features messages that have to arrive before the measurement.
-_FIRST_FEATURES = 5
+# Number of messages of each topic that have to arrive before the measurement.
+_FIRST_MESSAGES = 5
 # Time for them to arrive [s].
 _FIRST_PATIENCE = 60.0
 # Time at a new rate before the measurement [s].
@@ -42,12 +45,24 @@ _SETTLE = 1.0
 # Least time that is waited for late messages [s].
 _GRACE = 1.0
 _DIAGNOSTICS_PERIOD = 0.5  # seconds
-# Parameters of booster_node unless the user gives others.
-_DEFAULTS = {
-    # An image of a megabyte is sent in fragments, and best effort may lose one.
-    "qos_input_reliability": "reliable",
-    "diagnostics_period": _DIAGNOSTICS_PERIOD,
+# Parameters of the nodes unless the user gives others.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "booster_node": {
+        "model": "ORB+Boost-B",
+        "max_features": 1000,
+        # An image of a megabyte is sent in fragments, and best effort may lose one.
+        "qos_input_reliability": "reliable",
+        "diagnostics_period": _DIAGNOSTICS_PERIOD,
+    },
+    "matcher_node": {"match_image": False, "diagnostics_period": _DIAGNOSTICS_PERIOD},
+    "odometry_node": {"publish_tf": False, "diagnostics_period": _DIAGNOSTICS_PERIOD},
 }
+_PARAMETER_TYPES: Mapping[str, type[NodeParameters]] = {
+    "booster_node": BoosterNodeParameters,
+    "matcher_node": MatcherNodeParameters,
+    "odometry_node": OdometryNodeParameters,
+}
+_NAMED = ("model", "max_features")  # In the title in any case.
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,8 @@ class LiveSettings:
         rates: Rates in Hz, rising.
         seconds: Duration of each rate.
         with_matcher: Whether matcher_node runs too.
-        device: Device of the matcher.
-        parameters: Parameters of booster_node.
+        with_odometry: Whether odometry_node runs too.
+        parameters: Parameters by the name of the node.
     """
 
     source: str
@@ -71,21 +86,33 @@ class LiveSettings:
     rates: Sequence[float]
     seconds: float
     with_matcher: bool
-    device: str
-    parameters: Mapping[str, Any]
+    with_odometry: bool
+    parameters: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """The nodes that run besides the player, and the topic of each."""
+        nodes = {"booster_node": "features"}
+        if self.with_matcher:
+            nodes["matcher_node"] = "matches"
+        if self.with_odometry:
+            nodes["odometry_node"] = "odometry"
+        return nodes
 
     @property
     def title(self) -> str:
         """What is measured, in words."""
         size = "" if self.size is None else " {}x{}".format(*self.size)
-        named = ["model", "max_features", *_DEFAULTS]
+        booster = self.parameters["booster_node"]
         others = "".join(
-            f", {name} {value}" for name, value in self.parameters.items() if name not in named
+            f", {name} {value}"
+            for node in self.nodes
+            for name, value in self.parameters[node].items()
+            if name not in _NAMED and _DEFAULTS[node].get(name) != value
         )
         return (
-            f"{self.source}{size}, {self.parameters['model']}, at most "
-            f"{self.parameters['max_features']} features{others}, "
-            f"{'with' if self.with_matcher else 'without'} matcher_node"
+            f"{self.source}{size}, {booster['model']}, at most {booster['max_features']} "
+            f"features{others}; {', '.join(self.nodes)}"
         )
 
 
@@ -126,19 +153,6 @@ def live_settings(options: argparse.Namespace) -> LiveSettings:
         raise ValueError(f"--images must be at least 2, not {options.images}")
     if not all(rate > 0 for rate in options.rates):
         raise ValueError(f"--rates must be above 0, not {min(options.rates):g}")
-    parameters: dict[str, Any] = {
-        "model": options.model,
-        "max_features": options.max_features,
-        **_DEFAULTS,
-    }
-    for name in ("detector", "device", "engine"):
-        if getattr(options, name) is not None:
-            parameters[name] = getattr(options, name)
-    for text in options.parameter:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--parameter takes NAME=VALUE, not {text!r}")
-        parameters[name] = yaml.safe_load(value)
     return LiveSettings(
         options.source or default_source(),
         options.images,
@@ -146,8 +160,8 @@ def live_settings(options: argparse.Namespace) -> LiveSettings:
         tuple(sorted(set(options.rates))),
         options.seconds,
         options.matcher,
-        options.device or "auto",
-        _typed(parameters),
+        options.odometry,
+        _node_parameters(options),
     )
 
 
@@ -186,7 +200,7 @@ def run_live(settings: LiveSettings, folder: Path, logs: Path) -> list[RateResul
                     "wait_for_subscribers": 1,
                 },
             )
-            _wait_for_features(group, recorder)
+            _wait_for_messages(settings, group, recorder)
             return _play_rates(settings, player, group, recorder)
     finally:
         if recorder is not None:
@@ -197,36 +211,29 @@ def run_live(settings: LiveSettings, folder: Path, logs: Path) -> list[RateResul
 def _start_pipeline(
     settings: LiveSettings, logs: Path, group: NodeGroup, recorder: LiveRecorder
 ) -> None:
-    """Start booster and matcher, and wait until they are active and connected."""
-    group.start("booster_node", logs, namespace=NAMESPACE, parameters=settings.parameters)
-    topics = ["features"]
-    if settings.with_matcher:
-        topics.append("matches")
-        group.start(
-            "matcher_node",
-            logs,
-            namespace=NAMESPACE,
-            parameters={
-                "device": settings.device,
-                "match_image": False,
-                "diagnostics_period": _DIAGNOSTICS_PERIOD,
-            },
-        )
-    recorder.wait_until_ready(group, [f"/{NAMESPACE}/{topic}" for topic in topics])
+    """Start the nodes, and wait until they are active and connected."""
+    for name in settings.nodes:
+        group.start(name, logs, namespace=NAMESPACE, parameters=settings.parameters[name])
+    recorder.wait_until_ready(group, [f"/{NAMESPACE}/{topic}" for topic in settings.nodes.values()])
 
 
-def _wait_for_features(group: NodeGroup, recorder: LiveRecorder) -> None:
-    """Listen until the first features have arrived: first frames take far longer than others."""
+def _wait_for_messages(settings: LiveSettings, group: NodeGroup, recorder: LiveRecorder) -> None:
+    """Listen until the first messages of all nodes have arrived.
+
+    The first frames take far longer than the others, and the odometry has no pose before the camera
+    has moved.
+    """
     deadline = time.monotonic() + _FIRST_PATIENCE
-    while len(recorder.features) < _FIRST_FEATURES:
-        group.check()
-        if time.monotonic() > deadline:
-            slow = group.nodes[0] if recorder.sent else group.nodes[-1]
-            raise slow.error(
-                f"published {len(recorder.features) if recorder.sent else 'no'} messages within "
-                f"{_FIRST_PATIENCE:.0f} s"
-            )
-        recorder.listen(0.1)
+    for node, topic in zip(group.nodes, settings.nodes.values(), strict=False):
+        while len(recorder.arrivals[topic]) < _FIRST_MESSAGES:
+            group.check()
+            if time.monotonic() > deadline:
+                slow = node if recorder.sent else group.nodes[-1]
+                raise slow.error(
+                    f"published {len(recorder.arrivals[topic]) if recorder.sent else 'no'} "
+                    f"messages within {_FIRST_PATIENCE:.0f} s"
+                )
+            recorder.listen(0.1)
 
 
 def _play_rates(
@@ -257,7 +264,14 @@ def _measure(
     after = _processor_seconds(group)
     sent = [stamp for stamp in recorder.sent if begun <= stamp < ended]
     # Messages still arrive late, the later the longer a node takes for each.
-    slowest = max((arrival - stamp for stamp, arrival in recorder.features.items()), default=0)
+    slowest = max(
+        (
+            arrival - stamp
+            for topic in settings.nodes.values()
+            for stamp, arrival in recorder.arrivals[topic].items()
+        ),
+        default=0,
+    )
     recorder.listen(max(_GRACE, 3e-9 * slowest))
     group.check()
     stages = {
@@ -268,13 +282,17 @@ def _measure(
         }
         for node, values in recorder.diagnostics.items()
     }
+    streams = {
+        topic: Stream.of(sent, recorder.arrivals[topic]) for topic in settings.nodes.values()
+    }
     span = (sent[-1] - sent[0]) / 1e9 if len(sent) > 1 else 0.0
     return RateResult(
         rate,
         (len(sent) - 1) / span if span else 0.0,
         len(sent),
-        Stream.of(sent, recorder.features),
-        Stream.of(sent, recorder.matches) if settings.with_matcher else None,
+        streams["features"],
+        streams.get("matches"),
+        streams.get("odometry"),
         stages,
         own_share(stages.get("booster_node", {})),
         {name: after[name] - before[name] for name in before},
@@ -302,14 +320,42 @@ def _size(text: str) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def _typed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _node_parameters(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return the parameters of each node: defaults, then the file, then single options."""
+    parameters = {node: dict(defaults) for node, defaults in _DEFAULTS.items()}
+    if options.params_file is not None:
+        for node, section in _read_parameter_file(options.params_file).items():
+            parameters[node].update(section)
+    booster = parameters["booster_node"]
+    for name in ("model", "max_features", "detector", "device", "engine"):
+        if getattr(options, name) is not None:
+            booster[name] = getattr(options, name)
+    if options.device is not None:
+        parameters["matcher_node"]["device"] = options.device
+    for text in options.parameter:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--parameter takes NAME=VALUE, not {text!r}")
+        booster[name] = yaml.safe_load(value)
+    return {node: _typed(node, values) for node, values in parameters.items()}
+
+
+def _read_parameter_file(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the parameters of the nodes that run here, by node."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {
+        node: section["ros__parameters"]
+        for name, section in content.items()
+        if (node := name.rpartition("/")[2]) in _PARAMETER_TYPES
+    }
+
+
+def _typed(node: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Convert integers to floats where the node declares a float, as it refuses integers."""
-    declared = {field.name: field.type for field in dataclasses.fields(BoosterNodeParameters)}
+    declared = {field.name: field.type for field in dataclasses.fields(_PARAMETER_TYPES[node])}
     typed = {}
     for name, value in parameters.items():
         if name not in declared:
-            raise ValueError(
-                f"booster_node has no parameter {name!r}; it has {', '.join(declared)}"
-            )
+            raise ValueError(f"{node} has no parameter {name!r}; it has {', '.join(declared)}")
         typed[name] = float(value) if declared[name] == "float" and value is not None else value
     return typed

@@ -8,6 +8,7 @@ import struct
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.client import Client
 from sensor_msgs.msg import CameraInfo
@@ -35,16 +36,15 @@ class LiveRecorder(ListeningNode):
         self._namespace = namespace
         self.sent: dict[int, int] = {}
         """Time of arrival of each frame's camera_info by its stamp, both system time in ns."""
-        self.features: dict[int, int] = {}
-        """The same of the features."""
-        self.matches: dict[int, int] = {}
-        """The same of the matches."""
+        self.arrivals: dict[str, dict[int, int]] = {"features": {}, "matches": {}, "odometry": {}}
+        """The same of each topic that the nodes publish."""
         self.diagnostics: dict[str, dict[str, str]] = {}
         """The newest values of each node by its name."""
         for message_type, topic, arrivals in (
             (CameraInfo, "camera_info", self.sent),
-            (FeatureArray, "features", self.features),
-            (MatchArray, "matches", self.matches),
+            (FeatureArray, "features", self.arrivals["features"]),
+            (MatchArray, "matches", self.arrivals["matches"]),
+            (Odometry, "odometry", self.arrivals["odometry"]),
         ):
             self.create_subscription(
                 message_type,
@@ -70,7 +70,7 @@ class LiveRecorder(ListeningNode):
 
     def forget(self) -> None:
         """Forget all arrivals."""
-        for arrivals in (self.sent, self.features, self.matches):
+        for arrivals in (self.sent, *self.arrivals.values()):
             arrivals.clear()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

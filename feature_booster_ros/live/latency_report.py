@@ -16,7 +16,7 @@ import numpy as np
 from feature_booster_ros.benchmark.machine import describe_machine, machine_text
 from feature_booster_ros.evaluation.output import format_table, new_figure
 
-_TOPICS = ("features", "matches")
+_TOPICS = ("features", "matches", "odometry")
 # Share of the frames sent that have to arrive for a rate to count as sustained.
 _MIN_RECEIVED = 0.95
 # Share of the wanted rate below which the player limits.
@@ -84,6 +84,7 @@ class RateResult:
         sent: Number of frames played.
         features: Arrival of the features.
         matches: Arrival of the matches; None without matcher_node.
+        odometry: Arrival of the poses; None without odometry_node.
         stages: Milliseconds for a frame by node and stage, from /diagnostics.
         own_share: Share of the booster's time for a frame that is neither extraction nor network;
             None if the node reported no times.
@@ -96,6 +97,7 @@ class RateResult:
     sent: int
     features: Stream
     matches: Stream | None
+    odometry: Stream | None
     stages: dict[str, dict[str, float]]
     own_share: float | None
     processor_seconds: dict[str, float]
@@ -113,9 +115,12 @@ class RateResult:
             return "the player is too slow"
         if not self.features.is_sustained:
             return "saturated"
-        if self.matches is not None and not self.matches.is_sustained:
-            return "matches saturated"
-        return "sustained"
+        slow = [topic for topic in ("matches", "odometry") if not _keeps_up(getattr(self, topic))]
+        return f"{' and '.join(slow)} saturated" if slow else "sustained"
+
+
+def _keeps_up(stream: Stream | None) -> bool:
+    return stream is None or stream.is_sustained
 
 
 def own_share(stages: Mapping[str, float]) -> float | None:
@@ -127,7 +132,7 @@ def own_share(stages: Mapping[str, float]) -> float | None:
 
 
 def highest_rate(results: Sequence[RateResult], topic: str) -> float | None:
-    """Return the highest rate in Hz at which "features" or "matches" were sustained."""
+    """Return the highest rate in Hz at which "features", "matches" or "odometry" were sustained."""
     streams = [(result.sent_rate, getattr(result, topic)) for result in results]
     return max((rate for rate, stream in streams if stream and stream.is_sustained), default=None)
 

@@ -3,6 +3,7 @@
 """feature-booster benchmark live: real runs through real nodes, and the parts they are made of."""
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -95,7 +96,7 @@ def test_verdicts_and_the_highest_rate():
     good, bad = Stream(20, 0, 5.0, 6.0, False), Stream(10, 10, 5.0, 6.0, False)
 
     def result(rate, sent_rate, features, matches):
-        return RateResult(rate, sent_rate, 20, features, matches, {}, None, {}, 1.0)
+        return RateResult(rate, sent_rate, 20, features, matches, None, {}, None, {}, 1.0)
 
     results = [
         result(10.0, 10.0, good, good),
@@ -103,6 +104,8 @@ def test_verdicts_and_the_highest_rate():
         result(30.0, 30.0, bad, bad),
         result(60.0, 40.0, good, good),
     ]
+    both = dataclasses.replace(results[1], odometry=bad)
+    assert both.verdict == "matches and odometry saturated"
     assert [each.verdict for each in results] == [
         "sustained", "matches saturated", "saturated", "the player is too slow",
     ]  # fmt: skip
@@ -134,12 +137,32 @@ def test_parameters_of_the_booster():
     settings = live_settings(
         options("--parameter", "sift_sigma=2", "--parameter", "lazy=false", "--no-matcher")
     )
-    assert settings.parameters["model"] == "ORB+Boost-B"
-    assert settings.parameters["lazy"] is False
-    sigma = settings.parameters["sift_sigma"]
+    booster = settings.parameters["booster_node"]
+    assert booster["model"] == "ORB+Boost-B"
+    assert booster["lazy"] is False
+    sigma = booster["sift_sigma"]
     assert isinstance(sigma, float) and sigma == 2
     assert not settings.with_matcher and settings.size == (640, 480)
     assert live_settings(options("--size", "source")).size is None
+
+
+def test_parameters_of_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "/**/booster_node:\n  ros__parameters: {model: SIFT+Boost-F, max_features: 700}\n"
+        "/odometry_node:\n  ros__parameters: {camera_height: 2}\n"
+        "/image_player_node:\n  ros__parameters: {rate: 5}\n"
+    )
+    settings = live_settings(
+        options("--params-file", str(path), "--max-features", "300", "--odometry")
+    )
+    booster = settings.parameters["booster_node"]
+    assert (booster["model"], booster["max_features"]) == ("SIFT+Boost-F", 300)
+    assert repr(settings.parameters["odometry_node"]["camera_height"]) == "2.0"
+    assert list(settings.nodes.values()) == ["features", "matches", "odometry"]
+    path.write_text("/matcher_node:\n  ros__parameters: {speed: 1}\n")
+    with pytest.raises(ValueError, match="matcher_node has no parameter 'speed'"):
+        live_settings(options("--params-file", str(path)))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +199,7 @@ def test_live_from_images_to_files(tmp_path, images):
     assert done.returncode == 0, done.stderr
     assert "Latency from the image's stamp" in done.stdout
     content = json.loads((tmp_path / "out" / "live.json").read_text())
-    assert content["settings"]["parameters"]["max_features"] == 100
+    assert content["settings"]["parameters"]["booster_node"]["max_features"] == 100
     (rate,) = content["rates"]
     assert rate["rate"] == 4 and 1 <= rate["sent"] <= 13
     for topic in ("features", "matches"):
@@ -191,6 +214,17 @@ def test_live_from_images_to_files(tmp_path, images):
     }  # fmt: skip
     assert all(taken > 0 for taken in rate["processor_seconds"].values())
     assert cv2.imread(str(tmp_path / "out" / "live_latency.png")).std() > 0
+
+
+def test_live_odometry(tmp_path):
+    arguments = ["--source", "rendered", "--images", "12", "--size", "320x240", "--no-matcher"]
+    arguments += ["--odometry", "--rates", "4", "--seconds", "3", "--output", str(tmp_path / "out")]
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    (rate,) = json.loads((tmp_path / "out" / "live.json").read_text())["rates"]
+    assert rate["matches"] is None and rate["odometry"]["received"] >= 1
+    assert rate["odometry"]["median"] > rate["features"]["median"] > 0
+    assert rate["processor_seconds"]["odometry_node"] > 0
 
 
 def test_node_that_cannot_start_says_why(tmp_path, images):
