@@ -62,7 +62,7 @@ setup(
     cmdclass={"build_py": BuildWithModelTable},
     install_requires=requirements(),
     extras_require={
-        "bags": ["rosbags>=0.9.15"],
+        "bags": ["rosbags>=0.10.10"],
         "colmap": ["h5py>=3.6", "pycolmap>=0.6.1"],
         "demo": ["scikit-image>=0.19"],
         "train": ["h5py>=3.6", "pycolmap>=0.6.1", "tensorboard>=2.9"],

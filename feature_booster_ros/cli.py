@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_benchmark(commands)
     _add_export(commands)
+    _add_bag(commands)
     return parser
 
 
@@ -103,6 +104,41 @@ def _export(options: argparse.Namespace) -> None:
         f"(N, {config.keypoint_dim}) float32 to boosted (N, {config.output_dim}) "
         f"{'uint8, 0 or 1' if config.binary else 'float32'}"
     )
+
+
+def _add_bag(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "bag",
+        help="add features, matches and odometry to a recorded bag",
+        description="Write a copy of a rosbag2 with the topics /features, /matches and /odometry, "
+        "as the nodes would publish them, for every frame. After an interruption the same command "
+        "goes on.",
+    )
+    command.add_argument("source", type=Path, metavar="IN", help="a rosbag2 (mcap or sqlite3)")
+    command.add_argument("output", type=Path, metavar="OUT", help="folder of the new bag")
+    command.add_argument("--topic", help="image topic (default: that of the only camera)")
+    command.add_argument(
+        "--params-file",
+        type=Path,
+        metavar="FILE",
+        help="parameters of the nodes, such as config/booster.yaml",
+    )
+    command.add_argument("--no-odometry", action="store_true", help="leave /odometry out")
+    command.set_defaults(run=_bag)
+
+
+def _bag(options: argparse.Namespace) -> None:
+    try:
+        from .nodes.bag import process_bag, read_settings
+    except ImportError as error:
+        raise ValueError(
+            f"bag makes messages of ROS 2, which is missing here ({error}): run `make build`, then "
+            "`source env.sh`"
+        ) from error
+    settings = read_settings(options.params_file, not options.no_odometry)
+    counts = process_bag(options.source, options.output, settings, options.topic)
+    added = ", ".join(f"{count} on {topic}" for topic, count in counts.items())
+    print(f"{options.output} has these messages more: {added}")
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:

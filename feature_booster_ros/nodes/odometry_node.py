@@ -28,20 +28,13 @@ from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.stamps import StampWatch
 
 from .camera_info import CameraInfoError, camera_of
-from .coordinate_frames import (
-    base_from_optical,
-    covariance_to_odom,
-    parse_pose,
-    points_to_odom,
-    rotate_covariance,
-    to_odom,
-    twist_between,
-)
+from .coordinate_frames import points_to_odom, to_odom
 from .diagnostics import FrameMonitor
 from .lifecycle import ManagedNode, Resources, Work
 from .messages import to_feature_frame
-from .odometry_messages import to_odometry, to_path, to_point_cloud, to_transform
+from .odometry_messages import to_path, to_point_cloud
 from .odometry_node_parameters import OdometryNodeParameters
+from .pose_messages import PoseMessages, is_tracking
 from .process import keep_handler, run
 from .qos import stream_profile
 from .workers import NewestWorker
@@ -56,8 +49,6 @@ except ImportError:
 if TYPE_CHECKING:
     from feature_booster_ros.odometry import Estimate
 
-_UNKNOWN_VARIANCE = 1e6
-"""Variance of a twist that is not known, which is published as zero [(m/s)^2 and (rad/s)^2]."""
 _TRANSFORMS_KEPT = 100  # Depth of /tf, as in tf2_ros, so that a listener receives bursts whole.
 
 
@@ -105,7 +96,7 @@ class OdometryWork(Work):
         )
         self._lock = threading.Lock()  # of the stream; ~/reset comes in the executor's thread
         self._estimate: Estimate | None = None
-        self._base_from_optical = base_from_optical(parse_pose(parameters.camera_pose))
+        self._pose_messages = PoseMessages(parameters)
         self._odometry_publisher = resources.lifecycle_publisher(Odometry, "odometry", qos)
         self._path = _MapPublisher(resources.lifecycle_publisher(Path, "path", qos))
         self._landmarks = _MapPublisher(
@@ -147,7 +138,7 @@ class OdometryWork(Work):
         estimate = self._estimate
         if estimate is None:
             return DiagnosticStatus.WARN, "no frame tracked yet"
-        level = DiagnosticStatus.OK if _is_tracking(estimate) else DiagnosticStatus.WARN
+        level = DiagnosticStatus.OK if is_tracking(estimate) else DiagnosticStatus.WARN
         return level, _describe(estimate)
 
     def _values(self) -> dict[str, str]:
@@ -196,50 +187,17 @@ class OdometryWork(Work):
 
     def _publish_pose(self, header: Header, last: Estimate | None, estimate: Estimate) -> None:
         """Publish odometry and the transform, if the pose is known."""
-        if estimate.pose is None or estimate.covariance is None:
+        messages = self._pose_messages.convert(header, last, estimate)
+        if messages is None:
             return
-        base, camera = self._node.parameters.base_frame, self._base_from_optical
-        pose = to_odom(camera, estimate.pose)
-        covariance = covariance_to_odom(camera, estimate.covariance, estimate.pose)
-        twist, twist_covariance = self._twist(last, estimate)
-        self._odometry_publisher.publish(
-            to_odometry(header, base, pose, covariance, twist, twist_covariance)
-        )
+        odometry, transform = messages
+        self._odometry_publisher.publish(odometry)
         if self._broadcaster is not None:
-            self._broadcaster.send(to_transform(header, base, pose))
-
-    def _twist(self, last: Estimate | None, estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
-        """Return the base's mean twist (6,) since the last frame in its own axes, and covariance.
-
-        Without a map the translation is held, and the first frame with one makes up for it, so only
-        two frames that are tracked in one map have a twist.
-        """
-        seconds = 0.0 if last is None else estimate.stamp - last.stamp
-        if (
-            last is None
-            or seconds > self._node.parameters.max_gap
-            or last.map_number != estimate.map_number
-            or not (_is_tracking(last) and _is_tracking(estimate))
-        ):
-            return np.zeros(6), _UNKNOWN_VARIANCE * np.eye(6)
-        before, before_covariance = self._in_map(last)
-        now, covariance = self._in_map(estimate)
-        return (
-            twist_between(before, now, seconds),
-            rotate_covariance(now[:3, :3].T, before_covariance + covariance) / seconds**2,
-        )
-
-    def _in_map(self, estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
-        """Return the base's pose (4, 4) in odom, and its covariance (6, 6) in the map alone."""
-        if estimate.pose is None or estimate.frame_covariance is None:
-            raise ValueError("the pose of a tracked frame is missing")
-        camera = self._base_from_optical
-        covariance = covariance_to_odom(camera, estimate.frame_covariance, estimate.pose)
-        return to_odom(camera, estimate.pose), covariance
+            self._broadcaster.send(transform)
 
     def _publish_map(self, header: Header) -> None:
         """Publish path and landmarks, if somebody subscribes and their period has passed."""
-        parameters, camera = self._node.parameters, self._base_from_optical
+        parameters, camera = self._node.parameters, self._pose_messages.base_from_optical
         if self._path.is_due(parameters.path_period):
             stamps, poses = self._stream.trajectory()
             shown = _evenly(len(stamps), parameters.path_length)
@@ -261,7 +219,7 @@ class OdometryWork(Work):
             )
         elif last is not None and last.state is estimate.state:
             return
-        elif _is_tracking(estimate):
+        elif is_tracking(estimate):
             log.info(_describe(estimate))
         elif last is not None:
             log.warning(_describe(estimate))
@@ -310,10 +268,6 @@ class _MapPublisher:
             return False
         self._published = now
         return True
-
-
-def _is_tracking(estimate: Estimate) -> bool:
-    return estimate.state.value == "tracking"
 
 
 def _describe(estimate: Estimate) -> str:
