@@ -65,7 +65,7 @@ def _add_match(commands: argparse._SubParsersAction) -> None:
     file.add_argument(
         "--ratio",
         type=float,
-        default=0.8,
+        default=0.9,
         help="largest distance of a match as a share of that to the second nearest; 1 for any "
         "(default: %(default)s)",
     )

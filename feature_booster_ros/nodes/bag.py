@@ -137,7 +137,7 @@ def process_bag(
     try:
         bag = _InputBag(source, reader, topic)
         parts = _Parts(output.with_name(output.name + ".partial"), bag, settings)
-        pipeline = FeaturePipeline(settings.booster)
+        pipeline = FeaturePipeline(settings.booster, None, logger.warning)
         with Progress(desc="features", total=bag.image_count, initial=parts.done) as progress:
             for part in parts.missing():
                 parts.write(part, _features(bag, pipeline, part, progress))
@@ -298,7 +298,7 @@ def _features(
                 described,
                 pipeline.detector,
                 pipeline.model,
-                parameters.half_precision_descriptors,
+                parameters.descriptor_type,
             ),
         )
 

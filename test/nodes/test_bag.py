@@ -26,7 +26,7 @@ FRAMES = 7
 SECOND = 1_000_000_000
 PARAMETERS = """
 /booster_node:
-  ros__parameters: {model: "SIFT+Boost-F", max_features: 300, device: cpu}
+  ros__parameters: {model: "SIFT+Boost-F", max_features: 300, device: cpu, descriptor_type: float32}
 /matcher_node:
   ros__parameters: {ratio: 0.9, device: cpu}
 """
