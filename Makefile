@@ -36,7 +36,8 @@ VENV := $(CURDIR)/.venv
 # its folder.
 INSTALLED_FOLDERS := $(shell find feature_booster_ros config launch msg cmake -type d \
                        -not -name __pycache__)
-BUILD_RULES := CMakeLists.txt package.xml $(wildcard msg/*.msg cmake/*)
+BUILD_RULES := CMakeLists.txt package.xml $(wildcard msg/*.msg cmake/*) \
+               feature_booster_ros/features/sift.cpp
 # A domain of its own for each run, so that two at a time, or a robot, do not hear each other. Up to
 # 101 is safe with Linux's ephemeral ports.
 OWN_DOMAIN := $$((1 + $$$$ % 100))

@@ -10,8 +10,14 @@ import re
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # before setuptools 70.1
+    from wheel.bdist_wheel import bdist_wheel
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "feature_booster_ros"
@@ -30,6 +36,31 @@ class BuildWithModelTable(build_py):
             target = Path(self.build_lib, PACKAGE, "config", "models.yaml")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(HERE / "config" / "models.yaml", target)
+
+
+class BuildLibrary(build_ext):
+    """Build libsift.so, which is a plain library and no module of Python."""
+
+    def get_ext_filename(self, fullname):
+        return str(Path(*fullname.split(".")).with_suffix(".so"))
+
+
+class WheelForAnyPython(bdist_wheel):
+    """Name the wheel after the platform only, as its library does not depend on Python."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+SIFT = Extension(
+    f"{PACKAGE}.features.libsift",
+    sources=[f"{PACKAGE}/features/sift.cpp"],
+    # CMakeLists.txt has the same flags, for colcon.
+    extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math"],
+    extra_link_args=["-pthread"],
+    language="c++",
+    optional=True,  # without a compiler, OpenCV's SIFT is used
+)
 
 
 def version() -> str:
@@ -59,7 +90,12 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["py.typed", "weights/*.safetensors"]},
-    cmdclass={"build_py": BuildWithModelTable},
+    ext_modules=[SIFT],
+    cmdclass={
+        "build_py": BuildWithModelTable,
+        "build_ext": BuildLibrary,
+        "bdist_wheel": WheelForAnyPython,
+    },
     install_requires=requirements(),
     extras_require={
         "bags": ["rosbags>=0.10.10"],

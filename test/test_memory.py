@@ -68,15 +68,17 @@ def test_machine_that_tells_nothing_refuses_nothing(machine):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "shape", "gigabytes"),
+    ("name", "options", "shape"),
     [
-        ("sift", {}, (2500, 4000), 2.3),
-        ("sift", {"first_octave": 0}, (2500, 4000), 0.6),
-        ("orb", {}, (5000, 8000), 0.3),
+        ("sift", {}, (2500, 4000)),
+        ("sift", {"first_octave": 0}, (2500, 4000)),
+        ("orb", {}, (5000, 8000)),
     ],
 )
-def test_image_too_large_is_refused_before_the_work(monkeypatch, name, options, shape, gigabytes):
+def test_image_too_large_is_refused_before_the_work(monkeypatch, name, options, shape):
     extractor = create_extractor(name, **options)
+    gigabytes = round(extractor.bytes_per_pixel * shape[0] * shape[1] / GIGABYTE, 1)
+    assert gigabytes >= 0.3
     monkeypatch.setattr(extractor, "_extract", lambda *_: pytest.fail("work has begun"))
     monkeypatch.setattr(memory, "available_memory", lambda: 2 * GIGABYTE // 10)
     expected = rf"{shape[1]} x {shape[0]} pixels: {name} takes about {gigabytes} GB.* 0\.2 GB.*ORB"

@@ -258,7 +258,7 @@ def wheel(tmp_path_factory) -> Path:
 
 
 def test_wheel_is_complete(wheel):
-    assert wheel.name.startswith(f"{PACKAGE}-{feature_booster_ros.__version__}-py3-none-any")
+    assert wheel.name.startswith(f"{PACKAGE}-{feature_booster_ros.__version__}-py3-none-")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
@@ -270,6 +270,7 @@ def test_wheel_is_complete(wheel):
     }
     assert modules <= names
     assert {f"{PACKAGE}/config/models.yaml", f"{PACKAGE}/py.typed"} <= names
+    assert f"{PACKAGE}/features/libsift.so" in names
     for model in MODELS:
         assert f"{PACKAGE}/weights/{model}.safetensors" in names
 

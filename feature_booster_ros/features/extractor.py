@@ -42,6 +42,8 @@ class Extractor(ABC):
     is_binary: bool
     bytes_per_pixel: float = 0.0
     """Memory of the extraction for each pixel [bytes]; 0 where it is unknown."""
+    implementation: str = ""
+    """What computes the features, for extractors with more than one way."""
     boosted_as: str | None = None
     """Name of the extractor with the same descriptors, whose networks boost these too."""
     bytes_per_unit: float | None = None

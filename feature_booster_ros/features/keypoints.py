@@ -28,6 +28,14 @@ def keypoint_arrays(
     return points, sizes, np.deg2rad(degrees) % np.float32(2 * np.pi), responses
 
 
+def unit_rows(descriptors: np.ndarray) -> np.ndarray:
+    """Return descriptors (N, D) as float32 rows of unit length; rows of zeros stay zero."""
+    descriptors = np.array(descriptors, np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", descriptors, descriptors))[:, None]
+    descriptors /= np.maximum(lengths, np.finfo(np.float32).tiny)
+    return descriptors
+
+
 def strongest(scores: np.ndarray, count: int) -> np.ndarray:
     """Return the indices of the ``count`` highest scores, best first; ties keep their order."""
     return np.argsort(-scores, kind="stable")[:count]
