@@ -56,7 +56,7 @@ SIFT = Extension(
     f"{PACKAGE}.features.libsift",
     sources=[f"{PACKAGE}/features/sift.cpp"],
     # CMakeLists.txt has the same flags, for colcon.
-    extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math"],
+    extra_compile_args=["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"],
     extra_link_args=["-pthread"],
     language="c++",
     optional=True,  # without a compiler, OpenCV's SIFT is used

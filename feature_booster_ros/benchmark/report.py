@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEADLINES = {
-    "extraction": "Extraction, over SIFT's time (found: features of an image)",
+    "extraction": "Extraction, over OpenCV's SIFT's time (found: features of an image)",
     "network": "Network, arrays in and arrays out, over eager's time (products: only its matrix "
     "products; live products: without those of parts that add nothing)",
     "matching": "Matching N x N, mutual nearest neighbors, over OpenCV's time",

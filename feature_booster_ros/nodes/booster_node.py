@@ -111,6 +111,8 @@ class BoosterWork(Work):
             if pipeline.booster is None
             else f"{pipeline.model} on {pipeline.device}, {pipeline.engine}"
         )
+        if pipeline.extractor.implementation:
+            how += f"; extracted by {pipeline.extractor.implementation}"
         self._node.get_logger().info(f"features: {pipeline.detector}, {how}")
 
     # Worker's threads

@@ -70,8 +70,7 @@ class FeaturePipeline:
     def overlaps(self) -> bool:
         """Whether to extract one image's features while those of the previous one are boosted.
 
-        By default if a network is in use and extraction leaves it cores to run on; OpenCV's SIFT
-        does not.
+        By default if a network is in use and extraction leaves it cores to run on; SIFT does not.
         """
         if self.parameters.overlap != "auto":
             return self.parameters.overlap == "always"
