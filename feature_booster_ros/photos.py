@@ -16,6 +16,8 @@ from .sources.image_sequence import IMAGE_SUFFIXES, image_paths
 
 logger = logging.getLogger(__name__)
 
+UPRIGHT_ROLL = 5.0
+"""Standard deviation of the roll of a camera that is held upright [deg]."""
 MAX_BLUR = 10.0
 """Longest way of a point in the image during the exposure [px]."""
 
@@ -69,6 +71,8 @@ class ViewDistribution:
     """Standard deviation of the roll, for most of the views [deg]."""
     full_rotation_share: float = 0.15
     """Share of the views that are rolled by any angle."""
+    upright_share: float = 0.0
+    """Share of the views whose roll is that of an upright camera instead."""
     log2_scale: float = 0.45
     """Standard deviation of the zoom [octaves]."""
     tilt: float = 20.0
@@ -94,11 +98,12 @@ def random_homography(
     """
     height, width = shape[:2]
     focal = 1.1 * max(height, width)
-    roll = (
-        rng.normal(0, views.rotation)
-        if rng.random() >= views.full_rotation_share
-        else rng.uniform(-180, 180)
-    )
+    if views.upright_share and rng.random() < views.upright_share:
+        roll = rng.normal(0, UPRIGHT_ROLL)
+    elif rng.random() >= views.full_rotation_share:
+        roll = rng.normal(0, views.rotation)
+    else:
+        roll = rng.uniform(-180, 180)
     tilt, pan = np.clip(rng.normal(0, views.tilt, 2), -60, 60)
     zoom = 2.0 ** np.clip(rng.normal(0, views.log2_scale), -1.5, 1.5)
     rotation = _rotation(2, roll) @ _rotation(0, tilt) @ _rotation(1, pan)

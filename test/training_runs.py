@@ -14,7 +14,7 @@ import numpy as np
 from skimage import data
 
 from feature_booster_ros.features import Features
-from feature_booster_ros.training.datasets import FeaturePair, PairSource
+from feature_booster_ros.training.datasets import PairSource, ViewGroup
 from feature_booster_ros.training.datasets.pairs import FixedPairs, fix_pairs
 from feature_booster_ros.training.datasets.sources import (
     OpeningContext,
@@ -34,7 +34,7 @@ def write_photos(folder: Path) -> Path:
     return folder
 
 
-def shifted_pair(rng: np.random.Generator, count: int = 40, shift: float = 20.0) -> FeaturePair:
+def shifted_pair(rng: np.random.Generator, count: int = 40, shift: float = 20.0) -> ViewGroup:
     """Features of SIFT's kind and of the same points some pixels to the right, in another order,
     whose descriptors differ by noise.
     """
@@ -50,7 +50,8 @@ def shifted_pair(rng: np.random.Generator, count: int = 40, shift: float = 20.0)
         sides.append(Features(positions.astype(np.float32), ones, ones, ones, unit))
     seen_at = sides[0].keypoints + there, sides[1].keypoints - there
     shapes = (240, 240), (240, 240)
-    return FeaturePair((sides[0], sides[1]), shapes, tuple(s.astype(np.float32) for s in seen_at))
+    there, back = (s.astype(np.float32) for s in seen_at)
+    return ViewGroup((sides[0], sides[1]), shapes, ((there, back),))
 
 
 class ShiftedPairs(PairSource):
@@ -61,7 +62,7 @@ class ShiftedPairs(PairSource):
     def __len__(self) -> int:
         return 8
 
-    def draw(self, rng: np.random.Generator) -> FeaturePair | None:
+    def draw(self, rng: np.random.Generator) -> ViewGroup | None:
         return shifted_pair(rng)
 
 

@@ -256,6 +256,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
             arguments.update(action=argparse.BooleanOptionalAction)
         elif field.name in CHOICES:
             arguments.update(choices=CHOICES[field.name])
+        elif field.name == "network":
+            arguments.update(metavar="MAPPING")
         else:
             arguments.update(metavar=_METAVARS[kind])
         parser.add_argument("--" + field.name.replace("_", "-"), **arguments)

@@ -8,12 +8,11 @@ import dataclasses
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..booster import ModelConfig, load_models
+from ..booster import FeatureBooster, ModelConfig, load_models
 from .datasets.batches import PairBatch, collate
 from .datasets.mixture import StepPairs
 from .datasets.sources import OpeningContext
@@ -38,13 +37,18 @@ def make_config(settings: TrainingSettings) -> ModelConfig:
     config = models[settings.model]
     if settings.soft_signs and not config.binary:
         raise ValueError(f"soft_signs is for binary models; {config.name} has none to soften")
-    return dataclasses.replace(
-        config,
-        descriptor_transform=settings.descriptor_transform or config.descriptor_transform,
-        use_kenc=config.use_kenc and settings.keypoint_encoder,
-        use_cross=config.use_cross and settings.cross_boosting,
-        use_mha=config.use_mha or settings.multi_head_attention,
-    )
+    return ModelConfig.from_dict(config.name, {**config.to_dict(), **settings.network})
+
+
+def make_network(settings: TrainingSettings, config: ModelConfig) -> FeatureBooster:
+    """Return the network to train.
+
+    With the loss gce, a binary network has batch normalization in place of its last activation,
+    which does not change signs: :mod:`.bits`.
+    """
+    if settings.loss == "gce" and config.binary:
+        config = dataclasses.replace(config, last_activation="none")
+    return FeatureBooster(config, settings.dropout)
 
 
 def make_context(settings: TrainingSettings, config: ModelConfig) -> OpeningContext:
@@ -54,26 +58,24 @@ def make_context(settings: TrainingSettings, config: ModelConfig) -> OpeningCont
 
 
 def make_batch(
-    pairs: StepPairs,
-    step: int,
-    settings: TrainingSettings,
-    config: ModelConfig,
-    device: torch.device,
+    pairs: StepPairs, settings: TrainingSettings, config: ModelConfig, device: torch.device
 ) -> PairBatch:
-    """Return the pairs of a step as a batch; the same for the same step and seed."""
-    rng = np.random.default_rng([settings.seed, step])
-    return collate(pairs.pairs, settings.features, config.keypoint_dim, rng, device)
+    """Return the pairs of a step as a batch."""
+    return collate(pairs.pairs, config.keypoint_dim, device, one_to_one=settings.loss == "gce")
 
 
 def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return the optimizer that the settings name."""
-    lr, weight_decay = settings.lr, settings.weight_decay
+    """Return the optimizer that the settings name. Of the parameters only matrices decay."""
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), lr=lr, momentum=MOMENTUM, weight_decay=weight_decay
-        )
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=MOMENTUM)
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimizer]
-    return kind(network.parameters(), lr=lr, weight_decay=weight_decay)
+    return kind(groups, lr=settings.lr)
 
 
 def make_scaler(settings: TrainingSettings, device: torch.device) -> torch.amp.GradScaler:

@@ -133,7 +133,7 @@ def least_informative_bits(batches: Sequence[PairBatch]) -> Tensor:
     differences = []
     for batch in batches:
         for first, second, right, wrong in zip(
-            *batch.descriptors, batch.positive, batch.negative, strict=True
+            *batch.descriptors[batch.pairs], batch.positive, batch.negative, strict=True
         ):
             distances = (first.shape[1] - first @ second.T) / 2
             nearest = [

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses of whole batches of image pairs.
 
-They are those of FeatureBooster (arXiv 2211.15069, section 3.3), and a reward of matching.
+They are those of FeatureBooster (arXiv 2211.15069, section 3.3), a reward of matching, and a
+generalized cross-entropy of matching.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ BINS = 10
 """Bins of FastAP's histogram, as in the paper."""
 L2_RANGE = 4.0
 """Largest squared distance of two unit vectors."""
+GCE_POWER = 0.45
+"""Exponent q of the generalized cross-entropy: 0 is the logarithm, 1 the mean absolute error."""
 
 
 class _SoftCumulativeHistogram(torch.autograd.Function):
@@ -175,3 +178,76 @@ def matching_reward(
     picked = torch.softmax(logits, dim=-1) * torch.softmax(logits, dim=-2)
     right, wrong = ((picked * which).sum((-2, -1)) for which in (positive, negative))
     return (right - wrong_weight * wrong) / positive.any(-1).sum(-1).clamp_min(1)
+
+
+def generalized_cross_entropy(
+    similarities: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    scale: float,
+    wrong_weight: float,
+    positives: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the generalized cross-entropy of a dual softmax, and a cost of wrong matches.
+
+    The probability p of a match is the product of its softmax over the row and over the column. A
+    positive costs (1 - p^q) / q (Zhang and Sabuncu, NeurIPS 2018), which, unlike the logarithm,
+    leaves hopeless positives alone; a negative costs ``wrong_weight`` times p. The gradient is in
+    closed form.
+
+    Args:
+        similarities: (P, M, N) cosines, or products of signs divided by their number.
+        positive: (P, M, N) bool, matches that are right.
+        negative: (P, M, N) bool, matches that are wrong; those that are neither do not count.
+        scale: Factor of the similarities in the softmax; below 40, or differences underflow.
+        wrong_weight: Cost of a wrong match.
+        positives: Number of positives of all processes, or None for those given.
+
+    Returns:
+        Loss divided by the number of positives; and without gradient, the expected number of wrong
+        matches and the sum of the positives' probabilities, divided likewise.
+    """
+    count = (positive.sum() if positives is None else positives).clamp_min(1)
+    return _GeneralizedCrossEntropy.apply(
+        similarities, positive, negative, scale, wrong_weight, count
+    )
+
+
+class _GeneralizedCrossEntropy(torch.autograd.Function):
+    """The loss with its gradient in few passes over the matrices, in which its time goes."""
+
+    @staticmethod
+    def forward(
+        ctx,
+        similarities: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        scale: float,
+        wrong_weight: float,
+        count: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        exponentials = torch.exp((similarities - 1) * scale)
+        exponentials.masked_fill_(~(positive | negative), 0)
+        smallest = torch.finfo(exponentials.dtype).tiny
+        rows = exponentials.sum(2).clamp_min_(smallest)
+        columns = exponentials.sum(1).clamp_min_(smallest)
+        probabilities = (exponentials / rows.unsqueeze(2)).mul_(exponentials / columns.unsqueeze(1))
+        where = positive.nonzero(as_tuple=True)
+        right = probabilities[where]
+        powers = right.pow(GCE_POWER)
+        probabilities[where] = 0
+        wrong = probabilities.sum() / count
+        loss = (1 - powers).sum() / (GCE_POWER * count) + wrong_weight * wrong
+        # From here on the matrix is p times the derivative of the loss by p.
+        gradient = probabilities.mul_(wrong_weight / count)
+        gradient[where] = -powers / count
+        pull = (gradient.sum(2) / rows).unsqueeze(2) + (gradient.sum(1) / columns).unsqueeze(1)
+        gradient.mul_(2).addcmul_(exponentials, pull, value=-1).mul_(scale)
+        ctx.save_for_backward(gradient)
+        probability = right.sum() / count
+        ctx.mark_non_differentiable(wrong, probability)
+        return loss, wrong, probability
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.saved_tensors[0] * gradient, None, None, None, None, None

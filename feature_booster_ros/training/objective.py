@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor
 from ..booster import FeatureBooster
 from ..booster.descriptors import network_input
 from ..features.extractor import extractor_class
+from .bits import normalize_outputs, ramped_signs
 from .datasets.batches import PairBatch
 from .losses import (
     booster_loss,
     fast_ap,
+    generalized_cross_entropy,
     matching_reward,
     pairwise_distances,
     soft_signs,
@@ -31,14 +34,14 @@ class Measures:
     """A process's share of the batch; the shares of all processes sum to the batch's values.
 
     Attributes:
-        loss: Loss of both directions, with its gradient.
-        ap: Mean average precision of the boosted descriptors.
-        raw_ap: Mean average precision of the raw descriptors.
+        loss: Loss, with its gradient.
+        logged: What the log shows beside it. Of fastap and reward, the mean average precisions
+            ``ap`` of the boosted and ``raw_ap`` of the raw descriptors; of gce, for each positive,
+            the expected number of ``wrong`` matches and the ``probability`` of the right one.
     """
 
     loss: Tensor
-    ap: Tensor
-    raw_ap: Tensor
+    logged: Mapping[str, Tensor]
 
 
 def label_counts(batch: PairBatch) -> Tensor:
@@ -61,6 +64,7 @@ def training_objective(
     batch: PairBatch,
     settings: TrainingSettings,
     counts: Tensor | None = None,
+    progress: float = 0.0,
 ) -> Measures:
     """Return the loss of some pairs.
 
@@ -69,17 +73,45 @@ def training_objective(
         batch: Pairs of this process.
         settings: Precision, losses and their weights.
         counts: :func:`label_counts` of the whole batch, if other processes have pairs of it.
+        progress: Share of the run's steps that are done, 0 to 1.
     """
+    boosted = boost_batch(network, batch, settings, progress)
+    counts = label_counts(batch) if counts is None else counts
+    if settings.loss == "gce":
+        first, second = boosted[batch.pairs]
+        similarities = first @ second.transpose(-1, -2)
+        if network.config.binary:
+            similarities = similarities / boosted.shape[-1]
+        # The reward's temperature is that of a quarter of the largest distance: half a cosine.
+        loss, wrong, probability = generalized_cross_entropy(
+            similarities,
+            batch.positive,
+            batch.negative,
+            2 * settings.temperature,
+            settings.wrong_weight,
+            counts[0],
+        )
+        return Measures(loss, {"wrong": wrong, "probability": probability})
+    return _ranking_objective(network, batch, settings, counts, boosted)
+
+
+def _ranking_objective(
+    network: FeatureBooster,
+    batch: PairBatch,
+    settings: TrainingSettings,
+    counts: Tensor,
+    boosted: Tensor,
+) -> Measures:
+    """Return the paper's loss and the matching reward, by their weights."""
     config = network.config
-    boosted = boost_batch(network, batch, settings)
-    distances, largest = pairwise_distances(boosted[0], boosted[1], config.binary)
+    first, second = batch.pairs
+    distances, largest = pairwise_distances(boosted[first], boosted[second], config.binary)
     with torch.no_grad():
         raw_distances, raw_largest = pairwise_distances(
-            batch.descriptors[0],
-            batch.descriptors[1],
+            batch.descriptors[first],
+            batch.descriptors[second],
             extractor_class(config.detector).is_binary,
         )
-    counts = label_counts(batch) if counts is None else counts
     fastap_weight, boost_weight, reward_weight = settings.loss_weights
     loss = boosted.new_zeros(())
     ap_sum, raw_ap_sum = boosted.new_zeros(()), boosted.new_zeros(())
@@ -107,7 +139,7 @@ def training_objective(
             largest,
             batch.positive,
             batch.negative,
-            batch.padding,
+            batch.padding[batch.pairs],
             settings.temperature,
             settings.wrong_weight,
         )
@@ -115,14 +147,16 @@ def training_objective(
         counted = batch.positive.flatten(1).any(-1)
         reward = torch.where(counted, rewards, 0.0).sum() / counts[2].clamp_min(1)
         loss = loss - reward_weight * reward
-    return Measures(loss, ap_sum, raw_ap_sum)
+    return Measures(loss, {"ap": ap_sum, "raw_ap": raw_ap_sum})
 
 
-def boost_batch(network: FeatureBooster, batch: PairBatch, settings: TrainingSettings) -> Tensor:
+def boost_batch(
+    network: FeatureBooster, batch: PairBatch, settings: TrainingSettings, progress: float = 0.0
+) -> Tensor:
     """Return the boosted descriptors with their gradient.
 
     Returns:
-        (2, B, N, D) float32: unit rows, or the signs or soft signs of a binary model.
+        (W, N, D) float32: unit rows, or the signs or soft signs of a binary model.
     """
     config, precision = network.config, settings.precision
     inputs = network_input(batch.descriptors, config)
@@ -130,6 +164,8 @@ def boost_batch(network: FeatureBooster, batch: PairBatch, settings: TrainingSet
     with torch.autocast(inputs.device.type, dtype, enabled=precision in _AUTOCAST):
         boosted = network(inputs, batch.keypoints, batch.padding)
     boosted = boosted.float()
+    if config.binary and settings.loss == "gce":
+        return ramped_signs(normalize_outputs(boosted, batch.padding), progress)
     if config.binary:
         gain = settings.soft_signs
         return soft_signs(boosted, gain) if gain else straight_through_signs(boosted)

@@ -33,7 +33,7 @@ MAY_DIFFER = frozenset(
     ).split()
 )
 """Settings whose values a resumed run may change."""
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 """Version of the checkpoint file."""
 
 
@@ -151,7 +151,7 @@ def describe_origin(
 ) -> dict[str, str]:
     """Return what the header of a weights file says of the run that made it.
 
-    It names the command, the weights that it started from, the data, the pairs and seconds so far,
+    It names the command, the weights that it started from, the data, the draws and seconds so far,
     and the scores, without folders of this machine.
 
     Args:
@@ -164,7 +164,11 @@ def describe_origin(
     before = {}
     if settings.start not in ("identity", "random"):
         metadata = read_metadata(settings.start)
-        before = {key: metadata[key] for key in ("training", "pairs", "before") if key in metadata}
+        before = {
+            key: metadata[key]
+            for key in ("training", "draws", "pairs", "before")
+            if key in metadata
+        }
     sources = zip(mixture.names, mixture.sources, strict=True)
     scores = {
         part: {name: _means(score) for name, score in of_source.items()}
@@ -173,8 +177,8 @@ def describe_origin(
     return {
         "training": settings.command(),
         "before": json.dumps(before),
-        "data": ", ".join(f"{name} ({len(source)} pairs an epoch)" for name, source in sources),
-        "pairs": str(step * settings.batch),
+        "data": ", ".join(f"{name} ({len(source)} draws an epoch)" for name, source in sources),
+        "draws": str(step * settings.batch),
         "seconds": str(round(seconds)),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "validation": json.dumps(scores),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from .configuration import read_fields
 from .datasets.sources import DATA_KINDS, PairSourceSpecification, parse_specification
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "loss": ("fastap", "reward"),
+    "loss": ("fastap", "reward", "gce"),
     "optimizer": ("adamw", "adam", "sgd"),
     "decay": ("cosine", "linear", "none"),
     "precision": ("fp32", "bf16", "fp16"),
@@ -60,17 +61,22 @@ class TrainingSettings:
     silence_units: bool = _option(
         False, "whether to start without units of the encoders that no feature makes fire"
     )
-    descriptor_transform: str = _option("", "none or rootsift; by default what models.yaml says")
-    keypoint_encoder: bool = _option(True, "whether the keypoints' geometry is boosted with")
-    cross_boosting: bool = _option(True, "whether the features of an image boost one another")
-    multi_head_attention: bool = _option(False, "multi-head attention, in place of attention-free")
+    network: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "fields of the model that differ from models.yaml, as YAML such as "
+            "'{use_cross: false, descriptor_encoder: [256]}'"
+        },
+    )
     dropout: float = _option(0.0, "probability of dropping an element while training")
     epochs: float = _option(50.0, "how often to go through the data; steps comes before it")
     steps: int | None = _option(None, "optimizer steps; 0 writes what it starts from")
-    batch: int = _option(16, "image pairs of a step, over all processes")
+    batch: int = _option(16, "draws of a step, over all processes: image pairs, or more views")
     features: int = _option(512, "features of an image, drawn from those it has")
     loss: str = _option(
-        "fastap", "fastap (the paper's, with the boost loss) or reward (matching's)"
+        "fastap",
+        "fastap (the paper's, with the boost loss), reward (of matching), or gce "
+        "(generalized cross-entropy of matching)",
     )
     fastap_weight: float | None = _option(None, "weight of 1 - AP; by default 1 for fastap, else 0")
     boost_weight: float | None = _option(
@@ -80,8 +86,8 @@ class TrainingSettings:
         None, "weight of the matching reward; by default 1 for reward, else 0"
     )
     bins: int = _option(10, "bins of FastAP's histogram; more rank more finely")
-    temperature: float = _option(20.0, "sharpness of the matching reward")
-    wrong_weight: float = _option(0.25, "cost of a wrong match in the matching reward")
+    temperature: float = _option(20.0, "sharpness of the probabilities of reward and gce")
+    wrong_weight: float = _option(0.25, "cost of a wrong match in reward and gce")
     soft_signs: float = _option(
         0.0,
         "gain of the tanh in place of a binary model's signs in the loss; 0: the signs, with "
@@ -128,7 +134,11 @@ class TrainingSettings:
             not (self.geometry_code and self.start == "random"),
             "other for a geometry code",
         )
-        if not any(self.loss_weights):
+        if self.loss == "gce":
+            for name in ("fastap_weight", "boost_weight", "reward_weight"):
+                self._require(name, not getattr(self, name), "0 for the loss gce")
+            self._require("soft_signs", not self.soft_signs, "0 for the loss gce, which has a ramp")
+        elif not any(self.loss_weights):
             raise ValueError("fastap_weight, boost_weight and reward_weight are all 0")
 
     @property
@@ -142,13 +152,17 @@ class TrainingSettings:
         )
 
     def total_steps(self, pairs: int) -> int:
-        """Return the steps of the run for a number of pairs in an epoch."""
+        """Return the steps of the run for a number of draws in an epoch."""
         return math.ceil(self.epochs * pairs / self.batch) if self.steps is None else self.steps
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field as YAML holds it."""
         entry = {option.name: getattr(self, option.name) for option in dataclasses.fields(self)}
-        return {**entry, "data": [source.to_dict() for source in self.data]}
+        return {
+            **entry,
+            "data": [source.to_dict() for source in self.data],
+            "network": dict(self.network),
+        }
 
     def save(self, path: Path) -> None:
         """Write a file for :func:`read_settings`, which starts a run and does not resume one."""
@@ -161,10 +175,13 @@ class TrainingSettings:
         words = ["feature-booster train"]
         for option in dataclasses.fields(self):
             value, dashed = getattr(self, option.name), option.name.replace("_", "-")
-            if option.name in ("output", "cache", "resume") or value == option.default:
+            if option.name in ("output", "cache", "resume") or value in (option.default, {}):
                 continue
             if option.name == "data":
                 words.append(f"--data {' '.join(str(s.without_folders()) for s in value)}")
+            elif isinstance(value, Mapping):
+                flow = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
+                words.append(f"--{dashed} {shlex.quote(flow.strip())}")
             elif isinstance(value, bool):
                 words.append(f"--{dashed}" if value else f"--no-{dashed}")
             else:
@@ -203,8 +220,24 @@ def read_settings(
         sources = [sources]
     if not isinstance(sources, (list, tuple)):
         raise ValueError(f"{what}: data must be a list of sources, not {sources!r}")
-    read = {**values, "data": tuple(parse_specification(source, DATA_KINDS) for source in sources)}
+    network = values.get("network", {})
+    if isinstance(network, str):
+        network = _parse_network(network)
+    if not isinstance(network, Mapping):
+        raise ValueError(f"{what}: network must map fields of the model to values, not {network!r}")
+    read = {
+        **values,
+        "network": dict(network),
+        "data": tuple(parse_specification(source, DATA_KINDS) for source in sources),
+    }
     return TrainingSettings(**read_fields(TrainingSettings, read, what))
+
+
+def _parse_network(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"network is not valid YAML: {error}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

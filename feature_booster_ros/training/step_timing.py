@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def time_steps(settings: TrainingSettings, steps: int = 5) -> StepTiming:
     losses: list[float] = []
     for step in range(steps + 1):
         pairs = mixture.draw_step(step, range(settings.batch))
-        batch = make_batch(pairs, step, settings, config, device)
+        batch = make_batch(pairs, settings, config, device)
         for way, taken in zip(ways, seconds, strict=True):
             loss, elapsed = _time(way, network, batch, settings)
             if step == 0:
@@ -119,21 +120,20 @@ def _pair_by_pair(network: FeatureBooster, batch: PairBatch, settings: TrainingS
     terms: tuple[list[Tensor], list[Tensor]] = [], []
     _, boost_weight, _ = settings.loss_weights
     for index in range(batch.positive.shape[0]):
-        one = slice(index, index + 1)
+        views = batch.pairs[:, index].tolist()
         images = []
-        for side in (slice(0, 1), slice(1, 2)):
-            image = PairBatch(
-                batch.descriptors[side, one],
-                batch.keypoints[side, one],
-                batch.padding[side, one],
-                batch.positive[one],
-                batch.negative[one],
+        for view in views:
+            image = dataclasses.replace(
+                batch,
+                descriptors=batch.descriptors[view : view + 1],
+                keypoints=batch.keypoints[view : view + 1],
+                padding=batch.padding[view : view + 1],
             )
-            images.append(boost_batch(network, image, settings)[0, 0])
+            images.append(boost_batch(network, image, settings)[0])
         distances, largest = pairwise_distances(images[0], images[1], binary)
         raw, raw_largest = pairwise_distances(
-            batch.descriptors[0, index],
-            batch.descriptors[1, index],
+            batch.descriptors[views[0]],
+            batch.descriptors[views[1]],
             extractor_class(network.config.detector).is_binary,
         )
         labels = batch.positive[index], batch.negative[index]

@@ -19,12 +19,14 @@ from torch import Tensor
 
 from ..booster import FeatureBooster, load_checkpoint, save_checkpoint
 from ..progress import Progress
+from .bits import MOMENT_BATCHES, fold_normalization
 from .components import (
     learning_rate_factor,
     make_average,
     make_batch,
     make_config,
     make_context,
+    make_network,
     make_optimizer,
     make_scaler,
     set_learning_rate,
@@ -46,6 +48,8 @@ from .settings import TrainingSettings
 from .validation import Validator
 
 logger = logging.getLogger(__name__)
+
+CPU = torch.device("cpu")
 
 
 def train(settings: TrainingSettings) -> Path:
@@ -91,7 +95,7 @@ class _Run:
         saved = load_run(self.state_path, settings) if settings.resume else None
         self.scaler = make_scaler(settings, processes.device)
         torch.manual_seed(settings.seed)
-        self.network = FeatureBooster(self.config, settings.dropout)
+        self.network = make_network(settings, self.config)
         context = make_context(settings, self.config)
         self.open_sources = functools.partial(
             open_mixture, settings.data, context, settings.seed, settings.features
@@ -151,23 +155,23 @@ class _Run:
             mininterval=2.0,
             disable=not processes.is_first,
         )
-        # This process's share, since the last line of the log, of loss, AP and raw AP, and of the
-        # draws of each source that gave no pair.
+        # This process's share, since the last line of the log, of the loss, of what is logged
+        # beside it, and of the draws of each source that gave no pair.
         totals, since = torch.zeros(3, dtype=torch.float64, device=processes.device), self.step
         skipped = np.zeros(len(self.names), np.int64)
         with StopRequest() as stop:
             for pairs in progress:
                 measures, stopping = self._step(pairs, stop.asked)
-                totals += torch.stack([measures.loss.detach(), measures.ap, measures.raw_ap])
+                totals += torch.stack([measures.loss.detach(), *measures.logged.values()])
                 skipped += pairs.skipped
                 validating = self.step % settings.validate_every == 0 or self.step == self.steps
                 if validating or stopping or self.step % settings.log_every == 0:
-                    line = self._log_line(totals, skipped, self.step - since)
+                    line = self._log_line(totals, list(measures.logged), skipped, self.step - since)
                     totals.zero_()
                     skipped[:], since = 0, self.step
                     if log is not None:
                         log.write(line)
-                        shown = {k: line[k] for k in ("loss", "ap", "raw_ap")}
+                        shown = {name: line[name] for name in ("loss", *measures.logged)}
                         progress.set_postfix(shown, refresh=False)
                         if validating:
                             self._record(log)
@@ -182,12 +186,12 @@ class _Run:
             # A function of the step alone, so that a resumed run drops the same elements.
             seed = np.random.SeedSequence([settings.seed, step, processes.rank])
             torch.manual_seed(int(seed.generate_state(1)[0]))
-        batch = make_batch(pairs, step, settings, self.config, processes.device)
+        batch = make_batch(pairs, settings, self.config, processes.device)
         counts = label_counts(batch)
         if processes.count > 1:
             counts = processes.sum(torch.cat([counts, counts.new_tensor([float(stop_asked)])]))
             stop_asked = bool(counts[3] > 0)
-        measures = training_objective(self.network, batch, settings, counts)
+        measures = training_objective(self.network, batch, settings, counts, self.step / self.steps)
         rate = settings.lr * learning_rate_factor(self.step, self.steps, settings)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
@@ -202,11 +206,13 @@ class _Run:
             self.average.update_parameters(self.network)
         return measures, stop_asked
 
-    def _log_line(self, totals: Tensor, skipped: np.ndarray, steps: int) -> dict[str, Any]:
+    def _log_line(
+        self, totals: Tensor, names: list[str], skipped: np.ndarray, steps: int
+    ) -> dict[str, Any]:
         """Return the means since the last line, over all processes."""
         counted = torch.from_numpy(skipped).to(totals)
         summed = self.processes.sum(torch.cat([totals, counted])).cpu().numpy()
-        loss, ap, raw_ap = (summed[:3] / steps).tolist()
+        loss, *others = (summed[:3] / steps).tolist()
         if not math.isfinite(loss):
             raise ValueError(
                 f"the loss is no longer finite at step {self.step}: lower lr, or take precision "
@@ -217,15 +223,14 @@ class _Run:
             "step": self.step,
             "seconds": round(time.monotonic() - self.started),
             "loss": round(loss, 6),
-            "ap": round(ap, 4),
-            "raw_ap": round(raw_ap, 4),
+            **{name: round(value, 4) for name, value in zip(names, others, strict=True)},
             "lr": self.optimizer.param_groups[0]["lr"],
             "skipped": self._by_source(summed[3:]),
         }
 
     def _record(self, log: RunLog) -> None:
         """Validate, and write weights and checkpoint."""
-        weights = self._weights()
+        weights = self._saved_weights()
         validation = self.validator(self.config, weights)
         log.write({"step": self.step, "validation": validation.summary()}, show=True)
         network = FeatureBooster(self.config)
@@ -271,16 +276,23 @@ class _Run:
             if self.processes.is_first:
                 logger.info("silenced %d units that no feature makes fire", silenced)
 
-    def _first_batches(self) -> Iterator[PairBatch]:
+    def _first_batches(self, device: torch.device = CPU) -> Iterator[PairBatch]:
         """Yield whole batches, whatever the number of processes."""
         steps = range(1, self.steps + 100)
         for step in steps:
             pairs = self.mixture.draw_step(step, range(self.settings.batch))
-            yield make_batch(pairs, step, self.settings, self.config, torch.device("cpu"))
+            yield make_batch(pairs, self.settings, self.config, device)
 
-    def _weights(self) -> Mapping[str, Tensor]:
+    def _saved_weights(self) -> Mapping[str, Tensor]:
+        """Return the weights as they are saved: averaged, and without batch normalization."""
         network = self.network if self.average is None else self.average.module
-        return network.state_dict()
+        if not (self.settings.loss == "gce" and self.config.binary):
+            return network.state_dict()
+        folded = FeatureBooster(self.network.config).to(self.processes.device)
+        folded.load_state_dict(network.state_dict())
+        batches = itertools.islice(self._first_batches(self.processes.device), MOMENT_BATCHES)
+        fold_normalization(folded, batches)
+        return folded.state_dict()
 
     def _save(self) -> None:
         self.seconds = time.monotonic() - self.started

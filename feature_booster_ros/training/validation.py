@@ -15,7 +15,7 @@ from ..booster import Booster, FeatureBooster, ModelConfig
 from ..evaluation.metrics import MatchingScore, score_matches
 from ..features import Features
 from ..matching import match
-from .datasets.pairs import FeaturePair, FixedPairs
+from .datasets.pairs import FixedPairs, ViewGroup
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Validator:
 
 
 def score_pairs(
-    pairs: Sequence[FeaturePair],
+    pairs: Sequence[ViewGroup],
     boost: Callable[[Features, tuple[int, int]], Features] | None = None,
     device: str = "cpu",
 ) -> MatchingScore:
@@ -107,7 +107,7 @@ def score_pairs(
             for features, shape in zip(pair.features, pair.shapes, strict=True)
         )
         matches = match(first, second, device=device).indices
-        truth = pair.seen_at[0][matches[:, 0]]
+        truth = pair.seen_at[0][0][matches[:, 0]]
         known = ~np.isnan(truth).any(axis=1)
         found = second.keypoints[matches[:, 1]]
         errors.append(np.linalg.norm(truth[known] - found[known], axis=1))

@@ -42,7 +42,7 @@ def pair_batches(photos: Path, cache: Path, detector: str) -> list:
     )
     rng = np.random.default_rng(0)
     pairs = [store.draw(rng) for _ in range(12)]
-    return [collate(pairs, 128, 4, rng, torch.device("cpu"))]
+    return [collate(pairs, 4, torch.device("cpu"))]
 
 
 def test_the_code_of_an_angle_differs_as_angles_do():
@@ -62,9 +62,10 @@ def test_bits_that_tell_nothing_come_first():
     flips[[3, 77, 200]] = 0.5
     second = torch.where(torch.rand(600, 256, generator=generator) < flips, -first, first)
     right = torch.eye(600, dtype=torch.bool)[None]
-    descriptors = torch.stack([first, second])[:, None]
-    padding = torch.zeros(2, 1, 600, dtype=torch.bool)
-    batch = PairBatch(descriptors, torch.zeros(2, 1, 600, 4), padding, right, ~right)
+    descriptors = torch.stack([first, second])
+    padding = torch.zeros(2, 600, dtype=torch.bool)
+    numbers = torch.tensor([[0], [1]])
+    batch = PairBatch(descriptors, torch.zeros(2, 600, 4), padding, numbers, right, ~right)
     assert {3, 77, 200} <= set(code.least_informative_bits([batch])[:30].tolist())
 
 

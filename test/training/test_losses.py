@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses against their definitions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,10 @@ from feature_booster_ros.booster.descriptors import pack_signs
 from feature_booster_ros.training.datasets.batches import collate
 from feature_booster_ros.training.initialization import start_near_identity
 from feature_booster_ros.training.losses import (
+    GCE_POWER,
     booster_loss,
     fast_ap,
+    generalized_cross_entropy,
     matching_reward,
     pairwise_distances,
     soft_signs,
@@ -142,10 +146,10 @@ def test_the_reward_of_a_perfect_matching_is_one():
 def batch():
     rng = np.random.default_rng(0)
     pairs = [shifted_pair(rng, count) for count in (40, 20, 30)]
-    return collate(pairs, 32, 4, rng, torch.device("cpu"))
+    return collate(pairs, 4, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("loss", ["fastap", "reward"])
+@pytest.mark.parametrize("loss", ["fastap", "reward", "gce"])
 def test_shares_of_the_loss_sum_up_to_the_whole(batch, tmp_path, loss):
     network = FeatureBooster(load_models()["SIFT+Boost-F"])
     start_near_identity(network)
@@ -154,18 +158,17 @@ def test_shares_of_the_loss_sum_up_to_the_whole(batch, tmp_path, loss):
     whole = training_objective(network, batch, settings)
     parts = []
     for rows in (slice(0, 3, 2), slice(1, 3, 2)):
-        part = type(batch)(
-            *(
-                getattr(batch, name)[:, rows]
-                if name in ("descriptors", "keypoints", "padding")
-                else getattr(batch, name)[rows]
-                for name in ("descriptors", "keypoints", "padding", "positive", "negative")
-            )
+        part = dataclasses.replace(
+            batch,
+            pairs=batch.pairs[:, rows],
+            positive=batch.positive[rows],
+            negative=batch.negative[rows],
         )
         parts.append(training_objective(network, part, settings, counts))
-    for name in ("loss", "ap", "raw_ap"):
-        total = sum(getattr(part, name) for part in parts)
-        torch.testing.assert_close(total, getattr(whole, name), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(sum(part.loss for part in parts), whole.loss, atol=1e-6, rtol=1e-5)
+    for name, value in whole.logged.items():
+        total = sum(part.logged[name] for part in parts)
+        torch.testing.assert_close(total, value, atol=1e-6, rtol=1e-5)
 
 
 def test_bfloat16_gives_nearly_the_same_loss(batch, tmp_path):
@@ -201,3 +204,23 @@ def test_a_binary_network_descends_by_soft_signs(batch, tmp_path, loss):
         for weights in network.parameters():
             weights -= 1e-3 / slope * weights.grad
     assert before.item() - objective(3.0).item() == pytest.approx(1e-3, rel=0.2)
+
+
+def test_the_generalized_cross_entropy_has_the_gradient_of_its_definition():
+    generator = torch.Generator().manual_seed(0)
+    similarities = torch.rand(2, 6, 7, generator=generator, dtype=torch.float64)
+    similarities.requires_grad_(True)
+    positive = torch.zeros(2, 6, 7, dtype=torch.bool)
+    positive[0, range(5), range(5)] = positive[1, 2, 3] = True
+    negative = ~positive & (torch.rand(2, 6, 7, generator=generator) < 0.8)
+    negative[1, 5] = False  # a row of padding
+    loss, wrong, probability = generalized_cross_entropy(similarities, positive, negative, 5.0, 0.3)
+    (gradient,) = torch.autograd.grad(loss, similarities)
+    logits = (5 * similarities).masked_fill(~(positive | negative), -1e3)
+    p = torch.softmax(logits, -1) * torch.softmax(logits, -2)
+    right = p[positive]
+    expected = ((1 - right**GCE_POWER) / GCE_POWER).sum() / 6 + 0.3 * p[negative].sum() / 6
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, similarities)[0])
+    torch.testing.assert_close(wrong, p[negative].sum() / 6)
+    torch.testing.assert_close(probability, right.mean())

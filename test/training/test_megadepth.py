@@ -405,7 +405,7 @@ def test_a_draw_depends_on_the_generator_alone(megadepth):
     for a, b in zip(first.features, again.features, strict=True):
         np.testing.assert_array_equal(a.keypoints, b.keypoints)
         np.testing.assert_array_equal(a.descriptors, b.descriptors)
-    np.testing.assert_array_equal(first.seen_at[0], again.seen_at[0])
+    np.testing.assert_array_equal(first.seen_at[0][0], again.seen_at[0][0])
 
 
 def test_scenes_are_read_with_our_pixels_and_depths(megadepth, sequence):

@@ -117,9 +117,9 @@ def test_positives_have_similar_descriptors(photos, tmp_path, detector):
     store = PhotoViews.open(paths, settings, tmp_path)
     assert len(store) == len(paths) - 1  # without the broken one
     drawn = [store.draw(np.random.default_rng(seed)) for seed in range(8)]
-    batch = collate(drawn, 128, 4, np.random.default_rng(0), torch.device("cpu"))
-    assert batch.descriptors.shape == (2, 8, 128, 128 if detector == "sift" else 256)
-    distances, _ = pairwise_distances(*batch.descriptors, detector == "orb")
+    batch = collate(drawn, 4, torch.device("cpu"))
+    assert batch.descriptors.shape[::2] == (16, 128 if detector == "sift" else 256)
+    distances, _ = pairwise_distances(*batch.descriptors[batch.pairs], detector == "orb")
     assert batch.positive.sum() > 50
     assert not (batch.positive & batch.negative).any()
     # Not by more: ORB finds a corner on several levels, and one place may have two orientations.
@@ -228,7 +228,7 @@ def test_posed_views_are_opened_with_another_file_to_validate_on(tmp_path):
     context = OpeningContext("sift", tmp_path)
     training, validation = open_pair_source(specification, context)
     pair = PairMixture([training], ["p"], [1], 0, 64).draw_step(1, range(1)).pairs[0]
-    shifts = pair.seen_at[0] - pair.features[0].keypoints
+    shifts = pair.seen_at[0][0] - pair.features[0].keypoints
     assert np.allclose(shifts, [20, 0], atol=1e-3) or np.allclose(shifts, [-20, 0], atol=1e-3)
     assert score_pairs(validation.pairs).correct > 30
     assert not equal_pairs(training.draw(np.random.default_rng(1)), validation.pairs[0])
@@ -272,7 +272,7 @@ def test_a_pair_depends_on_seed_step_and_place_alone():
     assert not equal_pairs(whole[0], mixture(1).draw_step(3, range(1)).pairs[0])
     assert not equal_pairs(whole[0], mixture(0).draw_step(4, range(1)).pairs[0])
     many = mixture(0).draw_step(0, range(200)).pairs
-    far = np.mean([(p.seen_at[0] - p.features[0].keypoints)[0, 0] > 50 for p in many])
+    far = np.mean([(p.seen_at[0][0] - p.features[0].keypoints)[0, 0] > 50 for p in many])
     assert 0.65 < far < 0.85
 
 
@@ -310,12 +310,13 @@ def test_correspondences_are_the_labels():
     device = torch.device("cpu")
     for shift in (0.0, 2.5, 3.5, 30.0):
         pair = shifted_pair(rng, 100)
-        moved = tuple(at + np.float32([0, shift]) for at in pair.seen_at)
-        pair = dataclasses.replace(pair, seen_at=moved)
-        batch = collate([pair], 100, 4, rng, device)
+        there, back = (at + np.float32([0, shift]) for at in pair.seen_at[0])
+        pair = dataclasses.replace(pair, seen_at=((there, back),))
+        batch = collate([pair], 4, device)
         assert has_correspondence(pair) == bool(batch.positive.any())
-    far = dataclasses.replace(pair, seen_at=tuple(np.full_like(a, np.inf) for a in pair.seen_at))
-    unknown = dataclasses.replace(far, seen_at=tuple(a * np.nan for a in pair.seen_at))
+    nowhere = np.full_like(pair.seen_at[0][0], np.inf)
+    far = dataclasses.replace(pair, seen_at=((nowhere, nowhere),))
+    unknown = dataclasses.replace(pair, seen_at=((nowhere * np.nan, nowhere * np.nan),))
     assert not has_correspondence(far) and not has_correspondence(unknown)
 
 
@@ -323,10 +324,10 @@ def test_thinning_keeps_what_belongs_together():
     pair = thin(shifted_pair(np.random.default_rng(0)), 10, np.random.default_rng(1))
     assert [len(features) for features in pair.features] == [10, 10]
     np.testing.assert_allclose(
-        pair.seen_at[0] - pair.features[0].keypoints, [[20, 0]] * 10, atol=1e-4
+        pair.seen_at[0][0] - pair.features[0].keypoints, [[20, 0]] * 10, atol=1e-4
     )
     np.testing.assert_allclose(
-        pair.seen_at[1] - pair.features[1].keypoints, [[-20, 0]] * 10, atol=1e-4
+        pair.seen_at[0][1] - pair.features[1].keypoints, [[-20, 0]] * 10, atol=1e-4
     )
 
 

@@ -303,4 +303,4 @@ def test_photographs_of_a_castle_are_reconstructed_with_unknown_cameras(tmp_path
     assert summary.models[0].reprojection_error < 1.5  # pixels of the files, twice as large
     source = PosedViews(summary.tracks_path)
     pair = source.draw(np.random.default_rng(0))
-    assert np.isfinite(pair.seen_at[0]).all(axis=1).sum() >= 15
+    assert np.isfinite(pair.seen_at[0][0]).all(axis=1).sum() >= 15

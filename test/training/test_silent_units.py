@@ -17,13 +17,18 @@ CONFIG = load_models()["SIFT+Boost-F"]
 
 def batch_of(count: int, seed: int) -> PairBatch:
     generator = torch.Generator().manual_seed(seed)
-    descriptors = torch.rand(2, 1, count, 128, generator=generator)
-    keypoints = torch.rand(2, 1, count, 4, generator=generator)
+    descriptors = torch.rand(2, count, 128, generator=generator)
+    keypoints = torch.rand(2, count, 4, generator=generator)
     pairs = torch.eye(count, dtype=torch.bool)[None]
-    padding = torch.zeros(2, 1, count, dtype=torch.bool)
-    padding[:, :, -5:] = True
+    padding = torch.zeros(2, count, dtype=torch.bool)
+    padding[:, -5:] = True
     return PairBatch(
-        torch.nn.functional.normalize(descriptors, dim=-1), keypoints, padding, pairs, ~pairs
+        torch.nn.functional.normalize(descriptors, dim=-1),
+        keypoints,
+        padding,
+        torch.tensor([[0], [1]]),
+        pairs,
+        ~pairs,
     )
 
 
@@ -35,9 +40,9 @@ def test_only_units_that_never_fire_are_silenced():
     first = network.denc.encoder[0]
     first.bias[:50] = -100.0
     # Just one feature, of the second batch, makes this one fire.
-    wanted = batches[1].descriptors[0, 0, 7]
+    wanted = batches[1].descriptors[0, 7]
     first.weight[3] = 1e3 * wanted
-    others = torch.cat([batch.descriptors.flatten(0, 2) for batch in batches]) @ first.weight[3]
+    others = torch.cat([batch.descriptors.flatten(0, 1) for batch in batches]) @ first.weight[3]
     first.bias[3] = -(others.topk(2).values.sum() / 2)
     # And this one a keypoint that no photograph here has.
     encoder = network.kenc.encoder[0]

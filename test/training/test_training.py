@@ -64,9 +64,7 @@ def test_a_binary_network_starts_from_the_float_one(photos, tmp_path):
     settings = ViewSettings("sift", views=2, features=150)
     store = PhotoViews.open(find_photos(photos), settings, tmp_path)
     rng = np.random.default_rng(0)
-    batches = iter(
-        [collate([store.draw(rng) for _ in range(4)], 128, 4, rng, torch.device("cpu"))] * 6
-    )
+    batches = iter([collate([store.draw(rng) for _ in range(4)], 4, torch.device("cpu"))] * 6)
     fresh = start_from_checkpoint(network, "SIFT+Boost-F", batches)
     assert fresh == ["final_proj.weight", "final_proj.bias"]
     assert torch.equal(network.kenc.encoder[0].weight, source.kenc.encoder[0].weight)
@@ -126,7 +124,7 @@ def test_a_run_starts_from_weights(tmp_path):
         ({"steps": -1}, "steps must be at least 0, not -1"),
         ({"lr": 0.0}, "lr must be above 0"),
         ({"precision": "fp8"}, "precision must be fp32 or bf16 or fp16, not 'fp8'"),
-        ({"loss": "triplet"}, "loss must be fastap or reward"),
+        ({"loss": "triplet"}, "loss must be fastap or reward or gce"),
         ({"dropout": 1.0}, "dropout must be in"),
         ({"data": ()}, "data must be at least one source"),
         ({"soft_signs": -1.0}, "soft_signs must be at least 0, not -1.0"),
@@ -182,7 +180,7 @@ def test_the_default_run_file_says_the_defaults():
         ("warmpu: 3", "no option is called 'warmpu'; did you mean 'warmup'"),
         ("lr: fast", "lr must be of type float, not 'fast'"),
         ("steps: 1.5", "steps must be of type int | None, not 1.5"),
-        ("cross_boosting: 3", "cross_boosting must be of type bool, not 3"),
+        ("network: 3", "network must map fields of the model to values, not 3"),
         ("data: 3", "data must be a list of sources"),
         ("[1, 2]", "must map settings to their values"),
         ("lr: [", "not valid YAML"),
@@ -210,19 +208,20 @@ def test_the_command_line_overrides_the_file(tmp_path):
     add_training_options(parser)
     path = tmp_path / "run.yaml"
     path.write_text(
-        "model: SIFT+Boost-F\noutput: runs\nlr: 1e-2\nwarmup: 7\ncross_boosting: false\n"
+        "model: SIFT+Boost-F\noutput: runs\nlr: 1e-2\nwarmup: 7\nnetwork: {use_cross: false}\n"
         "data:\n  - {kind: photos, path: a}\n  - {kind: posed, path: b.h5, weight: 2}\n"
     )
     given = read_training_options(parser.parse_args(["--config", str(path)]))
-    assert (given.lr, given.warmup, given.cross_boosting) == (0.01, 7, False)
+    assert (given.lr, given.warmup, given.network) == (0.01, 7, {"use_cross": False})
     assert [str(source) for source in given.data] == ["photos:a", "posed:b.h5,weight=2.0"]
     words = ["--config", str(path), "--lr", "1e-4", "--data", "photos:PHOTOS"]
-    words += ["--no-keypoint-encoder", "--cross-boosting", "--steps", "5"]
+    words += ["--network", "{use_kenc: false, descriptor_encoder: [64]}", "--steps", "5"]
     changed = read_training_options(parser.parse_args(words))
     assert (changed.lr, changed.warmup, changed.steps) == (1e-4, 7, 5)
-    assert changed.cross_boosting and not changed.keypoint_encoder
+    assert changed.network == {"use_kenc": False, "descriptor_encoder": [64]}
     assert [str(source) for source in changed.data] == ["photos:PHOTOS"]
-    assert "--no-keypoint-encoder" in changed.command() and "--lr 0.0001" in changed.command()
+    assert "--network '{use_kenc: false, descriptor_encoder: [64]}'" in changed.command()
+    assert "--lr 0.0001" in changed.command()
 
 
 def test_resume_takes_the_settings_of_the_run(tmp_path):

@@ -32,7 +32,7 @@ from feature_booster_ros.training.components import (
     make_average,
     make_optimizer,
 )
-from feature_booster_ros.training.datasets import FeaturePair
+from feature_booster_ros.training.datasets import ViewGroup
 from feature_booster_ros.training.initialization import start_near_identity
 from feature_booster_ros.training.settings import read_settings
 from feature_booster_ros.training.step_timing import time_steps
@@ -94,7 +94,7 @@ def test_a_run_on_photographs_leaves_usable_weights(photos, cache, tmp_path, nam
     assert all(np.isfinite(entry["loss"]) and 0 < entry["raw_ap"] < 1 for entry in trained)
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-    assert metadata["pairs"] == "24" and "--steps 6 --batch 4" in metadata["training"]
+    assert metadata["draws"] == "24" and "--steps 6 --batch 4" in metadata["training"]
     assert {"raw", "boosted"} == set(json.loads(metadata["validation"]))
     assert str(photos) not in str(metadata)
     # The weights have moved, and the descriptors with them.
@@ -172,7 +172,7 @@ def test_three_steps_and_three_more_are_six_with_a_constant_rate(tmp_path):
     path = train(small_settings(tmp_path / "halves", decay="none", steps=6, resume=True))
     assert_equal_weights(state(tmp_path / "whole"), state(tmp_path / "halves"))
     with safe_open(path, "pt") as file:
-        assert file.metadata()["pairs"] == "24"
+        assert file.metadata()["draws"] == "24"
 
 
 def test_a_run_with_other_settings_is_not_resumed(tmp_path):
@@ -237,8 +237,8 @@ class BrokenPairs(ShiftedPairs):
         if kind == 1:
             raise OSError("the disk is gone")
         if kind == 2:
-            nowhere = tuple(np.full_like(at, np.inf) for at in pair.seen_at)
-            return dataclasses.replace(pair, seen_at=nowhere)
+            there, back = (np.full_like(at, np.inf) for at in pair.seen_at[0])
+            return dataclasses.replace(pair, seen_at=((there, back),))
         return pair
 
 
@@ -285,11 +285,11 @@ def test_tensorboard_gets_the_curves(tmp_path):
 
 def test_switches_reach_the_weights(tmp_path):
     settings = small_settings(
-        tmp_path, steps=1, keypoint_encoder=False, multi_head_attention=True, dropout=0.1
+        tmp_path, steps=1, network={"use_kenc": False, "use_mha": True}, dropout=0.1
     )
     network = load_checkpoint(train(settings))
     assert network.kenc is None and network.config.use_mha and not network.config.use_kenc
-    settings = small_settings(tmp_path / "b", steps=1, cross_boosting=False)
+    settings = small_settings(tmp_path / "b", steps=1, network={"use_cross": False})
     assert load_checkpoint(train(settings)).attn_proj is None
 
 
@@ -364,11 +364,11 @@ def test_the_score_of_pairs_counts_what_is_known():
     ones = np.ones(3, np.float32)
     features = Features(keypoints, ones, ones, ones, np.eye(3, 128, dtype=np.float32))
     seen_at = keypoints + np.float32([[2, 2], [3, 3], [np.nan, np.nan]])
-    pair = FeaturePair((features, features), ((100, 100), (100, 100)), (seen_at, seen_at))
+    pair = ViewGroup((features, features), ((100, 100), (100, 100)), ((seen_at, seen_at),))
     score = score_pairs([pair])
     # One within 3 pixels, one 4.2 away, one of which nothing is known.
     assert (score.features, score.matches, score.correct, score.accuracy) == (3, 2, 1, 0.5)
-    hidden = dataclasses.replace(pair, seen_at=(np.full_like(seen_at, np.inf), seen_at))
+    hidden = dataclasses.replace(pair, seen_at=((np.full_like(seen_at, np.inf), seen_at),))
     assert score_pairs([hidden]).accuracy == 0 and score_pairs([hidden]).matches == 3
 
 

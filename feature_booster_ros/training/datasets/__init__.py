@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image pairs to train on, from wherever there is ground truth."""
 
-from .pairs import FeaturePair, PairSource
+from .pairs import PairSource, ViewGroup
 
-__all__ = ["FeaturePair", "PairSource"]
+__all__ = ["ViewGroup", "PairSource"]

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of feature pairs with their ground truth."""
+"""Batches of views with the ground truth of their pairs."""
 
 from __future__ import annotations
 
@@ -11,82 +11,116 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...booster.descriptors import unpack_bits
 from ...features import Features
 from ...features.normalization import normalize_keypoints
-from .pairs import UNKNOWN, FeaturePair
+from .pairs import UNKNOWN, ViewGroup
 
 POSITIVE_RADIUS = 3.0
 """Largest distance, along either axis, of two features that show the same point [px]."""
 NEGATIVE_RADIUS = 15.0
 """Smallest distance, along either axis, of two that do not; between the two no one says [px]."""
 
+ONE_TO_ONE_NEGATIVE_RADIUS = 5.0
+"""Smallest such distance for :func:`label_one_to_one` [px]."""
+OCTAVE_COST = 2.0
+"""Distance that counts as much as an octave of scale when the best candidates are chosen [px]."""
+MAX_OCTAVES = 0.6
+"""Largest difference of a pair's scale ratio from the ratio of its images [octaves]."""
+
 
 @dataclass(frozen=True)
 class PairBatch:
-    """B pairs of images of N features each, stacked so that the network sees all in one pass.
+    """W views of N features each, which the network sees in one pass, and P pairs of them.
 
     Attributes:
-        descriptors: (2, B, N, D) float32: unit rows, or bits as +1 and -1.
-        keypoints: (2, B, N, K) float32, normalized as the network takes them.
-        padding: (2, B, N) bool, True where there is no feature.
-        positive: (B, N, N) bool, True where feature i of the first and j of the second image show
-            the same point.
-        negative: (B, N, N) bool, True where they do not.
+        descriptors: (W, N, D) float32: unit rows, or bits as +1 and -1.
+        keypoints: (W, N, K) float32, normalized as the network takes them.
+        padding: (W, N) bool, True where there is no feature.
+        pairs: (2, P) int64 numbers of the first and of the second view of each pair.
+        positive: (P, N, N) bool, True where feature i of the first and j of the second view are to
+            match.
+        negative: (P, N, N) bool, True where they are not; what is neither does not count.
     """
 
     descriptors: Tensor
     keypoints: Tensor
     padding: Tensor
+    pairs: Tensor
     positive: Tensor
     negative: Tensor
 
 
 def collate(
-    pairs: Sequence[FeaturePair],
-    features: int,
+    groups: Sequence[ViewGroup],
     keypoint_dim: int,
-    rng: np.random.Generator,
     device: torch.device,
+    one_to_one: bool = False,
 ) -> PairBatch:
-    """Return pairs as one batch.
+    """Return groups of views as one batch.
+
+    Binary descriptors travel to the device as packed bits, and the labels are made there.
 
     Args:
-        pairs: B pairs.
-        features: N, features of an image: drawn at random if it has more, padded if it has fewer.
+        groups: Views; every two views of a group are a pair.
         keypoint_dim: K, 4 for x, y, scale, angle, or 3 for x, y, score.
-        rng: Source of randomness.
         device: Device of the tensors.
+        one_to_one: Whether positives are those of :func:`label_one_to_one`, and not all of
+            :func:`label_pairs`.
     """
-    shape = (2, len(pairs), features)
-    columns = pairs[0].features[0].descriptor_length
-    descriptors = np.zeros((*shape, columns), np.float32)
-    keypoints = np.zeros((*shape, keypoint_dim), np.float32)
+    views = [view for group in groups for view in group.features]
+    shapes = [shape for group in groups for shape in group.shapes]
+    count = max(map(len, views))
+    first = views[0].descriptors
+    descriptors = np.zeros((len(views), count, first.shape[1]), first.dtype)
+    keypoints = np.zeros((len(views), count, keypoint_dim), np.float32)
     # Padding is at NaN, which is never within a radius and never beyond one.
-    positions = np.full((*shape, 2), UNKNOWN, np.float32)
-    seen_at = np.full((*shape, 2), UNKNOWN, np.float32)
-    padding = np.ones(shape, bool)
-    for index, pair in enumerate(pairs):
+    positions = np.full((len(views), count, 2), UNKNOWN, np.float32)
+    scales = np.ones((len(views), count), np.float32)
+    padding = np.ones((len(views), count), bool)
+    for row, (view, shape) in enumerate(zip(views, shapes, strict=True)):
+        rows = row, slice(len(view))
+        descriptors[rows] = view.descriptors
+        keypoints[rows] = keypoint_geometry(view, shape, keypoint_dim)
+        positions[rows] = view.keypoints
+        scales[rows] = view.scales
+        padding[rows] = False
+    starts = np.cumsum([0, *(len(group.features) for group in groups)])
+    pairs = np.array(
+        [
+            (start + first, start + second)
+            for start, group in zip(starts, groups, strict=False)
+            for first, second in group.pairs
+        ]
+    ).T
+    seen_at = np.full((2, pairs.shape[1], count, 2), UNKNOWN, np.float32)
+    for number, both in enumerate(both for group in groups for both in group.seen_at):
         for side in (0, 1):
-            whole = pair.features[side]
-            kept = rng.permutation(len(whole))[:features]
-            drawn = whole.select(kept)
-            row = side, index, slice(len(kept))
-            descriptors[row] = (
-                unpack_bits(drawn.descriptors) if drawn.is_binary else drawn.descriptors
-            )
-            keypoints[row] = keypoint_geometry(drawn, pair.shapes[side], keypoint_dim)
-            positions[row] = drawn.keypoints
-            seen_at[row] = pair.seen_at[side][kept]
-            padding[row] = False
+            seen_at[side, number, : len(both[side])] = both[side]
 
     def on_device(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    positive, negative = label_pairs(on_device(positions), on_device(seen_at))
+    pairs_there = on_device(pairs)
+    places = on_device(positions)[pairs_there], on_device(seen_at)
+    if one_to_one:
+        positive, negative = label_one_to_one(*places, on_device(scales)[pairs_there])
+    else:
+        positive, negative = label_pairs(*places)
+    given = on_device(descriptors)
     return PairBatch(
-        on_device(descriptors), on_device(keypoints), on_device(padding), positive, negative
+        unpack(given) if views[0].is_binary else given,
+        on_device(keypoints),
+        on_device(padding),
+        pairs_there,
+        positive,
+        negative,
     )
+
+
+def unpack(packed: Tensor) -> Tensor:
+    """Return bits (..., D / 8) uint8, least significant first, as (..., D) float32 +1 and -1."""
+    bits = packed.unsqueeze(-1) >> torch.arange(8, device=packed.device, dtype=torch.uint8)
+    return (bits & 1).flatten(-2).float().mul_(2).sub_(1)
 
 
 def keypoint_geometry(features: Features, shape: tuple[int, int], keypoint_dim: int) -> np.ndarray:
@@ -97,16 +131,19 @@ def keypoint_geometry(features: Features, shape: tuple[int, int], keypoint_dim: 
     return geometry
 
 
-def label_pairs(positions: Tensor, seen_at: Tensor) -> tuple[Tensor, Tensor]:
+def label_pairs(
+    positions: Tensor, seen_at: Tensor, negative_radius: float = NEGATIVE_RADIUS
+) -> tuple[Tensor, Tensor]:
     """Return which features of two images show the same point, and which do not.
 
-    Positive is within ``POSITIVE_RADIUS`` in both images, negative beyond ``NEGATIVE_RADIUS`` in
+    Positive is within ``POSITIVE_RADIUS`` in both images, negative beyond ``negative_radius`` in
     either: with a strong zoom, 3 pixels of one image are many of the other.
 
     Args:
         positions: (2, B, N, 2) pixels, NaN for padding.
         seen_at: (2, B, N, 2) pixels of the other image that show the features: NaN if unknown,
             infinity if nowhere.
+        negative_radius: Smallest distance, along either axis, of features that do not [px].
 
     Returns:
         (B, N, N) bool positive and (B, N, N) bool negative.
@@ -114,7 +151,65 @@ def label_pairs(positions: Tensor, seen_at: Tensor) -> tuple[Tensor, Tensor]:
     in_second = _chebyshev(seen_at[0], positions[1])
     in_first = _chebyshev(positions[0], seen_at[1])
     positive = (in_second <= POSITIVE_RADIUS) & (in_first <= POSITIVE_RADIUS)
-    return positive, (in_second >= NEGATIVE_RADIUS) | (in_first >= NEGATIVE_RADIUS)
+    return positive, (in_second >= negative_radius) | (in_first >= negative_radius)
+
+
+def label_one_to_one(positions: Tensor, seen_at: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the matches of two images of which each feature has one at most, and what is wrong.
+
+    Among the features that show the same point, two match if each is the other's best by distance
+    and by scale: ORB finds a corner on several levels, of which one corresponds. Their scale ratio
+    must be that of the images, the median over the pair, within ``MAX_OCTAVES``. The other features
+    of the point are neither positive nor negative.
+
+    Args:
+        positions: (2, B, N, 2), as in :func:`label_pairs`.
+        seen_at: (2, B, N, 2), likewise.
+        scales: (2, B, N) sizes of the features [px].
+
+    Returns:
+        (B, N, N) bool positive and (B, N, N) bool negative.
+    """
+    near, negative = label_pairs(positions, seen_at, ONE_TO_ONE_NEGATIVE_RADIUS)
+    pair, i, j = near.nonzero(as_tuple=True)
+    if len(pair) == 0:
+        return near, negative
+    pairs, count = near.shape[:2]
+    distance = (seen_at[0, pair, i] - positions[1, pair, j]).norm(dim=-1)
+    octaves = (scales[1, pair, j] / scales[0, pair, i]).log2()
+    off = (octaves - _medians(octaves, pair, pairs)[pair]).abs()
+    usable = (distance <= POSITIVE_RADIUS) & (off <= MAX_OCTAVES)
+    pair, i, j = pair[usable], i[usable], j[usable]
+    # Ranks, which have no ties.
+    rank = (distance + OCTAVE_COST * off)[usable].argsort(stable=True).argsort()
+    best = [
+        torch.full((pairs * count,), len(rank), device=rank.device).scatter_reduce(
+            0, pair * count + feature, rank, "amin"
+        )[pair * count + feature]
+        for feature in (i, j)
+    ]
+    mutual = (rank == best[0]) & (rank == best[1])
+    positive = torch.zeros_like(near)
+    positive[pair[mutual], i[mutual], j[mutual]] = True
+    return positive, negative
+
+
+def _medians(values: Tensor, group: Tensor, groups: int) -> Tensor:
+    """Return the (upper) median of each group; of one without values, that of another.
+
+    Args:
+        values: (M,), at least one.
+        group: (M,) number of the group of each value, in order.
+        groups: Number of groups.
+
+    Returns:
+        (groups,).
+    """
+    order = values.argsort()
+    order = order[group[order].argsort(stable=True)]
+    counts = torch.bincount(group, minlength=groups)
+    middle = counts.cumsum(0) - counts + counts // 2
+    return values[order[middle.clamp_max(len(values) - 1)]]
 
 
 def _chebyshev(a: Tensor, b: Tensor) -> Tensor:
@@ -129,5 +224,7 @@ def _chebyshev(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         (B, M, N).
     """
-    difference = (a.unsqueeze(2) - b.unsqueeze(1)).abs_()
-    return torch.maximum(difference[..., 0], difference[..., 1])
+    across, down = (
+        (a[..., axis].unsqueeze(-1) - b[..., axis].unsqueeze(-2)).abs_() for axis in (0, 1)
+    )
+    return torch.maximum(across, down, out=across)

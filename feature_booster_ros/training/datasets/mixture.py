@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from .batches import POSITIVE_RADIUS
-from .pairs import FeaturePair, PairSource
+from .pairs import PairSource, ViewGroup
 from .sources import OpeningContext, PairSourceSpecification, open_training
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,11 @@ class StepPairs:
     """A process's pairs of a step.
 
     Attributes:
-        pairs: The pairs.
+        pairs: The views of each draw.
         skipped: (S,) number of draws of each source that gave no pair.
     """
 
-    pairs: list[FeaturePair]
+    pairs: list[ViewGroup]
     skipped: np.ndarray
 
 
@@ -94,7 +94,7 @@ class PairMixture:
             pairs.append(pair)
         return StepPairs(pairs, skipped)
 
-    def _draw(self, chosen: int, rng: np.random.Generator) -> tuple[FeaturePair, int]:
+    def _draw(self, chosen: int, rng: np.random.Generator) -> tuple[ViewGroup, int]:
         broken: Exception | None = None
         for draws in range(MAX_DRAWS):
             try:
@@ -119,23 +119,29 @@ class PairMixture:
             )
 
 
-def thin(pair: FeaturePair, features: int, rng: np.random.Generator) -> FeaturePair:
-    """Return a pair with at most so many features of each image, drawn at random."""
-    kept = [rng.permutation(len(whole))[:features] for whole in pair.features]
-    first, second = (whole.select(k) for whole, k in zip(pair.features, kept, strict=True))
-    seen_at = pair.seen_at[0][kept[0]], pair.seen_at[1][kept[1]]
-    return FeaturePair((first, second), pair.shapes, seen_at)
+def thin(group: ViewGroup, features: int, rng: np.random.Generator) -> ViewGroup:
+    """Return views with at most so many features of each, drawn at random."""
+    kept = [rng.permutation(len(whole))[:features] for whole in group.features]
+    return ViewGroup(
+        tuple(whole.select(rows) for whole, rows in zip(group.features, kept, strict=True)),
+        group.shapes,
+        tuple(
+            (there[kept[first]], back[kept[second]])
+            for (first, second), (there, back) in zip(group.pairs, group.seen_at, strict=True)
+        ),
+    )
 
 
-def has_correspondence(pair: FeaturePair) -> bool:
+def has_correspondence(group: ViewGroup) -> bool:
     """Return whether any two features are positive, as :func:`.batches.label_pairs` defines it."""
-    first, second = (side.keypoints for side in pair.features)
-    for start in range(0, len(first), CHUNK):  # mostly the first chunk has one
-        rows = slice(start, start + CHUNK)
-        in_second = np.abs(pair.seen_at[0][rows, None] - second).max(-1)
-        in_first = np.abs(first[rows, None] - pair.seen_at[1]).max(-1)
-        if ((in_second <= POSITIVE_RADIUS) & (in_first <= POSITIVE_RADIUS)).any():
-            return True
+    for pair, (there, back) in zip(group.pairs, group.seen_at, strict=True):
+        first, second = (group.features[view].keypoints for view in pair)
+        for start in range(0, len(first), CHUNK):  # mostly the first chunk has one
+            rows = slice(start, start + CHUNK)
+            in_second = np.abs(there[rows, None] - second).max(-1)
+            in_first = np.abs(first[rows, None] - back).max(-1)
+            if ((in_second <= POSITIVE_RADIUS) & (in_first <= POSITIVE_RADIUS)).any():
+                return True
     return False
 
 

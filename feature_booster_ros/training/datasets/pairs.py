@@ -1,9 +1,10 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of images with features and ground truth, which every kind of training data gives."""
+"""Views of one scene with features and ground truth, which every kind of training data gives."""
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -20,25 +21,31 @@ MIN_FEATURES = 16
 
 
 @dataclass(frozen=True, eq=False)
-class FeaturePair:
-    """The features of two images of one scene.
+class ViewGroup:
+    """The features of V views of one scene, of which every two make a pair to match.
 
     Attributes:
-        features: M features of the first image and N of the second.
-        shapes: (height, width) of both images [px].
-        seen_at: (M, 2) float32 pixels of the second image that show the points of the first image's
-            features, and (N, 2) the reverse. A point outside the other image may have the pixel
+        features: Features of each view.
+        shapes: (height, width) of each view [px].
+        seen_at: For each of :attr:`pairs`, with M features in its first view and N in its second:
+            (M, 2) float32 pixels of the second view that show the points of the first view's
+            features, and (N, 2) the reverse. A point outside the other view may have the pixel
             where it would be; a hidden point is at ``NOWHERE``; a point of unknown depth is at
             ``UNKNOWN``, and does not count in the loss.
     """
 
-    features: tuple[Features, Features]
-    shapes: tuple[tuple[int, int], tuple[int, int]]
-    seen_at: tuple[np.ndarray, np.ndarray]
+    features: tuple[Features, ...]
+    shapes: tuple[tuple[int, int], ...]
+    seen_at: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The numbers of the two views of each pair: V (V - 1) / 2 pairs."""
+        return list(itertools.combinations(range(len(self.features)), 2))
 
 
 class PairSource(ABC):
-    """Pairs from one kind of data.
+    """Views of scenes from one kind of data; mostly two of a scene, which make one pair.
 
     Attributes:
         detector: Name of the extractor of the features.
@@ -48,11 +55,13 @@ class PairSource(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return the number of pairs of an epoch."""
+        """Return the number of draws of an epoch."""
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator) -> FeaturePair | None:
-        """Draw a random pair; the same for the same state of ``rng``, whatever was drawn before.
+    def draw(self, rng: np.random.Generator) -> ViewGroup | None:
+        """Draw views of a random scene.
+
+        They are the same for the same state of ``rng``, whatever was drawn before.
 
         Returns:
             None if the draw failed: an image that cannot be read, no overlap, no correspondences.
@@ -73,12 +82,12 @@ class FixedPairs(PairSource):
     """
 
     detector: str
-    pairs: tuple[FeaturePair, ...]
+    pairs: tuple[ViewGroup, ...]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def draw(self, rng: np.random.Generator) -> FeaturePair | None:
+    def draw(self, rng: np.random.Generator) -> ViewGroup | None:
         """Return any of the pairs, or None if there are none."""
         return self.pairs[rng.integers(len(self.pairs))] if self.pairs else None
 

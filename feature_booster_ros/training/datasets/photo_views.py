@@ -9,6 +9,7 @@ V (V - 1) / 2 pairs, so views are extracted instead of pairs.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from ...photos import (
 )
 from ...progress import Progress
 from .descriptor_storage import restore_descriptors, storage_type, store_descriptors
-from .pairs import MIN_FEATURES, NOWHERE, FeaturePair, PairSource
+from .pairs import MIN_FEATURES, NOWHERE, PairSource, ViewGroup
 from .workers import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class PhotoViews(PairSource):
         counts: (P, V) number of features of a view.
         geometry: (P, V, K, 5) float32 x, y [px], scale, angle [rad], score.
         descriptors: (P, V, K, B) from :func:`store_descriptors`.
+        views_per_draw: Number of views that are drawn at a time.
     """
 
     detector: str
@@ -69,30 +71,39 @@ class PhotoViews(PairSource):
     counts: np.ndarray
     geometry: np.ndarray
     descriptors: np.ndarray
+    views_per_draw: int = 2
 
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def draw(self, rng: np.random.Generator) -> FeaturePair | None:
-        """Draw two views of a photograph."""
+    def draw(self, rng: np.random.Generator) -> ViewGroup | None:
+        """Draw some views of a photograph, or fewer if it has fewer with enough features."""
         photo = int(rng.integers(len(self)))
         usable = np.flatnonzero(self.counts[photo] >= MIN_FEATURES)
         if len(usable) < 2:
             return None
-        return self.pair(photo, *rng.choice(usable, 2, replace=False))
+        count = min(self.views_per_draw, len(usable))
+        return self.group(photo, rng.choice(usable, count, replace=False).tolist())
 
-    def pair(self, photo: int, first: int, second: int) -> FeaturePair:
-        """Return two given views of a photograph."""
-        features = self.features(photo, first), self.features(photo, second)
-        between = self.homographies[photo, second] @ np.linalg.inv(self.homographies[photo, first])
-        there, back = (
-            np.nan_to_num(
-                warp_points(view.keypoints.astype(np.float64), homography), nan=NOWHERE
-            ).astype(np.float32)
-            for view, homography in zip(features, (between, np.linalg.inv(between)), strict=True)
-        )
+    def group(self, photo: int, views: Sequence[int]) -> ViewGroup:
+        """Return given views of a photograph."""
+        features = tuple(self.features(photo, view) for view in views)
+
+        def seen_at(first: int, second: int) -> np.ndarray:
+            of_first, of_second = (self.homographies[photo, views[n]] for n in (first, second))
+            points = features[first].keypoints.astype(np.float64)
+            warped = warp_points(points, of_second @ np.linalg.inv(of_first))
+            return np.nan_to_num(warped, nan=NOWHERE).astype(np.float32)
+
         height, width = self.shapes[photo].tolist()
-        return FeaturePair(features, ((height, width), (height, width)), (there, back))
+        return ViewGroup(
+            features,
+            ((height, width),) * len(views),
+            tuple(
+                (seen_at(first, second), seen_at(second, first))
+                for first, second in itertools.combinations(range(len(views)), 2)
+            ),
+        )
 
     def features(self, photo: int, view: int) -> Features:
         """Return the features of one view."""
@@ -109,7 +120,11 @@ class PhotoViews(PairSource):
 
     @staticmethod
     def open(
-        photos: Sequence[Path], settings: ViewSettings, cache: Path, workers: int = 1
+        photos: Sequence[Path],
+        settings: ViewSettings,
+        cache: Path,
+        workers: int = 1,
+        views_per_draw: int = 2,
     ) -> PhotoViews:
         """Open the features of photographs in ``cache``, or extract them into it first.
 
@@ -128,7 +143,7 @@ class PhotoViews(PairSource):
             name: np.load(folder / f"{name}.npy", mmap_mode="r")
             for name in ("shapes", "homographies", "counts", "geometry", "descriptors")
         }
-        return PhotoViews(settings.detector, **arrays)
+        return PhotoViews(settings.detector, **arrays, views_per_draw=views_per_draw)
 
 
 _Job = tuple[Path, ViewSettings, np.random.SeedSequence]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...features import Features
-from .pairs import MIN_FEATURES, NOWHERE, UNKNOWN, FeaturePair
+from .pairs import MIN_FEATURES, NOWHERE, UNKNOWN, ViewGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +73,16 @@ def transfer(
     )
 
 
-def posed_pair(first: PosedView, second: PosedView) -> FeaturePair:
+def posed_pair(first: PosedView, second: PosedView) -> ViewGroup:
     """Return two views of one scene as a pair, with the features of each moved to the other."""
-    return FeaturePair(
+    return ViewGroup(
         (first.features, second.features),
         (first.shape, second.shape),
-        (transfer(first, second), transfer(second, first)),
+        ((transfer(first, second), transfer(second, first)),),
     )
 
 
-def usable_pair(first: PosedView, second: PosedView) -> FeaturePair | None:
+def usable_pair(first: PosedView, second: PosedView) -> ViewGroup | None:
     """Return :func:`posed_pair`, or None if there is nothing to train on.
 
     Each view must have ``MIN_FEATURES`` features, one of them inside of the other view.
@@ -90,7 +90,7 @@ def usable_pair(first: PosedView, second: PosedView) -> FeaturePair | None:
     if min(len(first.features), len(second.features)) < MIN_FEATURES:
         return None
     pair = posed_pair(first, second)
-    seen = (within(at, shape) for at, shape in zip(pair.seen_at, pair.shapes[::-1], strict=True))
+    seen = (within(at, shape) for at, shape in zip(pair.seen_at[0], pair.shapes[::-1], strict=True))
     return pair if all(inside.any() for inside in seen) else None
 
 

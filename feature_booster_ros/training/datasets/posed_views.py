@@ -36,7 +36,7 @@ from ...errors import install_extra
 from ...features import Features
 from ...features.extractor import extractor_class
 from .descriptor_storage import restore_descriptors, storage_type, store_descriptors
-from .pairs import FeaturePair, PairSource
+from .pairs import PairSource, ViewGroup
 from .posed_view import PosedView, usable_pair
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class PosedViews(PairSource):
         self.__dict__.update(state)
         self._file = _open(self.path)
 
-    def draw(self, rng: np.random.Generator) -> FeaturePair | None:
+    def draw(self, rng: np.random.Generator) -> ViewGroup | None:
         """Draw a pair of views, or None if it is not usable (:func:`.posed_view.usable_pair`)."""
         scene = self.scenes[np.searchsorted(self._scene_ends, rng.integers(len(self)), "right")]
         first, second = scene.pairs[rng.integers(len(scene.pairs))]

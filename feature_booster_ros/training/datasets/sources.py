@@ -20,7 +20,7 @@ import numpy as np
 from ...features import create_extractor
 from ...photos import ViewDistribution, find_photos, split_photos, warp_points
 from ..configuration import check_keys, read_fields
-from .pairs import NOWHERE, FeaturePair, FixedPairs, PairSource, fix_pairs
+from .pairs import NOWHERE, FixedPairs, PairSource, ViewGroup, fix_pairs
 from .photo_views import PhotoViews, ViewSettings
 
 VALIDATION_PAIRS = 40
@@ -133,22 +133,29 @@ class PhotosSpecification(PairSourceSpecification):
     log2_scale: float = field(
         default=_VIEWS.log2_scale, metadata={"help": "standard deviation of the zoom, octaves"}
     )
+    upright_share: float = field(
+        default=_VIEWS.upright_share, metadata={"help": "share of views rolled by 5 degrees only"}
+    )
     tilt: float = field(
         default=_VIEWS.tilt, metadata={"help": "standard deviation of tilt and pan, degrees"}
     )
     motion_blur: float = field(
         default=_VIEWS.motion_blur, metadata={"help": "share of views blurred by motion"}
     )
+    views_per_draw: int = field(
+        default=2, metadata={"help": "views drawn at a time, of which every two make a pair"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("views", "holdout"):
+        for name in ("views", "holdout", "views_per_draw"):
             self.require(name, getattr(self, name) >= 2, "at least 2")
         self.require("features", self.features >= 16, "at least 16")
         self.require("longest_side", self.longest_side >= 64, "at least 64")
         for name in ("rotation", "log2_scale", "tilt"):
             self.require(name, getattr(self, name) >= 0, "at least 0")
-        self.require("motion_blur", 0 <= self.motion_blur <= 1, "in [0, 1]")
+        for name in ("motion_blur", "upright_share"):
+            self.require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
 
     def open_training(self, context: OpeningContext) -> PairSource:
         photos, _ = split_photos(find_photos(self.path), self.holdout)
@@ -156,6 +163,7 @@ class PhotosSpecification(PairSourceSpecification):
             _VIEWS,
             rotation=self.rotation,
             log2_scale=self.log2_scale,
+            upright_share=self.upright_share,
             tilt=self.tilt,
             motion_blur=self.motion_blur,
         )
@@ -166,13 +174,15 @@ class PhotosSpecification(PairSourceSpecification):
             longest_side=self.longest_side,
             distribution=distribution,
         )
-        return PhotoViews.open(photos, settings, context.cache, context.workers)
+        return PhotoViews.open(
+            photos, settings, context.cache, context.workers, self.views_per_draw
+        )
 
     def open_validation(self, context: OpeningContext) -> FixedPairs | None:
         # The pairs of `evaluate photos`, so that the scores agree.
         from ...evaluation.warped_photos import WarpedPair, warped_pairs
 
-        def feature_pair(pair: WarpedPair) -> FeaturePair:
+        def feature_pair(pair: WarpedPair) -> ViewGroup:
             homographies = pair.homography, np.linalg.inv(pair.homography)
             sides = pair.photo, pair.view
             there, back = (
@@ -181,7 +191,7 @@ class PhotosSpecification(PairSourceSpecification):
                 )
                 for side, homography in zip(sides, homographies, strict=True)
             )
-            return FeaturePair(sides, (pair.image_shape, pair.image_shape), (there, back))
+            return ViewGroup(sides, (pair.image_shape, pair.image_shape), ((there, back),))
 
         _, held_out = split_photos(find_photos(self.path), self.holdout)
         extractor = create_extractor(context.detector, VALIDATION_FEATURES)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ....features import create_extractor
 from ....pixels import read_gray
-from ..pairs import FeaturePair, PairSource
+from ..pairs import PairSource, ViewGroup
 from ..posed_view import PosedView, usable_pair
 from .depth_maps import depth_at, read_depth
 from .scene import SceneView, read_scenes
@@ -93,7 +93,7 @@ class MegaDepth(PairSource):
         self.__dict__.update(state)
         self._extractor = create_extractor(self.detector, self.max_features)
 
-    def draw(self, rng: np.random.Generator) -> FeaturePair | None:
+    def draw(self, rng: np.random.Generator) -> ViewGroup | None:
         """Draw a pair of crops.
 
         Returns:
