@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pycolmap
+
+from .rigid import rotation_matrix
 
 _FUNCTION_TOLERANCE = 1e-4
 """Relative decrease of the cost below which Ceres ends."""
@@ -18,8 +19,10 @@ _POINT_ITERATIONS = 3
 """Gauss-Newton steps of the points that follow the poses."""
 _POINT_DAMPING = 1e-6
 """Damping of these steps, as a share of the Hessian's trace."""
-_IMAGE_SIZE = 10
-"""Width and height of the image [px]; without effect, but COLMAP requires them."""
+_INITIAL_DAMPING = 1e-4
+"""First damping of the steps, as a share of the Hessian's diagonal."""
+_DAMPING_FACTOR = 3.0
+"""Factor by which the damping falls after a good step; it rises by the square after a bad one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,6 @@ def adjust(
     loss_width: float = 2.0,
     points_per_pose: int | None = None,
     max_iterations: int = 10,
-    threads: int = 1,
 ) -> Adjustment:
     """Minimize the reprojection errors under Cauchy's loss (Triggs et al., 2000).
 
@@ -89,15 +91,11 @@ def adjust(
         chosen &= _choose_points(seen, is_fixed, camera_indices, point_indices, points_per_pose)
     used = chosen[point_indices]
     if used.any() and not np.all(is_fixed):
-        reconstruction, rows = _reconstruction(
-            poses, points, camera_indices[used], point_indices[used], rays[used],
-            float(np.median(sigmas)),
+        row = np.cumsum(chosen) - 1
+        poses, points[chosen] = _solve(
+            poses, ~np.asarray(is_fixed), points[chosen], camera_indices[used],
+            row[point_indices[used]], rays[used], sigmas[used], loss_width, max_iterations,
         )  # fmt: skip
-        _solve(reconstruction, np.asarray(is_fixed), loss_width, max_iterations, threads)
-        for index in np.flatnonzero(~np.asarray(is_fixed)):
-            poses[index, :3] = reconstruction.image(int(index) + 1).cam_from_world().matrix()
-        moved = reconstruction.points3D
-        points[list(rows.values())] = [moved[identity].xyz for identity in rows]
         follow = (seen >= 2) & ~chosen
         if follow.any():
             theirs = follow[point_indices]
@@ -168,66 +166,125 @@ def _refine_points(
     return points
 
 
-def _reconstruction(
+def _solve(
     poses: np.ndarray,
+    is_free: np.ndarray,
     points: np.ndarray,
     camera_indices: np.ndarray,
     point_indices: np.ndarray,
     rays: np.ndarray,
-    sigma: float,
-) -> tuple[pycolmap.Reconstruction, dict[int, int]]:
-    """Return a reconstruction whose pixel is a sigma, and the row of each of its points."""
-    reconstruction = pycolmap.Reconstruction()
-    reconstruction.add_camera_with_trivial_rig(
-        pycolmap.Camera(
-            model="SIMPLE_PINHOLE", width=_IMAGE_SIZE, height=_IMAGE_SIZE,
-            params=[1 / sigma, 0, 0], camera_id=1,
-        )
-    )  # fmt: skip
-    place = np.zeros(len(rays), np.int64)
-    for index, pose in enumerate(poses):
-        mine = np.flatnonzero(camera_indices == index)
-        place[mine] = np.arange(len(mine))
-        reconstruction.add_image_with_trivial_frame(
-            pycolmap.Image(
-                name=str(index), keypoints=rays[mine] / sigma, camera_id=1, image_id=index + 1
-            ),
-            pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:3, :3]), pose[:3, 3]),
-        )
-    order = np.argsort(point_indices, kind="stable")
-    ends = np.searchsorted(point_indices[order], np.arange(len(points) + 1)).tolist()
-    images, places = (camera_indices[order] + 1).tolist(), place[order].tolist()
-    rows, color, element = {}, np.zeros(3, np.uint8), pycolmap.TrackElement
-    for row in range(len(points)):
-        begin, end = ends[row], ends[row + 1]
-        if begin < end:
-            track = pycolmap.Track()
-            track.elements = [element(images[i], places[i]) for i in range(begin, end)]
-            rows[reconstruction.add_point3D(points[row], track, color)] = row
-    return reconstruction, rows
-
-
-def _solve(
-    reconstruction: pycolmap.Reconstruction,
-    is_fixed: np.ndarray,
+    sigmas: np.ndarray,
     loss_width: float,
     max_iterations: int,
-    threads: int,
-) -> None:
-    config = pycolmap.BundleAdjustmentConfig()
-    for index in range(len(is_fixed)):
-        config.add_image(index + 1)
-        if is_fixed[index]:
-            config.set_constant_rig_from_world_pose(index + 1)
-    config.set_constant_cam_intrinsics(1)
-    options = pycolmap.BundleAdjustmentOptions()
-    options.print_summary = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.loss_function_scale = loss_width
-    solver = options.ceres.solver_options
-    solver.max_num_iterations, solver.num_threads = max_iterations, threads
-    solver.function_tolerance = _FUNCTION_TOLERANCE
-    pycolmap.create_default_bundle_adjuster(options, config, reconstruction).solve()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return poses (K, 4, 4) and points (M, 3) by Levenberg-Marquardt's method.
+
+    The points are eliminated from each step (the Schur complement; Triggs et al., section 6.1).
+    Every point has an observation, and no camera observes a point twice.
+    """
+    order = np.lexsort((camera_indices, point_indices))
+    camera_indices, point_indices, rays, sigmas = (
+        each[order] for each in (camera_indices, point_indices, rays, sigmas)
+    )
+    begins = np.flatnonzero(np.r_[True, np.diff(point_indices) > 0])
+    place = np.where(is_free, np.cumsum(is_free) - 1, -1)
+    free = np.flatnonzero(place[camera_indices] >= 0)  # observations of cameras that move
+    camera, point = place[camera_indices[free]], point_indices[free]
+    cameras = int(is_free.sum())
+    damping, cost, linear = _INITIAL_DAMPING, np.inf, None
+    best = poses, points
+    for _ in range(max_iterations):
+        residuals, by_pose, by_point = _linearize(
+            poses[camera_indices], points[point_indices], rays, sigmas
+        )
+        squared = (residuals**2).sum(axis=1) / loss_width**2
+        trial = float(np.log1p(squared).sum())
+        if trial < cost:
+            is_done = cost - trial < _FUNCTION_TOLERANCE * trial
+            best, cost, damping = (poses, points), trial, damping / _DAMPING_FACTOR
+            if is_done:
+                break
+            root = 1 / np.sqrt(1 + squared)
+            residuals *= root[:, None]
+            by_point *= root[:, None, None]
+            by_pose = by_pose[free] * root[free, None, None]
+            pose_hessian = np.zeros((cameras, 6, 6))
+            pose_gradient = np.zeros((cameras, 6))
+            for number in range(cameras):
+                mine = camera == number
+                rows = by_pose[mine].reshape(-1, 6)
+                pose_hessian[number] = rows.T @ rows
+                pose_gradient[number] = rows.T @ residuals[free[mine]].ravel()
+            point_hessian = np.add.reduceat(by_point.transpose(0, 2, 1) @ by_point, begins)
+            point_gradient = np.add.reduceat(
+                (by_point.transpose(0, 2, 1) @ residuals[:, :, None])[:, :, 0], begins
+            )
+            mixed = np.zeros((cameras, len(points), 6, 3))
+            mixed[camera, point] = by_pose.transpose(0, 2, 1) @ by_point[free]
+            mixed = mixed.transpose(0, 2, 1, 3).reshape(6 * cameras, -1)
+            linear = pose_hessian, pose_gradient, point_hessian, point_gradient, mixed
+        else:
+            damping *= _DAMPING_FACTOR**2
+        if linear is None:  # the cost is not finite
+            break
+        pose_step, point_step = _damped_step(*linear, damping)
+        poses, points = best[0].copy(), best[1] + point_step
+        for index, step in zip(np.flatnonzero(is_free), pose_step, strict=True):
+            turn = rotation_matrix(step[3:])
+            poses[index, :3, :3] = turn @ poses[index, :3, :3]
+            poses[index, :3, 3] = turn @ poses[index, :3, 3] + step[:3]
+    return best
+
+
+def _damped_step(
+    pose_hessian: np.ndarray,
+    pose_gradient: np.ndarray,
+    point_hessian: np.ndarray,
+    point_gradient: np.ndarray,
+    mixed: np.ndarray,
+    damping: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps of the free poses (F, 6) and of the points (M, 3)."""
+    eye = np.eye(3)
+    inverse = np.linalg.inv(
+        point_hessian + damping * eye * point_hessian
+        + (1e-9 * np.trace(point_hessian, axis1=1, axis2=2) + 1e-12)[:, None, None] * eye
+    )  # fmt: skip
+    size = mixed.shape[0]
+    reduced = np.zeros((size, size))
+    for number, block in enumerate(pose_hessian):
+        part = slice(6 * number, 6 * number + 6)
+        reduced[part, part] = block + damping * np.diag(np.diag(block))
+    weighted = (
+        (mixed.reshape(size, -1, 1, 3) @ inverse)[:, :, 0].reshape(size, -1)
+    )
+    reduced -= weighted @ mixed.T
+    right = weighted @ point_gradient.ravel() - pose_gradient.ravel()
+    pose_step = np.linalg.lstsq(reduced, right, rcond=1e-14)[0]
+    moved = (pose_step @ mixed).reshape(-1, 3)
+    point_step = -(inverse @ (point_gradient + moved)[:, :, None])[:, :, 0]
+    return pose_step.reshape(-1, 6), point_step
+
+
+def _linearize(
+    poses: np.ndarray, points: np.ndarray, rays: np.ndarray, sigmas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return residuals (O, 2) in sigmas, and their derivatives by pose and by point.
+
+    A point behind its camera has a residual of zero derivatives that no step can lower.
+    """
+    seen = (poses[:, :3, :3] @ points[:, :, None])[:, :, 0] + poses[:, :3, 3]
+    in_front = seen[:, 2] > 1e-9
+    scale = np.where(in_front, 1 / np.where(in_front, seen[:, 2], 1.0), 0.0)
+    image = seen[:, :2] * scale[:, None]
+    residuals = np.where(in_front[:, None], image - rays, 1.0) / sigmas[:, None]
+    by_seen = np.zeros((len(rays), 2, 3))
+    by_seen[:, 0, 0] = by_seen[:, 1, 1] = scale / sigmas
+    by_seen[:, :, 2] = -image * (scale / sigmas)[:, None]
+    by_pose = np.empty((len(rays), 2, 6))
+    by_pose[:, :, :3] = by_seen
+    by_pose[:, :, 3:] = np.cross(seen[:, None], by_seen)
+    return residuals, by_pose, by_seen @ poses[:, :3, :3]
 
 
 def _residuals(

@@ -52,5 +52,5 @@ def make_view(features: Features, camera: Camera, pixel_sigma: float) -> View:
     # detectors, so it is taken relative to the image's median.
     relative = features.scales / max(float(np.median(features.scales)), 1e-6)
     sigmas = pixel_sigma * camera.pixel_lengths(rays)
-    sigmas *= np.clip(np.sqrt(relative), 1 / _MAX_SIGMA_RATIO, _MAX_SIGMA_RATIO)
+    sigmas *= np.clip(relative, 1 / _MAX_SIGMA_RATIO, _MAX_SIGMA_RATIO)
     return View(features, rays, sigmas)
