@@ -9,7 +9,6 @@ Subscribes to ``features`` (FeatureArray); publishes ``odometry`` (nav_msgs/Odom
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ from .messages import to_feature_frame
 from .odometry_messages import to_path, to_point_cloud
 from .odometry_node_parameters import OdometryNodeParameters
 from .pose_messages import PoseMessages, is_tracking
-from .process import keep_handler, run
+from .process import run
 from .qos import stream_profile
 from .workers import NewestWorker
 
@@ -72,12 +71,10 @@ class OdometryWork(Work):
     """
 
     def __init__(self, node: OdometryNode, resources: Resources) -> None:
-        # Imported here because it fails without poselib and pycolmap, and says what to install.
-        # pycolmap lets glog treat SIGTERM as a crash.
-        with keep_handler(signal.SIGTERM):
-            from feature_booster_ros.odometry import OdometrySettings
+        # Imported here because it fails without poselib, and says what to install.
+        from feature_booster_ros.odometry import OdometrySettings
 
-            from .feature_stream import FeatureStream
+        from .feature_stream import FeatureStream
 
         parameters, qos = node.parameters, node.parameters.output_profile()
         self._node = node

@@ -108,7 +108,7 @@ class OdometryNodeParameters(FeatureNodeParameters):
         change=Change.UNCONFIGURED,
     )
     min_parallax: float = parameter(
-        1.0,
+        0.5,
         "Smallest median angle in degrees between the rays of the first two views of a map.",
         minimum=0.01,
         maximum=90.0,

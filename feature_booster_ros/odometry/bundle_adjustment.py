@@ -1,9 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bundle adjustment of keyframes and landmarks, by Ceres through pycolmap.
-
-docs/design.md compares the libraries.
-"""
+"""Bundle adjustment of keyframes and landmarks; docs/design.md compares libraries."""
 
 from __future__ import annotations
 
@@ -14,11 +11,13 @@ import numpy as np
 from .rigid import rotation_matrix
 
 _FUNCTION_TOLERANCE = 1e-4
-"""Relative decrease of the cost below which Ceres ends."""
+"""Relative decrease of the cost below which the adjustment ends."""
 _POINT_ITERATIONS = 3
 """Gauss-Newton steps of the points that follow the poses."""
 _POINT_DAMPING = 1e-6
 """Damping of these steps, as a share of the Hessian's trace."""
+_POINT_PRIOR = 1e-9
+"""Information added to each point's, as a share of its trace, for points at infinity."""
 _INITIAL_DAMPING = 1e-4
 """First damping of the steps, as a share of the Hessian's diagonal."""
 _DAMPING_FACTOR = 3.0
@@ -34,11 +33,14 @@ class Adjustment:
         points: (M, 3) float64.
         residuals: (O,) float64, reprojection error of each observation in its sigmas; infinite
             where the point lies behind the camera.
+        information: (6 F, 6 F) of the F poses that are not fixed: the inverse covariance of their
+            translations and rotations in the camera's axes, with the points unknown.
     """
 
     poses: np.ndarray
     points: np.ndarray
     residuals: np.ndarray
+    information: np.ndarray
 
 
 def adjust(
@@ -54,9 +56,6 @@ def adjust(
     max_iterations: int = 10,
 ) -> Adjustment:
     """Minimize the reprojection errors under Cauchy's loss (Triggs et al., 2000).
-
-    All observations have the same weight, that of the median sigma: COLMAP's bundle adjustment has
-    no weights.
 
     A few hundred points determine a pose as well as a thousand do, in a fraction of the time: with
     ``points_per_pose`` the poses are adjusted with that many of the points that each observes,
@@ -90,9 +89,11 @@ def adjust(
     if points_per_pose is not None:
         chosen &= _choose_points(seen, is_fixed, camera_indices, point_indices, points_per_pose)
     used = chosen[point_indices]
+    size = 6 * int((~np.asarray(is_fixed)).sum())
+    information = np.zeros((size, size))
     if used.any() and not np.all(is_fixed):
         row = np.cumsum(chosen) - 1
-        poses, points[chosen] = _solve(
+        poses, points[chosen], information = _solve(
             poses, ~np.asarray(is_fixed), points[chosen], camera_indices[used],
             row[point_indices[used]], rays[used], sigmas[used], loss_width, max_iterations,
         )  # fmt: skip
@@ -104,7 +105,10 @@ def adjust(
                 sigmas[theirs], loss_width,
             )[follow]  # fmt: skip
     return Adjustment(
-        poses, points, _residuals(poses, points, camera_indices, point_indices, rays, sigmas)
+        poses,
+        points,
+        _residuals(poses, points, camera_indices, point_indices, rays, sigmas),
+        information,
     )
 
 
@@ -176,8 +180,8 @@ def _solve(
     sigmas: np.ndarray,
     loss_width: float,
     max_iterations: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return poses (K, 4, 4) and points (M, 3) by Levenberg-Marquardt's method.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return poses (K, 4, 4), points (M, 3) and information, by Levenberg-Marquardt's method.
 
     The points are eliminated from each step (the Schur complement; Triggs et al., section 6.1).
     Every point has an observation, and no camera observes a point twice.
@@ -199,11 +203,9 @@ def _solve(
         )
         squared = (residuals**2).sum(axis=1) / loss_width**2
         trial = float(np.log1p(squared).sum())
+        is_done = trial <= cost < trial * (1 + _FUNCTION_TOLERANCE)
         if trial < cost:
-            is_done = cost - trial < _FUNCTION_TOLERANCE * trial
             best, cost, damping = (poses, points), trial, damping / _DAMPING_FACTOR
-            if is_done:
-                break
             root = 1 / np.sqrt(1 + squared)
             residuals *= root[:, None]
             by_point *= root[:, None, None]
@@ -221,49 +223,73 @@ def _solve(
             )
             mixed = np.zeros((cameras, len(points), 6, 3))
             mixed[camera, point] = by_pose.transpose(0, 2, 1) @ by_point[free]
-            mixed = mixed.transpose(0, 2, 1, 3).reshape(6 * cameras, -1)
-            linear = pose_hessian, pose_gradient, point_hessian, point_gradient, mixed
+            linear = _NormalEquations(
+                pose_hessian,
+                pose_gradient,
+                point_hessian,
+                point_gradient,
+                mixed.transpose(0, 2, 1, 3).reshape(6 * cameras, -1),
+            )
         else:
             damping *= _DAMPING_FACTOR**2
-        if linear is None:  # the cost is not finite
+        if linear is None or is_done:  # without a finite cost there is nothing to adjust
             break
-        pose_step, point_step = _damped_step(*linear, damping)
+        pose_step, point_step = linear.step(damping)
         poses, points = best[0].copy(), best[1] + point_step
         for index, step in zip(np.flatnonzero(is_free), pose_step, strict=True):
             turn = rotation_matrix(step[3:])
             poses[index, :3, :3] = turn @ poses[index, :3, :3]
             poses[index, :3, 3] = turn @ poses[index, :3, 3] + step[:3]
-    return best
+    if linear is None:
+        return *best, np.zeros((6 * cameras, 6 * cameras))
+    return *best, linear.pose_information()
 
 
-def _damped_step(
-    pose_hessian: np.ndarray,
-    pose_gradient: np.ndarray,
-    point_hessian: np.ndarray,
-    point_gradient: np.ndarray,
-    mixed: np.ndarray,
-    damping: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps of the free poses (F, 6) and of the points (M, 3)."""
-    eye = np.eye(3)
-    inverse = np.linalg.inv(
-        point_hessian + damping * eye * point_hessian
-        + (1e-9 * np.trace(point_hessian, axis1=1, axis2=2) + 1e-12)[:, None, None] * eye
-    )  # fmt: skip
-    size = mixed.shape[0]
-    reduced = np.zeros((size, size))
-    for number, block in enumerate(pose_hessian):
-        part = slice(6 * number, 6 * number + 6)
-        reduced[part, part] = block + damping * np.diag(np.diag(block))
-    weighted = (
-        (mixed.reshape(size, -1, 1, 3) @ inverse)[:, :, 0].reshape(size, -1)
-    )
-    reduced -= weighted @ mixed.T
-    right = weighted @ point_gradient.ravel() - pose_gradient.ravel()
-    pose_step = np.linalg.lstsq(reduced, right, rcond=1e-14)[0]
-    moved = (pose_step @ mixed).reshape(-1, 3)
-    point_step = -(inverse @ (point_gradient + moved)[:, :, None])[:, :, 0]
-    return pose_step.reshape(-1, 6), point_step
+@dataclass(frozen=True, eq=False)
+class _NormalEquations:
+    """The normal equations of F free poses and M points.
+
+    Attributes:
+        pose_hessian: (F, 6, 6).
+        pose_gradient: (F, 6).
+        point_hessian: (M, 3, 3).
+        point_gradient: (M, 3).
+        mixed: (6 F, 3 M), second derivatives by pose and point.
+    """
+
+    pose_hessian: np.ndarray
+    pose_gradient: np.ndarray
+    point_hessian: np.ndarray
+    point_gradient: np.ndarray
+    mixed: np.ndarray
+
+    def step(self, damping: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the damped steps of the poses (F, 6) and of the points (M, 3)."""
+        reduced, weighted, inverse = self._eliminate_points(damping)
+        right = weighted @ self.point_gradient.ravel() - self.pose_gradient.ravel()
+        poses = np.linalg.lstsq(reduced, right, rcond=1e-14)[0]
+        moved = self.point_gradient + (poses @ self.mixed).reshape(-1, 3)
+        return poses.reshape(-1, 6), -(inverse @ moved[:, :, None])[:, :, 0]
+
+    def pose_information(self) -> np.ndarray:
+        """Return the information (6 F, 6 F) of the poses, whatever the points are."""
+        return self._eliminate_points(0.0)[0]
+
+    def _eliminate_points(self, damping: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the Schur complement, its factor of the points' gradient, and their inverse."""
+        eye = np.eye(3)
+        least = _POINT_PRIOR * np.trace(self.point_hessian, axis1=1, axis2=2) + 1e-12
+        inverse = np.linalg.inv(
+            self.point_hessian * (1 + damping * eye) + least[:, None, None] * eye
+        )
+        size = len(self.mixed)
+        weighted = self.mixed.reshape(size, -1, 1, 3) @ inverse
+        weighted = weighted.reshape(size, -1)
+        reduced = -weighted @ self.mixed.T
+        for number, block in enumerate(self.pose_hessian):
+            part = slice(6 * number, 6 * number + 6)
+            reduced[part, part] += block * (1 + damping * np.eye(6))
+        return reduced, weighted, inverse
 
 
 def _linearize(

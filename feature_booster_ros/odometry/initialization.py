@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from ..matching.guided import match_anywhere
-from .epipolar import estimate_motion
-from .rigid import cross_matrix, make_transform
+from .bundle_adjustment import adjust
+from .epipolar import estimate_motion, refine_motions
+from .rigid import make_transform
 from .settings import OdometrySettings
 from .triangulation import Triangulation, triangulate
 from .view import View
@@ -20,18 +20,18 @@ _RATIO = 0.9
 """Largest ratio of a match's descriptor distance to the second nearest's."""
 _MAX_ERROR = 1.5
 """Largest epipolar and transfer error of an inlier of RANSAC [px]."""
-_PLANAR_SCORE_RATIO = 0.5
-"""Least share of the two scores of a chosen homography (ORB-SLAM, T-RO 2015, eq. 2)."""
-_MAX_SECOND_BEST_RATIO = 0.75
-"""Good points of a homography's second best decomposition, as a share of the best one's, above
-which the motion is ambiguous."""
+_MIN_MODE_ANGLE = 15.0
+"""Angle between the directions of two motions above which they are different [degrees]."""
+_MIN_COST_GAP = 10.0
+"""Difference of cost (twice the log-likelihood) above which the better motion is the true one."""
+_MAX_RIVAL_RATIO = 0.75
+"""Good points of another motion, as a share of the best one's, above which it is possible."""
 _MIN_ROTATION_INLIER_RATIO = 0.6
 """Share of the pairs above which a rotation alone explains the two views."""
 _MAX_ROTATION_ERROR = 4.0
 """Largest error of a pair that agrees with a rotation [sigmas]."""
-_CHI_SQUARED_1, _CHI_SQUARED_2 = 3.84, 5.99
-"""Largest squared errors that count for a model [px^2]: the 95 % quantiles of one and of two
-degrees of freedom at a standard deviation of 1 px."""
+_MAX_DIRECTION_SIGMA = 2.0
+"""Largest standard deviation of the direction of translation [degrees]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +71,11 @@ def estimate_two_view(
 ) -> TwoViewEstimate:
     """Estimate motion, points and rotation from view ``a`` to view ``b``.
 
-    The model is an essential matrix or a homography, whichever has the smaller truncated errors: a
-    plane and a general scene need different models (Mur-Artal et al., T-RO 2015, section IV). There
-    is no motion before the median angle between the rays reaches ``min_parallax``.
+    With little parallax or a narrow field of view, a wrong rotation with a wrong translation
+    explains the pairs nearly as well as the true one, and for a plane there are two such motions.
+    So the motion is refined from several directions, and one is returned only if no other has
+    nearly its likelihood, its direction is known well, and the median angle between the rays
+    reaches ``min_parallax``.
 
     Args:
         a: first view.
@@ -92,81 +94,103 @@ def estimate_two_view(
     def unknown(reason: str) -> TwoViewEstimate:
         return TwoViewEstimate(pairs, explained, None, reason)
 
-    candidates = _candidate_motions(rays_a, rays_b, focal_length, settings.seed)
-    best: tuple[int, np.ndarray, Triangulation] | None = None
-    counts = []
-    for motion in candidates:
-        points = triangulate(
+    motions = _candidate_motions(rays_a, rays_b, rotation, focal_length, settings.seed)
+    motions, costs = refine_motions(motions, rays_a, rays_b, sigmas_a, sigmas_b)
+
+    def points_of(motion: np.ndarray) -> Triangulation:
+        return triangulate(
             np.eye(4), motion, rays_a, rays_b, sigmas_a, sigmas_b, 0.0, max_residual=4.0
         )
-        counts.append(int(points.is_good.sum()))
-        if best is None or counts[-1] > best[0]:
-            best = counts[-1], motion, points
-    if best is None or best[0] < settings.min_inliers:
+
+    def with_sign(motion: np.ndarray) -> tuple[np.ndarray, Triangulation]:
+        """Return the motion, or that of opposite direction, with more points in front."""
+        both = [(each, points_of(each)) for each in (motion, _reversed(motion))]
+        return max(both, key=lambda each: int(each[1].is_good.sum()))
+
+    order = np.argsort(costs)
+    motion, found = with_sign(motions[order[0]])
+    count = int(found.is_good.sum())
+    if count < settings.min_inliers:
         return unknown("the views' matches do not fit one motion")
-    _, motion, found = best
+    cosines = np.abs(motions[:, :3, 3] @ motion[:3, 3])
+    for index in order[(costs < costs[order[0]] + _MIN_COST_GAP)[order]]:
+        if cosines[index] < np.cos(np.radians(_MIN_MODE_ANGLE)):
+            rival = int(with_sign(motions[index])[1].is_good.sum())
+            if rival > _MAX_RIVAL_RATIO * count:
+                return unknown("waiting for parallax: two motions explain the views")
+    motion, direction_sigma = _refine(motion, found, rays_a, rays_b, sigmas_a, sigmas_b)
+    found = points_of(motion)
+    if not found.is_good.any():
+        return unknown("the views' matches do not fit one motion")
     parallax = float(np.median(found.angles[found.is_good]))
     if parallax < settings.min_parallax:
         return unknown(f"waiting for parallax: {parallax:.2f} of {settings.min_parallax:g} degrees")
-    if len(counts) > 1 and sorted(counts)[-2] > _MAX_SECOND_BEST_RATIO * best[0]:
-        return unknown("the plane seen allows for two motions")
+    if direction_sigma > _MAX_DIRECTION_SIGMA:
+        return unknown(
+            f"waiting for parallax: the direction of motion is known to {direction_sigma:.1f} of "
+            f"{_MAX_DIRECTION_SIGMA:g} degrees"
+        )
     good = found.is_good & (found.angles > settings.min_angle)
     if good.sum() < settings.min_landmarks:
         return unknown(f"{good.sum()} landmarks of {settings.min_landmarks} to begin with")
     triangulation = Triangulation(found.points, good, found.angles)
-    structure = TwoViewStructure(motion, triangulation, best[0] / len(pairs))
+    structure = TwoViewStructure(motion, triangulation, count / len(pairs))
     return TwoViewEstimate(pairs, explained, structure, "")
 
 
-def _candidate_motions(
-    rays_a: np.ndarray, rays_b: np.ndarray, focal_length: float, seed: int
-) -> list[np.ndarray]:
-    """Return candidate motions (4, 4): one of an essential matrix, up to four of a homography."""
-    a, b = rays_a * focal_length, rays_b * focal_length
-    motion, _ = estimate_motion(rays_a, rays_b, focal_length, _MAX_ERROR, seed)
-    motions, essential_score = [], 0.0
-    if motion is not None:
-        motions, essential_score = [motion], _epipolar_score(motion, a, b, focal_length)
-    homography, mask = cv2.findHomography(
-        a, b, cv2.USAC_MAGSAC, _MAX_ERROR, maxIters=2000, confidence=0.999
+def _refine(
+    motion: np.ndarray,
+    found: Triangulation,
+    rays_a: np.ndarray,
+    rays_b: np.ndarray,
+    sigmas_a: np.ndarray,
+    sigmas_b: np.ndarray,
+) -> tuple[np.ndarray, float]:
+    """Adjust motion and points of two views.
+
+    Returns:
+        The motion (4, 4) with a translation of unit length, and the standard deviation of its
+        direction [degrees].
+    """
+    good = np.flatnonzero(found.is_good)
+    result = adjust(
+        np.stack([np.eye(4), motion]),
+        np.array([True, False]),
+        found.points[good],
+        np.repeat([0, 1], len(good)),
+        np.tile(np.arange(len(good)), 2),
+        np.concatenate([rays_a[good], rays_b[good]]),
+        np.concatenate([sigmas_a[good], sigmas_b[good]]),
     )
-    if homography is None or mask.sum() < 6:
-        return motions
-    planar_score = _transfer_score(homography, a, b)
-    if planar_score < _PLANAR_SCORE_RATIO * (planar_score + essential_score):
-        return motions
-    intrinsics = np.diag([focal_length, focal_length, 1.0])
-    count, rotations, translations, _ = cv2.decomposeHomographyMat(homography, intrinsics)
-    decomposed = [
-        make_transform(rotations[index], translations[index] / np.linalg.norm(translations[index]))
-        for index in range(count)
-        if np.linalg.norm(translations[index]) > 1e-6
-    ]
-    return decomposed or motions
+    motion = result.poses[1]
+    length = float(np.linalg.norm(motion[:3, 3]))
+    # The scale is free: the direction of translation and the rotation are determined.
+    _, _, basis = np.linalg.svd(motion[None, :3, 3])
+    basis = np.block([[basis[1:].T, np.zeros((3, 3))], [np.zeros((3, 2)), np.eye(3)]])
+    covariance = np.linalg.pinv(basis.T @ result.information @ basis, hermitian=True)
+    sigma = np.sqrt(max(np.linalg.eigvalsh(covariance[:2, :2])[-1], 0.0)) / max(length, 1e-12)
+    motion[:3, 3] /= max(length, 1e-12)
+    return motion, float(np.degrees(sigma))
 
 
-def _epipolar_score(motion: np.ndarray, a: np.ndarray, b: np.ndarray, focal: float) -> float:
-    """Sum the truncated squared distances from the epipolar lines in both images [px^2]."""
-    essential = cross_matrix(motion[:3, 3]) @ motion[:3, :3]
-    ones = np.full((len(a), 1), focal)
-    a, b = np.hstack([a, ones]), np.hstack([b, ones])
-    lines_b, lines_a = a @ essential.T, b @ essential
-    algebraic = np.einsum("ij,ij->i", b, lines_b) ** 2
-    score = 0.0
-    for lines in (lines_a, lines_b):
-        squared = algebraic / np.maximum((lines[:, :2] ** 2).sum(axis=1), 1e-12)
-        score += np.where(squared < _CHI_SQUARED_1, _CHI_SQUARED_2 - squared, 0).sum()
-    return float(score)
+def _candidate_motions(
+    rays_a: np.ndarray, rays_b: np.ndarray, rotation: np.ndarray, focal_length: float, seed: int
+) -> np.ndarray:
+    """Return motions (S, 4, 4) to start a refinement from: RANSAC's, and many directions."""
+    directions = np.array([
+        (x, y, z)
+        for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)
+        if (x, y, z) > (0, 0, 0)
+    ], float)  # fmt: skip
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    motions = [make_transform(rotation, direction) for direction in directions]
+    robust, _ = estimate_motion(rays_a, rays_b, focal_length, _MAX_ERROR, seed)
+    return np.stack(motions if robust is None else [robust, *motions])
 
 
-def _transfer_score(homography: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    """Sum the truncated squared transfer errors in both images [px^2]."""
-    score = 0.0
-    for matrix, source, target in ((homography, a, b), (np.linalg.inv(homography), b, a)):
-        moved = cv2.perspectiveTransform(source[:, None], matrix)[:, 0]
-        squared = ((moved - target) ** 2).sum(axis=1)
-        score += np.where(squared < _CHI_SQUARED_2, _CHI_SQUARED_2 - squared, 0).sum()
-    return float(score)
+def _reversed(motion: np.ndarray) -> np.ndarray:
+    """Return the motion (4, 4) with the opposite translation."""
+    return make_transform(motion[:3, :3], -motion[:3, 3])
 
 
 def _estimate_rotation(

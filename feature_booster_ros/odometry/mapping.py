@@ -18,9 +18,9 @@ from .triangulation import position_spreads, triangulate
 
 _TRIANGULATION_KEYFRAMES = 4
 """Newest keyframes that a new one is triangulated with."""
-_MIN_BASELINE_RATIO = 0.005
-"""Least distance between two keyframes to triangulate, as a share of the median depth. Where all
-angles are small, the test of the angle prefers those that noise enlarges, and the map shrinks."""
+_MIN_PARALLAX_SIGMAS = 2.0
+"""Least parallax to triangulate a feature, expected at the median depth [sigmas of the parallax]. A
+test of the measured angle alone prefers those that noise enlarges, and the map shrinks."""
 _EPIPOLAR_WIDTH = 2.5
 """Largest distance of a match from the epipolar line [sigmas]."""
 _RATIO = 0.8
@@ -148,11 +148,11 @@ def _triangulate_with(
     settings: OdometrySettings,
 ) -> None:
     """Triangulate features of two keyframes that have no landmark yet."""
-    free = np.flatnonzero(keyframe.landmark_of < 0)
-    others = np.flatnonzero(partner.landmark_of < 0)
     motion = partner.pose @ inverse(keyframe.pose)  # new keyframe to partner
-    baseline = float(np.linalg.norm(motion[:3, 3]))
-    if len(free) == 0 or len(others) == 0 or baseline < _MIN_BASELINE_RATIO * visible.median_depth:
+    baseline = keyframe.center - partner.center
+    free = _with_parallax(keyframe, baseline, visible.median_depth)
+    others = _with_parallax(partner, baseline, visible.median_depth)
+    if len(free) == 0 or len(others) == 0:
         return
     begins, ends = epipolar_segments(keyframe.view.rays[free], motion, visible.min_depth)
     pairs = match_along_segments(
@@ -184,3 +184,19 @@ def _triangulate_with(
     )
     keyframe.landmark_of[a[good]] = rows
     partner.landmark_of[b[good]] = rows
+
+
+def _with_parallax(keyframe: Keyframe, baseline: np.ndarray, median_depth: float) -> np.ndarray:
+    """Return the features without a landmark whose parallax would be significant.
+
+    Args:
+        keyframe: with the features.
+        baseline: (3,) between the two keyframes, in the world.
+        median_depth: at which the parallax is expected.
+    """
+    rays = np.hstack([keyframe.view.rays, np.ones((len(keyframe.view), 1))])
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    across = np.cross(keyframe.pose[:3, :3] @ baseline, rays)
+    parallax = np.linalg.norm(across, axis=1) / median_depth
+    noise = np.sqrt(2) * keyframe.view.sigmas
+    return np.flatnonzero((keyframe.landmark_of < 0) & (parallax > _MIN_PARALLAX_SIGMAS * noise))

@@ -47,7 +47,7 @@ class OdometrySettings:
     pixel_sigma: float = 0.7
     search_radius: float = 50.0
     min_inliers: int = 15
-    min_parallax: float = 1.0
+    min_parallax: float = 0.5
     min_landmarks: int = 40
     min_angle: float = 0.1
     keyframe_share: float = 0.8

@@ -41,6 +41,8 @@ _SEARCH_FACTOR = 3.0
 """Search radius in multiples of the last prediction error."""
 _IMMEDIATE_START_RATIO = 0.7
 """Share of inliers above which a lost frame starts a new map before ``restart_after`` frames."""
+_MIN_REFERENCE_SHARE = 0.2
+"""Share of features matched with the first view below which another one takes its place."""
 _HEIGHT_WINDOW = 20
 """Newest heights above the ground, whose median sets the scale."""
 _MIN_HEIGHTS = 3
@@ -101,6 +103,7 @@ class VisualOdometry:
         self._map: LandmarkMap | None = None
         self._map_number = 0
         self._reference: _Reference | None = None
+        self._last_known: _Reference | None = None  # newest view of known pose without a map
         self._pose = np.eye(4)  # world to camera, the last known one
         self._motion: np.ndarray | None = None  # between the last two known poses
         self._interval = 0.0  # time between them [s]
@@ -220,7 +223,7 @@ class VisualOdometry:
         pose, seen = found.pose.pose, found.pose.inliers
         was_lost = self._lost_frames > 0
         self._lost_frames = 0
-        self._reference = None
+        self._reference = self._last_known = None
         newest = landmarks.keyframes[-1]
         self._frame_covariance = world_covariance(found.pose)
         covariance = self._propagate_covariance(newest, pose, self.settings.scale_drift)
@@ -327,8 +330,11 @@ class VisualOdometry:
             self._reference = _Reference(newest.view, newest.pose, True)
         if self._reference is None:
             return self._set_first_view(view, stamp, begin)
-        reference = self._reference
-        views = estimate_two_view(reference.view, view, self._camera.focal_length, self.settings)
+        reference, views, share = self._match_reference(self._reference, view)
+        if share < _MIN_REFERENCE_SHARE and self._last_known is not None:
+            # The reference is nearly out of view: go on from the last frame of known rotation.
+            reference, views, share = self._match_reference(self._last_known, view)
+        self._reference = reference
         waited = self._map is None or self._lost_frames > self.settings.restart_after
         structure = views.structure
         if structure is not None:
@@ -341,13 +347,12 @@ class VisualOdometry:
             self._pose = make_transform(rotation, np.zeros(3)) @ reference.pose
             self._trajectory.add_fixed(stamp, self._pose)
             self._motion, self._pose_stamp = None, stamp
+            self._last_known = _Reference(view, self._pose, True)
             # The translation is held: a smaller one than shows as parallax is not observed.
             unseen = np.radians(self.settings.min_parallax) * self._median_depth
             self._frame_covariance = _isotropic_covariance(unseen, _ROTATION_ONLY_SIGMA)
-        shares = len(views.pairs) / max(1, min(len(view), len(reference.view)))
-        if len(view) and (shares < 0.2 or (known and shares < 0.4)):
-            # The reference is nearly out of view. With a known rotation the trajectory continues.
-            self._reference = _Reference(view, self._pose, known)
+        if len(view) and share < _MIN_REFERENCE_SHARE:
+            self._reference, self._last_known = _Reference(view, self._pose, known), None
         reason = views.reason or "waiting for a second view"
         if state is State.LOST:
             reason = f"lost: {reason}" if not known else f"rotation only: {reason}"
@@ -355,6 +360,13 @@ class VisualOdometry:
             stamp, state, known, 0, len(views.pairs), False, reason,
             time.perf_counter() - begin, 0.0,
         )  # fmt: skip
+
+    def _match_reference(
+        self, reference: _Reference, view: View
+    ) -> tuple[_Reference, TwoViewEstimate, float]:
+        """Return a reference, what it and the view give, and the share of features matched."""
+        views = estimate_two_view(reference.view, view, self._camera.focal_length, self.settings)
+        return reference, views, len(views.pairs) / max(1, min(len(view), len(reference.view)))
 
     def _set_first_view(self, view: View, stamp: float, begin: float) -> Estimate:
         """Take this view as the first of the two that a map is made from."""
@@ -421,7 +433,7 @@ class VisualOdometry:
         )
         self._pose, self._pose_stamp, self._motion = second.pose, stamp, None
         self._median_depth = depth
-        self._lost_frames, self._reference = 0, None
+        self._lost_frames, self._reference, self._last_known = 0, None, None
         inliers = int((second.landmark_of >= 0).sum())
         self._reference_inliers = inliers
         self._trajectory.add(stamp, second, second.pose)

@@ -13,6 +13,7 @@ from feature_booster_ros.matching.guided import match_along_segments, match_anyw
 from feature_booster_ros.odometry.absolute_pose import estimate_pose, refine_pose, world_covariance
 from feature_booster_ros.odometry.bundle_adjustment import adjust
 from feature_booster_ros.odometry.epipolar import epipolar_segments
+from feature_booster_ros.odometry.initialization import estimate_two_view
 from feature_booster_ros.odometry.landmark_map import Keyframe
 from feature_booster_ros.odometry.rigid import (
     inverse,
@@ -21,6 +22,7 @@ from feature_booster_ros.odometry.rigid import (
     scale_motion,
     transform_points,
 )
+from feature_booster_ros.odometry.settings import OdometrySettings
 from feature_booster_ros.odometry.trajectory import Trajectory
 from feature_booster_ros.odometry.triangulation import position_spreads, triangulate
 from feature_booster_ros.odometry.view import View, make_view
@@ -332,3 +334,55 @@ def test_half_a_motion_twice_is_the_motion_on_an_axis():
     motion = make_transform(rotation_matrix([0, 0.4, 0]), [0, 1.0, 0])
     half = scale_motion(motion, 0.5)
     assert np.allclose(half @ half, motion)
+
+
+def test_the_adjustment_weights_observations():
+    """A coarse keypoint that is off by five pixels hardly moves what the fine ones determine."""
+    rng = np.random.default_rng(0)
+    points = np.c_[rng.uniform(-2, 2, (40, 2)), rng.uniform(4, 8, 40)]
+    poses = np.stack([make_transform(np.eye(3), [-0.3 * number, 0, 0]) for number in range(4)])
+    cameras, rows = np.repeat(np.arange(4), 40), np.tile(np.arange(40), 4)
+    seen = np.concatenate([transform_points(pose, points) for pose in poses])
+    rays = seen[:, :2] / seen[:, 2:]
+    rays[cameras == 3] += np.where(rows[cameras == 3] % 2, 0.01, 0)[:, None]
+    sigmas = np.full(len(rays), 0.001)
+    errors = []
+    for coarse in (1, 20):
+        sigmas[(cameras == 3) & (rows % 2 == 1)] = 0.001 * coarse
+        found = adjust(
+            poses, np.array([True, True, False, False]), points, cameras, rows, rays, sigmas,
+            loss_width=100.0,
+        )  # fmt: skip
+        errors.append(np.linalg.norm(found.poses[3] - poses[3]))
+    assert errors[1] < 0.05 * errors[0]
+
+
+def two_views(points, motion, sigma, seed=0):
+    """Return two views of points, each with its own descriptor, and noise [rays]."""
+    rng = np.random.default_rng(seed)
+    descriptors = rng.integers(0, 256, (len(points), 32), np.uint8)
+    flat = np.ones(len(points), np.float32)
+    views = []
+    for pose in (np.eye(4), motion):
+        seen = transform_points(pose, points)
+        rays = seen[:, :2] / seen[:, 2:] + rng.normal(0, sigma, (len(points), 2))
+        features = Features(rays.astype(np.float32), flat, flat, flat, descriptors)
+        views.append(View(features, rays, np.full(len(points), sigma)))
+    return views
+
+
+def test_a_map_begins_when_one_motion_is_clear():
+    rng = np.random.default_rng(1)
+    focal, settings = 500.0, OdometrySettings()
+    depth = rng.uniform(4, 12, 200)
+    points = np.c_[rng.uniform(-0.5, 0.5, (200, 2)) * depth[:, None], depth]
+    motion = make_transform(rotation_matrix([0, 0.05, 0]), [0.6, 0, 0.3])
+    found = estimate_two_view(*two_views(points, motion, 1 / focal), focal, settings)
+    assert found.structure is not None and found.reason == ""
+    direction = motion[:3, 3] / np.linalg.norm(motion[:3, 3])
+    assert found.structure.motion[:3, 3] @ direction > np.cos(np.radians(5))
+    # A fifth of the parallax, in a narrow field of view, fits other motions as well.
+    near = make_transform(rotation_matrix([0, 0.05, 0]), [0.12, 0, 0.06])
+    points[:, :2] *= 0.3
+    found = estimate_two_view(*two_views(points, near, 1 / focal), focal, settings)
+    assert found.structure is None and "parallax" in found.reason
