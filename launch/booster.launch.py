@@ -37,6 +37,7 @@ from launch_ros.actions import Node
 
 PACKAGE = "feature_booster_ros"
 CONFIG = Path(get_package_share_directory(PACKAGE)) / "config"
+PRESETS = CONFIG / "presets"
 # Who sets one of these has chosen how Fast DDS transports messages. The second is the first one's
 # name in Fast DDS 2, which Humble and Jazzy have.
 FASTDDS_VARIABLES = (
@@ -58,24 +59,31 @@ def generate_launch_description() -> LaunchDescription:
                 "model",
                 default_value="",
                 description="What boosts the descriptors: a name in config/models.yaml such as "
-                "SIFT+Boost-F, or none for the raw ones. Empty: as in the parameters file",
+                "SIFT+Boost-F, or none for the raw ones. Empty: as in the parameters",
             ),
             DeclareLaunchArgument(
                 "device",
                 default_value="",
                 description="Where the network runs: auto, cpu, cuda or cuda:N. Empty: as in the "
-                "parameters file",
+                "parameters",
             ),
             DeclareLaunchArgument(
                 "max_features",
                 default_value="",
-                description="Largest number of features of an image. Empty: as in the parameters "
-                "file",
+                description="Largest number of features of an image. Empty: as in the parameters",
+            ),
+            DeclareLaunchArgument(
+                "preset",
+                default_value="odometry",
+                choices=sorted(path.stem for path in PRESETS.glob("*.yaml")),
+                description="Parameters for a purpose: odometry (from frame to frame on a CPU) or "
+                "mapping (wide baselines, slower)",
             ),
             DeclareLaunchArgument(
                 "params_file",
-                default_value=str(CONFIG / "booster.yaml"),
-                description="Parameters of all nodes; the other arguments here override it",
+                default_value="",
+                description="Parameters of the nodes, such as a copy of config/booster.yaml; it "
+                "overrides the preset, and the other arguments here override it",
             ),
             DeclareLaunchArgument(
                 "namespace", default_value="", description="Namespace of all nodes and their topics"
@@ -117,7 +125,7 @@ def generate_launch_description() -> LaunchDescription:
                 "camera_height",
                 default_value="",
                 description="Meters from the camera down to flat ground, for the odometry's scale. "
-                "Empty: as in the parameters file",
+                "Empty: as in the parameters",
             ),
             DeclareLaunchArgument(
                 "source",
@@ -129,13 +137,13 @@ def generate_launch_description() -> LaunchDescription:
                 "rate",
                 default_value="",
                 description="Frame rate of the player in Hz; 0 as recorded. Empty: as in the "
-                "parameters file",
+                "parameters",
             ),
             DeclareLaunchArgument(
                 "loop",
                 default_value="",
                 choices=["", *BOOLEANS],
-                description="Start the source again at its end. Empty: as in the parameters file",
+                description="Start the source again at its end. Empty: as in the parameters",
             ),
             DeclareLaunchArgument(
                 "rviz", default_value="false", choices=BOOLEANS, description="Open RViz"
@@ -188,7 +196,7 @@ def _nodes(context) -> list:
     argument = context.launch_configurations
     cameras = _cameras(argument)
     _check_files(argument)
-    params_file = _params_file(argument)
+    params_files = _params_files(argument)
 
     respawn = argument["respawn"] == "true"
 
@@ -196,7 +204,7 @@ def _nodes(context) -> list:
         return posixpath.join(argument["namespace"], camera).rstrip("/")
 
     def node(executable: str, camera: str = "", **parameters) -> Node:
-        # An empty argument leaves the value to the parameters file.
+        # An empty argument leaves the value to the preset and the parameters file.
         given = {name: value for name, value in parameters.items() if value != ""}
         # Relative to the node's namespace, which for all but booster_node is the camera's.
         names = cameras if executable == "booster_node" else [""]
@@ -204,7 +212,7 @@ def _nodes(context) -> list:
             package=PACKAGE,
             executable=executable,
             namespace=namespace(camera),
-            parameters=[params_file, given] if given else [params_file],
+            parameters=[*params_files, given] if given else params_files,
             remappings=[pair for name in names for pair in _remappings(argument, name)],
             ros_arguments=[
                 "--log-level",
@@ -302,16 +310,23 @@ def _remappings(argument, camera: str = "") -> list[tuple[str, str]]:
     ]
 
 
-def _params_file(argument) -> str:
-    """Return the parameters file, or a copy of it whose nodes are in the namespace, too."""
-    path = Path(argument["params_file"]).expanduser()
-    if not argument["namespace"] and not argument["cameras"]:
-        return str(path)
+def _params_files(argument) -> list[str]:
+    """Return the preset and the parameters file, if there is one; it overrides the preset."""
+    paths = [PRESETS / f"{argument['preset']}.yaml"]
+    if argument["params_file"]:
+        paths.append(Path(argument["params_file"]).expanduser())
+    if argument["namespace"] or argument["cameras"]:
+        return [str(_in_any_namespace(path)) for path in paths]
+    return [str(path) for path in paths]
+
+
+def _in_any_namespace(path: Path) -> Path:
+    """Return a copy of a parameters file that holds for its nodes in any namespace."""
     # As text: another YAML parser would read some numbers, such as 1e-3, as strings.
     text = re.sub(r"^/?(\w+_node):", r"/**/\1:", path.read_text("utf-8"), flags=re.MULTILINE)
     copy = Path(tempfile.mkdtemp(prefix=f"{PACKAGE}_")) / path.name
     copy.write_text(text, "utf-8")
-    return str(copy)
+    return copy
 
 
 def _set_fastdds_profile(profile: str) -> list[SetEnvironmentVariable]:
@@ -343,7 +358,7 @@ def _check_files(argument) -> None:
     """Refuse what would otherwise fail after the first nodes have started."""
     for name in ("params_file", "rviz_config", "fastdds_profile"):
         path = Path(argument[name]).expanduser()
-        if not path.is_file() and (argument[name] or name == "params_file"):
+        if argument[name] and not path.is_file():
             raise FileNotFoundError(f"{name}: there is no file {path}")
     if argument["rviz"] == "true":
         try:

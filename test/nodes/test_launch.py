@@ -63,8 +63,9 @@ def started(launch_file, monkeypatch):
 
 
 def overridden(node: dict) -> dict:
-    """Return the parameters that come after the parameters file."""
-    return node["parameters"][1] if len(node["parameters"]) > 1 else {}
+    """Return the parameters that come after the files."""
+    last = node["parameters"][-1]
+    return last if isinstance(last, dict) else {}
 
 
 def test_every_argument_is_described(launch_file):
@@ -119,11 +120,18 @@ def test_parameters_file_holds_in_a_namespace(started, tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("/booster_node:\n  ros__parameters:\n    sigma: 1e-1\nmatcher_node: {}\n")
     nodes = started(namespace="robot", params_file=str(path))
-    text = Path(nodes["booster_node"]["parameters"][0]).read_text()
+    text = Path(nodes["booster_node"]["parameters"][1]).read_text()
     assert text == path.read_text().replace("/booster", "/**/booster").replace(
         "matcher_node", "/**/matcher_node"
     )
-    assert started(params_file=str(path))["booster_node"]["parameters"][0] == str(path)
+    assert started(params_file=str(path))["booster_node"]["parameters"][1] == str(path)
+
+
+def test_presets(started, launch_file):
+    preset = launch_file.PRESETS / "odometry.yaml"
+    assert started()["booster_node"]["parameters"][0] == str(preset)
+    path = Path(started(preset="mapping", namespace="robot")["booster_node"]["parameters"][0])
+    assert path.name == "mapping.yaml" and "/**/booster_node:" in path.read_text()
 
 
 def test_each_node_is_in_its_enclave_of_the_policy(started, launch_file):
@@ -185,6 +193,7 @@ def test_odometry_on_demand(started, arguments, overridden_by):
         ({"max_features": "many"}, "max_features must be an integer, not 'many'"),
         ({"source": "rendered", "rate": "fast"}, "rate must be a number, not 'fast'"),
         ({"odometry": "true", "camera_height": "tall"}, "camera_height must be a number"),
+        ({"preset": "none"}, "none"),
         ({"params_file": "missing.yaml"}, "there is no file missing.yaml"),
         ({"rviz_config": "missing.rviz"}, "rviz_config: there is no file missing.rviz"),
         ({"fastdds_profile": "missing.xml"}, "fastdds_profile: there is no file missing.xml"),

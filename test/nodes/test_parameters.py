@@ -33,6 +33,7 @@ NODES = {
     "image_player_node": ImagePlayerNodeParameters,
 }
 ROOT = Path(__file__).resolve().parents[2]
+PRESETS = sorted((ROOT / "config" / "presets").glob("*.yaml"))
 BOOSTER_YAML = ROOT / "config" / "booster.yaml"
 
 
@@ -137,6 +138,21 @@ def test_parameter_file_has_every_parameter_with_its_default(name, parameter_typ
     values = yaml.safe_load(BOOSTER_YAML.read_text())[f"/{name}"]["ros__parameters"]
     assert from_values(parameter_type, values) == parameter_type()
     assert list(values) == list(specifications(parameter_type))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_preset_has_values_that_the_nodes_take(preset):
+    for name, section in yaml.safe_load(preset.read_text()).items():
+        parameter_type = NODES[name.removeprefix("/")]
+        values = section["ros__parameters"]
+        assert set(values) <= set(specifications(parameter_type))
+        from_values(parameter_type, {**dataclasses.asdict(parameter_type()), **values})
+
+
+def test_presets_set_the_same_parameters():
+    first, *others = ({node: set(section["ros__parameters"]) for node, section in
+        yaml.safe_load(path.read_text()).items()} for path in PRESETS)  # fmt: skip
+    assert others and all(other == first for other in others)
 
 
 @pytest.mark.parametrize("executable", ["booster_node", "matcher_node", "odometry_node"])
