@@ -24,13 +24,16 @@ from ..booster import FeatureBooster
 from ..booster.descriptors import network_input
 from ..booster.network import KeypointEncoder
 from .datasets.batches import PairBatch
-from .initialization import mlp_layers, residual_branches, sign_projection
+from .initialization import sign_projection
 
 ANGLE_BITS, SCALE_BITS, X_BITS, Y_BITS = 16, 8, 12, 8
 CODE_BITS = ANGLE_BITS + SCALE_BITS + X_BITS + Y_BITS
 """Bits of the code."""
 OCTAVES, WIDTH, HEIGHT = 1.85, 1.4, 1.1
 """Ranges of the thresholds: ORB's eight levels [octaves], and an image in the network's input."""
+
+CODE_GAIN = 2.0
+"""Length of the code's numbers beside descriptors of +1 and -1."""
 
 CODE_BATCHES = 6
 """Batches of pairs to choose bits and to fit with."""
@@ -78,14 +81,13 @@ def geometry_code(keypoints: Tensor) -> Tensor:
 
 @torch.no_grad()
 def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch]) -> None:
-    """Replace the least informative bits of a near-identity network by a code of the geometry.
+    """Outvote the least informative bits of a near-identity network by a code of the geometry.
 
-    The descriptor encoder removes these bits, and the keypoint encoder puts the code in their
-    place. All other residual branches are set to exactly 0, so that an engine can leave them out
-    (:mod:`feature_booster_ros.booster.engines`): near the identity they change hardly any bit.
+    The keypoint encoder adds the code to these bits with a gain, so that it decides their signs.
 
     Args:
-        network: Binary network from :func:`.start_near_identity` with as many bits out as in.
+        network: Binary network from :func:`.start_near_identity` with as many bits out as in, on
+            the CPU.
         batches: Pairs to choose the bits with, and keypoints to fit to.
 
     Raises:
@@ -93,29 +95,21 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
     """
     config = network.config
     fits = config.binary and config.output_dim == config.descriptor_dim
-    if not fits or config.keypoint_dim != 4 or network.kenc is None or network.denc is None:
+    if not fits or config.keypoint_dim != 4 or network.kenc is None:
         raise ValueError(
-            f"{config.name} cannot start with a geometry code: it takes a binary network with both "
-            "encoders, that gives as many bits as it takes, of features with scale and angle"
+            f"{config.name} cannot start with a geometry code: it takes a binary network with a "
+            "keypoint encoder, that gives as many bits as it takes, of features with scale and "
+            "angle"
         )
-    traded = least_informative_bits(batches)[:CODE_BITS]
-    for branch in residual_branches(network):
-        branch.weight.zero_()
-        branch.bias.zero_()
-    _remove(network.denc.encoder, traded)
+    traded = least_informative_bits(batches)[:CODE_BITS].cpu()
 
-    def wanted(keypoints: Tensor) -> Tensor:
+    def code(keypoints: Tensor) -> Tensor:
         added = torch.zeros(*keypoints.shape[:-1], config.descriptor_dim)
-        added[..., traded] = geometry_code(keypoints)
+        added[..., traded] = CODE_GAIN * geometry_code(keypoints)
         return added
 
     keypoints = torch.cat([batch.keypoints[~batch.padding] for batch in batches])
-    fit_keypoint_encoder(network.kenc, keypoints, wanted)
-    kept = torch.ones(config.descriptor_dim, dtype=torch.bool)
-    kept[traded] = False
-    last = mlp_layers(network.kenc.encoder)[-1]
-    last.weight[kept] = 0
-    last.bias[kept] = 0
+    fit_keypoint_encoder(network.kenc, keypoints.cpu(), code)
 
 
 def least_informative_bits(batches: Sequence[PairBatch]) -> Tensor:
@@ -146,7 +140,7 @@ def least_informative_bits(batches: Sequence[PairBatch]) -> Tensor:
                 own * (second[nearest[0].indices[rivals]] - second[nearest[1].indices[rivals]]) / 2
             )
     rows = torch.cat(differences)
-    weights = torch.ones(rows.shape[1], requires_grad=True)
+    weights = torch.ones(rows.shape[1], device=rows.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=60)
 
     def closure() -> Tensor:
@@ -256,23 +250,6 @@ def fit_keypoint_encoder(
             loss.backward()
         optimizer.step()
     return float(loss.detach().sqrt())
-
-
-def _remove(encoder: nn.Sequential, elements: Tensor) -> None:
-    """Make a residual MLP the negative of these elements of its input, so that their sum is 0."""
-    first, second, third = mlp_layers(encoder)
-    units = torch.arange(2 * len(elements)).reshape(2, -1)
-    for layer in (first, second):
-        layer.weight[units] = 0
-        layer.bias[units] = 0
-    for sign, unit in zip((1.0, -1.0), units, strict=True):
-        first.weight[unit, elements] = sign  # positive and negative part
-        second.weight[unit, unit] = 1.0
-    third.weight[:, units] = 0
-    third.weight[elements] = 0
-    third.bias[elements] = 0
-    for sign, unit in zip((-1.0, 1.0), units, strict=True):
-        third.weight[elements, unit] = sign
 
 
 def _circle(keypoints: Tensor) -> Tensor:

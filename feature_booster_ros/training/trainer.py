@@ -264,7 +264,8 @@ class _Run:
             if self.processes.is_first:
                 logger.info("started from %s; new: %s", settings.start, ", ".join(fresh) or "none")
         if settings.geometry_code:
-            batches = list(itertools.islice(self._first_batches(), CODE_BATCHES))
+            device = self.processes.device if settings.start == "identity" else CPU
+            batches = list(itertools.islice(self._first_batches(device), CODE_BATCHES))
             if settings.start == "identity":
                 trade_bits_for_geometry(self.network, batches)
             else:
