@@ -16,6 +16,7 @@ from .benchmark.command_line import add_benchmark_arguments
 from .errors import user_message
 from .evaluation.command_line import add_runs
 from .integrations.command_line import add_commands as add_integrations
+from .retrieval.command_line import add_commands as add_retrieval
 from .training.command_line import add_commands
 
 
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_integrations(commands)
+    add_retrieval(commands)
     add_commands(commands)
     _add_evaluate(commands)
     _add_benchmark(commands)

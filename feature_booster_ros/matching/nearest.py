@@ -23,7 +23,7 @@ Run = Callable[[Work, int, int], "list[np.ndarray]"]
 
 _MOST_ROWS = 128
 """Rows of a chunk at most: enough for an efficient product, few enough for the cache."""
-_ONES_OF_BYTE = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+ONES_OF_BYTE = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 """Number of bits that are set in each byte."""
 
 
@@ -281,7 +281,7 @@ def pair_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _count_bits(rows: np.ndarray) -> np.ndarray:
     """Return the number (M,) float32 of set bits in each row of bytes (M, B)."""
     if not hasattr(np, "bitwise_count"):  # NumPy 1
-        return _ONES_OF_BYTE[rows].sum(axis=1, dtype=np.float32)
+        return ONES_OF_BYTE[rows].sum(axis=1, dtype=np.float32)
     if rows.shape[1] % 8 == 0:
         rows = np.ascontiguousarray(rows).view(np.uint64)
     return np.bitwise_count(rows).sum(axis=1, dtype=np.float32)
