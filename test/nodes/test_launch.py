@@ -3,6 +3,8 @@
 """What booster.launch.py starts for which arguments. Skipped without launch: it is not on PyPI."""
 
 import importlib.util
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ NOT_ON_PYPI = "launch and launch_ros come with a ROS 2 distribution only"
 launch = pytest.importorskip("launch", reason=NOT_ON_PYPI)
 launch_ros = pytest.importorskip("launch_ros", reason=NOT_ON_PYPI)
 
+NODES = ("booster_node", "matcher_node", "odometry_node")
 NODE_TYPES = {"BoosterNode", "MatcherNode", "OdometryNode", "ImagePlayerNode"}
 ROS2 = [
     sys.executable,
@@ -261,7 +264,7 @@ def test_missing_rviz_is_said_before_anything_starts(started, launch_file, monke
     ("argument", "reason"),
     [
         ("max_features:=0", "parameter 'max_features' must be 1 to 100000, not 0"),
-        ("model:=NoSuch", "no weights called 'NoSuch'"),
+        ("model:=NoSuch", "parameter 'model': no weights called 'NoSuch'"),
         ("source:=/nope", "source '/nope' does not exist"),
     ],
 )
@@ -275,18 +278,60 @@ def test_node_that_fails_ends_the_launch_with_its_reason_last(argument, reason):
     assert reason in result.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("one_process", ["false", "true"])
-def test_two_cameras_are_boosted_and_matched(ros, namespace, tmp_path, one_process):
+@pytest.fixture
+def launched(namespace, tmp_path):
+    """Return a function that runs a launch file in the test's namespace; ended with the test.
+
+    It returns a function to what launch has written so far.
+    """
     pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
+    log = tmp_path / "launch.log"
+    processes = []
+
+    def run(file: str, *arguments: str):
+        with log.open("w") as stream:
+            processes.append(
+                subprocess.Popen(
+                    [*ROS2, "launch", str(LAUNCH_FILE.with_name(file)), *arguments,
+                     f"namespace:={namespace[1:]}"],
+                    stdout=stream, stderr=subprocess.STDOUT,
+                )
+            )  # fmt: skip
+        return log.read_text
+
+    yield run
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT) == 0, log.read_text()
+
+
+def test_nodes_say_when_they_are_ready_and_a_killed_one_comes_back(launched, namespace):
+    output = launched("booster.launch.py", "model:=none", "odometry:=true", "respawn:=true")
+    ready = [f"{name}]: active: waiting for" for name in NODES]
+    wait_for(lambda: all(line in output() for line in ready), "all nodes' ready lines")
+    pid = re.search(r"\[booster_node-\d+\]: process started with pid \[(\d+)\]", output())[1]
+    os.kill(int(pid), signal.SIGKILL)
+    wait_for(lambda: output().count(ready[0]) == 2, "a second ready line of booster_node")
+    assert all(output().count(line) == 1 for line in ready[1:])
+
+
+def test_without_autostart_a_manager_takes_the_nodes_up(launched, ros):
+    output = launched("booster.launch.py", "model:=none", "odometry:=true", "autostart:=false")
+    for name in NODES:
+        assert ros.state(name) == "unconfigured"
+        assert "active:" not in output()
+    for label in ("configure", "activate"):
+        for name in NODES:
+            assert ros.transition(name, label)
+    assert [ros.state(name) for name in NODES] == ["active"] * 3
+
+
+@pytest.mark.parametrize(("one_process", "processes"), [("false", 4), ("true", 3)])
+def test_two_cameras_are_boosted_and_matched(launched, ros, one_process, processes):
     image = image_message(gray_photograph(), "mono8")
     matches = {name: ros.listen(MatchArray, f"{name}/matches") for name in ("left", "right")}
     publishers = [ros.publisher(Image, f"{name}/image_raw") for name in matches]
-    arguments = [f"namespace:={namespace[1:]}", f"one_process:={one_process}", "model:=none"]
-    with (tmp_path / "launch.log").open("w") as log:
-        process = subprocess.Popen(
-            [*ROS2, "launch", str(LAUNCH_FILE.with_name("cameras.launch.py")), *arguments],
-            stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    output = launched("cameras.launch.py", f"one_process:={one_process}", "model:=none")
 
     def matched():
         image.header.stamp.sec += 1
@@ -295,10 +340,5 @@ def test_two_cameras_are_boosted_and_matched(ros, namespace, tmp_path, one_proce
         time.sleep(0.2)
         return all(matches.values())
 
-    try:
-        wait_for(matched, "matches of both cameras")
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(TIMEOUT) == 0, (tmp_path / "launch.log").read_text()
-    started = (tmp_path / "launch.log").read_text().count("process started")
-    assert started == (3 if one_process == "true" else 4)
+    wait_for(matched, "matches of both cameras")
+    assert output().count("process started") == processes
