@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..errors import install_extra
 from .descriptors import network_input
 from .network import FeatureBooster
 from .pruning import without_dead_parts
@@ -121,5 +122,5 @@ def check_onnx() -> None:
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(
-            f"{' and '.join(missing)} must be installed to export: pip install onnx onnxscript"
+            f"{' and '.join(missing)} must be installed to export: {install_extra('onnx')}"
         )

@@ -143,14 +143,18 @@ class FeaturePipeline:
         # Imported here because PyTorch takes seconds to load, and raw features do not need it.
         from feature_booster_ros.booster import Booster
 
-        booster = Booster.from_pretrained(
-            parameters.weights or parameters.model,
-            parameters.device,
-            parameters.precision,
-            model=parameters.model if parameters.weights else None,
-            engine=parameters.engine,
-            on_recovery=warn,
-        )
+        try:
+            booster = Booster.from_pretrained(
+                parameters.weights or parameters.model,
+                parameters.device,
+                parameters.precision,
+                model=parameters.model if parameters.weights else None,
+                engine=parameters.engine,
+                on_recovery=warn,
+            )
+        except FileNotFoundError as error:
+            name = "weights" if parameters.weights else "model"
+            raise FileNotFoundError(f"parameter '{name}': {error}") from error
         booster.warm_up(min(parameters.max_features, _WARM_UP_FEATURES))
         return booster
 

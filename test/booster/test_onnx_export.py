@@ -77,5 +77,5 @@ def test_what_cannot_be_exported_is_told(tmp_path, capsys, monkeypatch):
     assert "there is no folder" in capsys.readouterr().err
     monkeypatch.setattr(onnx_export.importlib.util, "find_spec", lambda name: None)
     assert main(["export", "SIFT+Boost-F", "--output", str(tmp_path / "f.onnx")]) == 1
-    assert "pip install onnx onnxscript" in capsys.readouterr().err
+    assert "pip install '.[onnx]'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

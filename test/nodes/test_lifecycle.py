@@ -255,7 +255,8 @@ def test_bad_weights_leave_the_node_unconfigured_and_can_be_corrected(
 def test_node_that_cannot_start_itself_exits_with_the_reason(start_node):
     node = start_node("booster_node", parameters={**ALONE, "model": "NoSuch"})
     assert node.wait() == 1
-    assert "cannot configure: no weights called 'NoSuch'" in node.output().splitlines()[-1]
+    reason = "cannot configure: parameter 'model': no weights called 'NoSuch'"
+    assert reason in node.output().splitlines()[-1]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
