@@ -113,7 +113,11 @@ class ImagePlayerNodeParameters(NodeParameters):
         "exit", "At the end of the source, exit or stay.", choices=("exit", "stay")
     )
     qos_output_depth: int = parameter(
-        10, "Messages kept for slow subscribers.", minimum=1, change=Change.UNCONFIGURED
+        10,
+        "Messages kept for slow subscribers.",
+        minimum=1,
+        maximum=1000,
+        change=Change.UNCONFIGURED,
     )
 
 

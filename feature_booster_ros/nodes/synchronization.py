@@ -94,12 +94,14 @@ class ImageWithCameraInfo:
         self._in_row = 0  # images handed on by the same choice
         self._watches = [StampWatch(lambda text: None) for _ in self._topics]
         self._connect()
+        # In this order: who waits for a subscription of the images, as image_player_node does, has
+        # discovered that of camera_info by then.
         self._subscribers = [
-            Subscriber(node, image_type, image_topic, qos_profile=qos),
             Subscriber(node, CameraInfo, camera_info_topic, qos_profile=qos),
+            Subscriber(node, image_type, image_topic, qos_profile=qos),
         ]
-        self._subscribers[0].registerCallback(self._on_image)
-        self._subscribers[1].registerCallback(self._on_camera_info)
+        self._subscribers[0].registerCallback(self._on_camera_info)
+        self._subscribers[1].registerCallback(self._on_image)
         self._timer = steady_timer(node, _EXACT_WAIT / 2, self._hand_on_overdue)
         self._timer.cancel()
         self._latched_timer = steady_timer(node, _LATCHED_PERIOD, self._look_for_latched)

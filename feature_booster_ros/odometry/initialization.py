@@ -132,7 +132,9 @@ def estimate_two_view(
         )
     good = found.is_good & (found.angles > settings.min_angle)
     if good.sum() < settings.min_landmarks:
-        return unknown(f"{good.sum()} landmarks of {settings.min_landmarks} to begin with")
+        return unknown(
+            f"{good.sum()} landmarks of {settings.min_landmarks} needed to start the map"
+        )
     triangulation = Triangulation(found.points, good, found.angles)
     structure = TwoViewStructure(motion, triangulation, count / len(pairs))
     return TwoViewEstimate(pairs, explained, structure, "")
