@@ -323,6 +323,8 @@ def _odometry(options: argparse.Namespace) -> None:
     from .trajectories import check_evo
 
     check_evo()
+    from ..odometry import EXTRACTOR_OPTIONS
+
     if options.colmap:
         import_pycolmap("odometry")
     check_output(options.output)
@@ -332,7 +334,10 @@ def _odometry(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} must be at least {least}, not {value}")
     # COLMAP gets SIFT's features, whatever the methods.
     limit = ["COLMAP=sift"] if options.colmap else []
-    methods = create_methods([*options.methods, *limit], options.max_features, options.device)
+    methods = create_methods(
+        options.methods, options.max_features, options.device, EXTRACTOR_OPTIONS
+    )
+    methods += create_methods(limit, options.max_features, options.device)
     with open_source(options.sequence) as source:
         comparison = run_odometry(
             source,

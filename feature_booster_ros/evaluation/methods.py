@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,12 @@ class Method:
         return self.describe(self.extractor(image), image.shape)
 
 
-def create_method(specification: str, max_features: int, device: str = "auto") -> Method:
+def create_method(
+    specification: str,
+    max_features: int,
+    device: str = "auto",
+    extractor_options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Method:
     """Create the method of that name.
 
     Args:
@@ -57,6 +63,7 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
             of these.
         max_features: Most features of an image.
         device: Device of the booster: "auto", "cpu", "cuda" or "cuda:N".
+        extractor_options: Options of extractors by name; None for their defaults.
 
     Raises:
         FileNotFoundError: There is no weights file at that path.
@@ -64,11 +71,16 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
     """
     label, _, rest = specification.rpartition("=")
     label, name = label or rest, rest
+
+    def extractor(detector: str) -> Extractor:
+        chosen = (extractor_options or {}).get(detector.lower(), {})
+        return create_extractor(detector, max_features, **chosen)
+
     is_own = is_extractor_path(name) and not Path(name).exists()
     if name.lower() in available_extractors() or is_own:
-        return Method(label, create_extractor(name, max_features))
+        return Method(label, extractor(name))
     if name.lower() == "rootsift":
-        return Method(label, create_extractor("sift", max_features), is_root=True)
+        return Method(label, extractor("sift"), is_root=True)
     try:
         booster = Booster.from_pretrained(name, device)
     except FileNotFoundError as error:
@@ -78,11 +90,14 @@ def create_method(specification: str, max_features: int, device: str = "auto") -
         ) from None
     if label == rest and Path(name).suffix:
         label = Path(name).stem
-    return Method(label, create_extractor(booster.detector, max_features), booster)
+    return Method(label, extractor(booster.detector), booster)
 
 
 def create_methods(
-    specifications: Sequence[str], max_features: int, device: str = "auto"
+    specifications: Sequence[str],
+    max_features: int,
+    device: str = "auto",
+    extractor_options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Method]:
     """Create the methods to compare; those of one detector share their extractor.
 
@@ -90,6 +105,7 @@ def create_methods(
         specifications: Methods, as for :func:`create_method`.
         max_features: Most features of an image.
         device: Device of the boosters.
+        extractor_options: Options of extractors by name; None for their defaults.
 
     Raises:
         FileNotFoundError: There is no weights file at that path.
@@ -98,7 +114,7 @@ def create_methods(
     extractors: dict[type[Extractor], Extractor] = {}
     methods: list[Method] = []
     for specification in specifications:
-        method = create_method(specification, max_features, device)
+        method = create_method(specification, max_features, device, extractor_options)
         if any(method.name == other.name for other in methods):
             raise ValueError(
                 f"two methods are called {method.name!r}: write LABEL={specification} for one"

@@ -15,9 +15,6 @@ from ..memory import check_memory
 from .keypoints import spread, strongest
 from .types import Features, describe, to_array
 
-GRID_CANDIDATES = 4
-"""Candidates for each feature of a grid: enough to fill sparse cells in a short time."""
-
 
 class Extractor(ABC):
     """Extracts :class:`Features` of a gray image.
@@ -44,6 +41,8 @@ class Extractor(ABC):
     """Memory of the extraction for each pixel [bytes]; 0 where it is unknown."""
     implementation: str = ""
     """What computes the features, for extractors with more than one way."""
+    grid_candidates: int = 4
+    """Candidates for each feature of a grid: enough to fill sparse cells in a short time."""
     boosted_as: str | None = None
     """Name of the extractor with the same descriptors, whose networks boost these too."""
     bytes_per_unit: float | None = None
@@ -101,18 +100,20 @@ class Extractor(ABC):
             "resize the image, use SIFT with first_octave 0 (sift_first_octave of the nodes), "
             "which takes a quarter of -1, or ORB",
         )
-        limit = self.max_features * (1 if self.grid is None else GRID_CANDIDATES)
+        limit = self.max_features * (1 if self.grid is None else self.grid_candidates)
         features = self._extract(image, mask, limit)
         features = dataclasses.replace(features, model=descriptor_model(self.name))
         if self.grid is not None:
-            return features.select(
-                spread(
-                    features.keypoints, features.scores, image.shape, self.grid, self.max_features
-                )
-            )
+            return features.select(self._spread(features, image.shape, self.grid))
         if len(features) <= self.max_features:
             return features
         return features.select(strongest(features.scores, self.max_features))
+
+    def _spread(
+        self, features: Features, image_shape: tuple[int, ...], grid: tuple[int, int]
+    ) -> np.ndarray:
+        """Return the indices of at most ``max_features`` features, spread over a grid."""
+        return spread(features.keypoints, features.scores, image_shape, grid, self.max_features)
 
     @abstractmethod
     def _extract(self, image: np.ndarray, mask: np.ndarray | None, limit: int) -> Features:

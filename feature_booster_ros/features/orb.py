@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .extractor import Extractor, check_range
-from .keypoints import keypoint_arrays
+from .keypoints import keypoint_arrays, spread, strongest
 from .types import Features
 
 
@@ -17,7 +17,9 @@ class OrbExtractor(Extractor):
 
     Args:
         max_features: the largest number of features to return.
-        grid: (rows, columns) to spread the features over, or None.
+        grid: (rows, columns) to spread the features over, or None. With a grid, each pyramid level
+            gets features in proportion to its area, spread over the grid for itself: a feature of a
+            coarse level is less exact, and OpenCV takes more of them.
         scale_factor: ratio of the sizes of neighboring pyramid levels.
         levels: number of pyramid levels.
         fast_threshold: least difference of gray values of a corner; a lower value finds more.
@@ -31,6 +33,7 @@ class OrbExtractor(Extractor):
     name = "orb"
     descriptor_length = 256
     is_binary = True
+    grid_candidates = 6  # OpenCV gives the fine levels a smaller share than the grid does
 
     def __init__(
         self,
@@ -70,6 +73,30 @@ class OrbExtractor(Extractor):
             return Features.empty(self.descriptor_length, self.is_binary)
         points, sizes, angles, scores = keypoint_arrays(keypoints)
         return Features(points, sizes / np.float32(self._patch_size), angles, scores, descriptors)
+
+    def _spread(
+        self, features: Features, image_shape: tuple[int, ...], grid: tuple[int, int]
+    ) -> np.ndarray:
+        level = np.rint(np.log(features.scales) / np.log(self._scale_factor))
+        shares = self._scale_factor ** (-2.0 * np.arange(self._levels))
+        shares *= self.max_features / shares.sum()
+        selected: list[np.ndarray] = []
+        # What a coarse level lacks goes to the next finer one.
+        for number in range(self._levels - 1, -1, -1):
+            mine = np.flatnonzero(level == number)
+            wanted = round(shares[number:].sum()) - sum(map(len, selected))
+            selected.append(
+                mine[
+                    spread(
+                        features.keypoints[mine], features.scores[mine], image_shape, grid, wanted
+                    )
+                ]
+            )
+        chosen = np.concatenate(selected)
+        # What the finest level lacks goes to the others.
+        rest = np.setdiff1d(np.arange(len(features)), chosen)
+        missing = self.max_features - len(chosen)
+        return np.concatenate([chosen, rest[strongest(features.scores[rest], missing)]])
 
     def _detector(self, limit: int, levels: int) -> cv2.ORB:
         key = limit, levels

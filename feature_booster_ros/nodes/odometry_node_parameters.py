@@ -17,7 +17,7 @@ _SETTINGS = (
     "restart_after", "max_gap",
 )  # fmt: skip
 """Parameters that are fields of OdometrySettings. Their defaults are repeated here, since importing
-the odometry needs poselib and pycolmap; a test compares them."""
+the odometry needs poselib; a test compares them."""
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,20 @@ from ..errors import install_extra
 
 try:
     import poselib  # noqa: F401
-    import pycolmap  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"{error}: the odometry needs poselib and pycolmap: {install_extra('odometry')}"
+        f"{error}: the odometry needs poselib: {install_extra('odometry')}"
     ) from error
 
-from .settings import OdometrySettings
+from .settings import EXTRACTOR_OPTIONS, OdometrySettings
 from .types import Estimate, Landmarks, State
 from .visual_odometry import VisualOdometry
 
-__all__ = ["Estimate", "Landmarks", "OdometrySettings", "State", "VisualOdometry"]
+__all__ = [
+    "EXTRACTOR_OPTIONS",
+    "Estimate",
+    "Landmarks",
+    "OdometrySettings",
+    "State",
+    "VisualOdometry",
+]

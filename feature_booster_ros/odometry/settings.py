@@ -4,7 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+EXTRACTOR_OPTIONS: Mapping[str, Mapping[str, Any]] = {"orb": {"grid": (6, 8), "fast_threshold": 7}}
+"""Options of extractors, by name, whose features suit the odometry better than the defaults'."""
 
 
 @dataclass(frozen=True)

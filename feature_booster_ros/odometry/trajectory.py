@@ -41,6 +41,11 @@ class Trajectory:
         """Add a pose (4, 4), world to camera, that is not refined."""
         self._records.append(_RecordedPose(stamp, None, inverse(pose)))
 
+    def drop_after(self, stamp: float) -> None:
+        """Remove the poses of later frames."""
+        while self._records and self._records[-1].stamp > stamp:
+            self._records.pop()
+
     def freeze(self, leaving: Iterable[Keyframe]) -> None:
         """Stop refining the poses relative to these keyframes, which leave the map."""
         gone = {id(keyframe) for keyframe in leaving}

@@ -43,6 +43,8 @@ _IMMEDIATE_START_RATIO = 0.7
 """Share of inliers above which a lost frame starts a new map before ``restart_after`` frames."""
 _MIN_REFERENCE_SHARE = 0.2
 """Share of features matched with the first view below which another one takes its place."""
+_MAX_WAITING = 100
+"""Newest frames before the first map that get a pose once there is one."""
 _HEIGHT_WINDOW = 20
 """Newest heights above the ground, whose median sets the scale."""
 _MIN_HEIGHTS = 3
@@ -50,7 +52,10 @@ _MIN_HEIGHTS = 3
 _MAX_RELATIVE_SPREAD = 0.1
 """Largest standard deviation of a landmark of the ground, as a share of its depth."""
 _RESTART_SCALE_SIGMA = 0.5
-"""Relative standard deviation of the scale of a map that replaces another."""
+"""Relative standard deviation of the scale of a map that replaces another, and of a step that too
+few landmarks support."""
+_MIN_SCALE_LANDMARKS = 10
+"""Landmarks that agree with a pose below which the scale of what follows is uncertain."""
 _ROTATION_ONLY_SIGMA = np.radians(0.1)
 """Standard deviation of a rotation that is estimated without a map [rad]."""
 
@@ -63,11 +68,13 @@ class _Reference:
         view: its features.
         pose: (4, 4), world to camera.
         is_known: whether the pose continues the trajectory without a gap.
+        stamp: of the frame [s].
     """
 
     view: View
     pose: np.ndarray
     is_known: bool
+    stamp: float
 
 
 class VisualOdometry:
@@ -104,6 +111,7 @@ class VisualOdometry:
         self._map_number = 0
         self._reference: _Reference | None = None
         self._last_known: _Reference | None = None  # newest view of known pose without a map
+        self._waiting: deque[tuple[float, View]] = deque(maxlen=_MAX_WAITING)  # for the first map
         self._pose = np.eye(4)  # world to camera, the last known one
         self._motion: np.ndarray | None = None  # between the last two known poses
         self._interval = 0.0  # time between them [s]
@@ -226,7 +234,11 @@ class VisualOdometry:
         self._reference = self._last_known = None
         newest = landmarks.keyframes[-1]
         self._frame_covariance = world_covariance(found.pose)
-        covariance = self._propagate_covariance(newest, pose, self.settings.scale_drift)
+        drift = self.settings.scale_drift
+        if found.inliers < _MIN_SCALE_LANDMARKS:
+            # Features of unknown depth carry the rotation on, but not the scale.
+            drift, reason = _RESTART_SCALE_SIGMA, reason or "few landmarks: the scale may leap"
+        covariance = self._propagate_covariance(newest, pose, drift)
         if not was_lost and self._pose_stamp is not None:
             self._motion = pose @ inverse(self._pose)
             self._interval = stamp - self._pose_stamp
@@ -327,7 +339,7 @@ class VisualOdometry:
         if self._reference is None and self._map is not None:
             # A turn on the spot can be followed from the map's newest keyframe.
             newest = self._map.keyframes[-1]
-            self._reference = _Reference(newest.view, newest.pose, True)
+            self._reference = _Reference(newest.view, newest.pose, True, stamp)
         if self._reference is None:
             return self._set_first_view(view, stamp, begin)
         reference, views, share = self._match_reference(self._reference, view)
@@ -341,18 +353,21 @@ class VisualOdometry:
             clear = reference.is_known and structure.inlier_ratio > _IMMEDIATE_START_RATIO
             if waited or clear:
                 return self._start_map(reference, view, stamp, views, structure, begin)
+        if self._map is None:
+            self._waiting.append((stamp, view))
         rotation = views.rotation if reference.is_known else None
         known = rotation is not None
         if rotation is not None:
             self._pose = make_transform(rotation, np.zeros(3)) @ reference.pose
             self._trajectory.add_fixed(stamp, self._pose)
             self._motion, self._pose_stamp = None, stamp
-            self._last_known = _Reference(view, self._pose, True)
+            self._last_known = _Reference(view, self._pose, True, stamp)
             # The translation is held: a smaller one than shows as parallax is not observed.
             unseen = np.radians(self.settings.min_parallax) * self._median_depth
             self._frame_covariance = _isotropic_covariance(unseen, _ROTATION_ONLY_SIGMA)
         if len(view) and share < _MIN_REFERENCE_SHARE:
-            self._reference, self._last_known = _Reference(view, self._pose, known), None
+            self._reference = _Reference(view, self._pose, known, stamp)
+            self._last_known = None
         reason = views.reason or "waiting for a second view"
         if state is State.LOST:
             reason = f"lost: {reason}" if not known else f"rotation only: {reason}"
@@ -372,7 +387,7 @@ class VisualOdometry:
         """Take this view as the first of the two that a map is made from."""
         known = len(view) > 0
         if known:
-            self._reference = _Reference(view, self._pose, True)
+            self._reference = _Reference(view, self._pose, True, stamp)
             self._frame_covariance = np.zeros((6, 6))
             self._trajectory.add_fixed(stamp, self._pose)
             self._pose_stamp = stamp
@@ -436,12 +451,28 @@ class VisualOdometry:
         self._lost_frames, self._reference, self._last_known = 0, None, None
         inliers = int((second.landmark_of >= 0).sum())
         self._reference_inliers = inliers
+        if not is_restart:
+            self._locate_waiting(landmarks, reference.stamp, stamp)
         self._trajectory.add(stamp, second, second.pose)
         return self._estimate(
             stamp, State.TRACKING, True, inliers, len(pairs), True,
             "new map" if is_restart else "map begun",
             tracked - begin, time.perf_counter() - tracked,
         )  # fmt: skip
+
+    def _locate_waiting(self, landmarks: LandmarkMap, begin: float, end: float) -> None:
+        """Add the poses of the frames between the first two keyframes to the trajectory."""
+        first, second = landmarks.keyframes
+        localizer = Localizer(landmarks, self._camera.focal_length, self.settings)
+        motion = second.pose @ inverse(first.pose)
+        self._trajectory.drop_after(begin)
+        for stamp, view in self._waiting:
+            if stamp > begin:
+                predicted = scale_motion(motion, (stamp - begin) / (end - begin)) @ first.pose
+                found = localizer.locate(view, predicted, np.inf, self._median_depth)
+                pose = predicted if found is None else found.pose.pose
+                self._trajectory.add(stamp, first, pose)
+        self._waiting.clear()
 
     def _second_covariance(
         self, landmarks: LandmarkMap, first: Keyframe, second: Keyframe, is_restart: bool

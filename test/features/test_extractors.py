@@ -64,6 +64,13 @@ def test_the_strongest_are_kept():
     assert kept.scores.min() >= np.sort(everything.scores)[-100]
 
 
+def test_with_a_grid_orbs_levels_get_features_by_their_area():
+    features = create_extractor("orb", 500, (4, 4), fast_threshold=7)(PHOTO)
+    counts = np.bincount(np.rint(np.log(features.scales) / np.log(1.2)).astype(int), minlength=8)
+    areas = 1.2 ** (-2.0 * np.arange(8))
+    assert np.abs(counts - 500 * areas / areas.sum()).max() <= 1
+
+
 @pytest.mark.parametrize("name", ["sift", "orb"])
 def test_the_grid_fills_more_cells_than_the_strongest_do(name):
     def occupied(features: Features) -> int:

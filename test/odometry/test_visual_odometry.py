@@ -58,6 +58,17 @@ def test_it_follows_the_rendered_flight(flight):
     assert odometry.landmarks().observations.min() >= 2
 
 
+def test_the_frames_before_the_map_get_their_poses_with_it(flight):
+    odometry, estimates = follow(flight)
+    begun = next(number for number, each in enumerate(estimates) if each.is_keyframe)
+    stamps = [stamp for stamp, _ in odometry.trajectory()]
+    assert begun >= 2 and stamps == [frame.stamp for frame, _ in flight]
+    steps = np.diff([pose[:3, 3] for _, pose in odometry.trajectory()[: begun + 1]], axis=0)
+    true = np.diff([frame.pose[:3, 3] for frame, _ in flight[: begun + 1]], axis=0)
+    ratios = np.linalg.norm(steps, axis=1) / np.linalg.norm(true, axis=1)
+    assert np.allclose(ratios, np.median(ratios), rtol=0.2)
+
+
 def test_it_follows_a_drive(drive):
     odometry, estimates = follow(drive)
     assert all(estimate.pose is not None for estimate in estimates)
