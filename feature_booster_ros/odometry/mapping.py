@@ -18,7 +18,7 @@ from .triangulation import position_spreads, triangulate
 
 _TRIANGULATION_KEYFRAMES = 4
 """Newest keyframes that a new one is triangulated with."""
-_MIN_PARALLAX_SIGMAS = 2.0
+_MIN_PARALLAX_SIGMAS = 1.0
 """Least parallax to triangulate a feature, expected at the median depth [sigmas of the parallax]. A
 test of the measured angle alone prefers those that noise enlarges, and the map shrinks."""
 _EPIPOLAR_WIDTH = 2.5
