@@ -25,7 +25,7 @@ from feature_booster_ros.photos import (
     warp_image,
     warp_points,
 )
-from feature_booster_ros.training.datasets.batches import collate, label_pairs
+from feature_booster_ros.training.datasets.batches import collate, label_one_to_one, label_pairs
 from feature_booster_ros.training.datasets.mixture import (
     MAX_DRAWS,
     PairMixture,
@@ -34,6 +34,7 @@ from feature_booster_ros.training.datasets.mixture import (
     step_loader,
     thin,
 )
+from feature_booster_ros.training.datasets.pairs import ViewGroup
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 from feature_booster_ros.training.datasets.sources import (
     DATA_KINDS,
@@ -108,6 +109,47 @@ def test_labels():
     assert positive[0].int().tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
     # (50, 50) and (60, 50) are neither; what is padding is neither.
     assert negative[0].int().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_one_to_one_a_corner_on_several_levels_has_one_match():
+    # The second view is twice as large, and finds the first corner on three levels.
+    first = torch.tensor([[10.0, 10], [50, 50], [90, 50], [90, 90]])
+    second = torch.tensor([[20.0, 20], [21, 20], [20, 20], [100, 100], [180, 104]])
+    positions, seen_at, scales = torch.full((3, 2, 1, 5, 2), torch.nan).unbind()
+    scales = scales[..., 0].clone()
+    positions[0, 0, :4], positions[1, 0] = first, second
+    seen_at[0, 0, :4], seen_at[1, 0] = 2 * first, second / 2
+    scales[0, 0, :4] = torch.tensor([3.0, 3, 3, 3])
+    scales[1, 0] = torch.tensor([4.2, 6, 12, 6, 6])
+    positive, negative = label_one_to_one(positions, seen_at, scales)
+    # The second level, though it lies a pixel off; (90, 50) is neither within 3 px nor beyond 5,
+    # and so are the other levels.
+    assert positive[0].nonzero().tolist() == [[0, 1], [1, 3]]
+    assert not negative[0, 0, :3].any() and negative[0, 0, 3:].all()
+    assert negative[0, :4].int().sum(1).tolist() == [2, 4, 4, 5]
+    assert not negative[0, 4].any()  # padding
+
+
+def test_every_two_views_of_a_draw_are_a_pair(photos, tmp_path):
+    settings = ViewSettings("orb", views=5, features=150)
+    paths = find_photos(photos)
+    store = PhotoViews.open(paths, settings, tmp_path, views_per_draw=4)
+    rng = np.random.default_rng(0)
+    groups = [thin(store.draw(rng), 100, rng) for _ in range(2)]
+    device = torch.device("cpu")
+    batch = collate(groups, 4, device, one_to_one=True)
+    assert batch.descriptors.shape[0] == 8 and batch.positive.shape[0] == 12
+    assert batch.pairs[:, 6:].min() == 4
+    assert batch.positive.sum(1).max() == batch.positive.sum(2).max() == 1
+    # A pair in a group has the labels that it has alone.
+    group = groups[1]
+    for number, (views, both) in enumerate(zip(group.pairs, group.seen_at, strict=True), 6):
+        sides = tuple(group.features[view] for view in views)
+        alone = collate([ViewGroup(sides, group.shapes[:2], (both,))], 4, device, one_to_one=True)
+        rows, columns = map(len, sides)
+        found = batch.positive[number, :rows, :columns]
+        assert torch.equal(found, alone.positive[0, :rows, :columns])
+        assert found.any()
 
 
 @pytest.mark.parametrize("detector", ["sift", "orb"])

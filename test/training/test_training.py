@@ -18,6 +18,7 @@ from feature_booster_ros.booster import Booster, FeatureBooster, load_checkpoint
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.photos import find_photos
 from feature_booster_ros.training.command_line import add_training_options, read_training_options
+from feature_booster_ros.training.components import make_config
 from feature_booster_ros.training.datasets.batches import collate
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 from feature_booster_ros.training.datasets.sources import PhotosSpecification
@@ -30,7 +31,7 @@ from feature_booster_ros.training.settings import TrainingSettings, read_setting
 from feature_booster_ros.training.trainer import train
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
-DEFAULTS = Path(__file__).resolve().parents[2] / "config" / "training.yaml"
+RECIPES = Path(__file__).resolve().parents[2] / "config" / "training"
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,7 @@ def test_a_run_starts_from_weights(tmp_path):
         ({"data": ()}, "data must be at least one source"),
         ({"soft_signs": -1.0}, "soft_signs must be at least 0, not -1.0"),
         ({"fastap_weight": 0.0, "boost_weight": 0.0}, "are all 0"),
+        ({"loss": "gce", "reward_weight": 1.0}, "reward_weight must be 0 for the loss gce"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, change, text):
@@ -167,11 +169,26 @@ def test_photos_that_are_not_there(tmp_path):
 
 
 def test_the_default_run_file_says_the_defaults():
-    settings = read_settings(DEFAULTS)
+    path = RECIPES / "all_settings.yaml"
+    settings = read_settings(path)
     expected = TrainingSettings(settings.model, settings.data, settings.output)
     assert settings == expected
-    text = DEFAULTS.read_text()
+    text = path.read_text()
     assert all(f"\n{field.name}: " in text for field in dataclasses.fields(settings)[3:])
+
+
+@pytest.mark.parametrize("name", ["ORB+Boost-B", "SIFT+Boost-B", "SIFT+Boost-F"])
+def test_a_recipe_is_of_the_model_that_it_is_called_after(name):
+    settings = read_settings(RECIPES / f"{name}.yaml")
+    config = make_config(settings)
+    assert config.name == name
+    if name == "ORB+Boost-B":
+        assert not config.use_cross and config.descriptor_encoder == (256,)
+
+
+def test_a_field_that_no_model_has_is_named(tmp_path):
+    with pytest.raises(ValueError, match="'SIFT.Boost-F': unknown key 'widths'"):
+        make_config(small_settings(tmp_path, network={"widths": [3]}))
 
 
 @pytest.mark.parametrize(

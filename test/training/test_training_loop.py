@@ -148,6 +148,7 @@ class InterruptedSpecification(ShiftedSpecification):
     [
         {"ema": 0.9, "dropout": 0.2},
         {"optimizer": "sgd", "decay": "linear"},
+        {"model": "SIFT+Boost-B", "loss": "gce", "temperature": 12.5, "weight_decay": 0.01},
     ],
 )
 def test_ctrl_c_writes_a_checkpoint_and_resume_continues_exactly(tmp_path, caplog, changes):

@@ -138,9 +138,9 @@ def has_correspondence(group: ViewGroup) -> bool:
         first, second = (group.features[view].keypoints for view in pair)
         for start in range(0, len(first), CHUNK):  # mostly the first chunk has one
             rows = slice(start, start + CHUNK)
-            in_second = np.abs(there[rows, None] - second).max(-1)
-            in_first = np.abs(first[rows, None] - back).max(-1)
-            if ((in_second <= POSITIVE_RADIUS) & (in_first <= POSITIVE_RADIUS)).any():
+            in_second = np.abs(there[rows, None] - second) <= POSITIVE_RADIUS
+            in_first = np.abs(first[rows, None] - back) <= POSITIVE_RADIUS
+            if (in_second & in_first).all(axis=-1).any():
                 return True
     return False
 
