@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of a training run, which ``config/training.yaml`` explains too."""
+"""The settings of a training run, which ``config/training/all_settings.yaml`` explains too."""
 
 from __future__ import annotations
 
