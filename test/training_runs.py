@@ -50,7 +50,7 @@ def shifted_pair(rng: np.random.Generator, count: int = 40, shift: float = 20.0)
         sides.append(Features(positions.astype(np.float32), ones, ones, ones, unit))
     seen_at = sides[0].keypoints + there, sides[1].keypoints - there
     shapes = (240, 240), (240, 240)
-    there, back = (s.astype(np.float32) for s in seen_at)
+    there, back = (np.pad(s, [(0, 0), (0, 1)]).astype(np.float32) for s in seen_at)
     return ViewGroup((sides[0], sides[1]), shapes, ((there, back),))
 
 

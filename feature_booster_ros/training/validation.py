@@ -107,7 +107,7 @@ def score_pairs(
             for features, shape in zip(pair.features, pair.shapes, strict=True)
         )
         matches = match(first, second, device=device).indices
-        truth = pair.seen_at[0][0][matches[:, 0]]
+        truth = pair.seen_at[0][0][matches[:, 0], :2]
         known = ~np.isnan(truth).any(axis=1)
         found = second.keypoints[matches[:, 1]]
         errors.append(np.linalg.norm(truth[known] - found[known], axis=1))

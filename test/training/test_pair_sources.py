@@ -34,7 +34,7 @@ from feature_booster_ros.training.datasets.mixture import (
     step_loader,
     thin,
 )
-from feature_booster_ros.training.datasets.pairs import ViewGroup
+from feature_booster_ros.training.datasets.pairs import ViewGroup, seen_through
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
 from feature_booster_ros.training.datasets.sources import (
     DATA_KINDS,
@@ -111,14 +111,29 @@ def test_labels():
     assert negative[0].int().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
 
 
+def test_the_zoom_of_a_homography_is_that_of_small_squares():
+    rng = np.random.default_rng(0)
+    homography = random_homography(rng, (240, 320), ViewDistribution(tilt=30.0))
+    points = rng.uniform(40, 200, (20, 2))
+    corners = [
+        seen_through(points + shift, homography)[:, :2] for shift in ([0, 0], [1, 0], [0, 1])
+    ]
+    right, down = corners[1] - corners[0], corners[2] - corners[0]
+    areas = np.abs(right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0])
+    zooms = seen_through(points, homography)[:, 2]
+    np.testing.assert_allclose(zooms, 0.5 * np.log2(areas), atol=0.02)
+    assert np.ptp(zooms) > 0.1
+
+
 def test_one_to_one_a_corner_on_several_levels_has_one_match():
     # The second view is twice as large, and finds the first corner on three levels.
     first = torch.tensor([[10.0, 10], [50, 50], [90, 50], [90, 90]])
     second = torch.tensor([[20.0, 20], [21, 20], [20, 20], [100, 100], [180, 104]])
-    positions, seen_at, scales = torch.full((3, 2, 1, 5, 2), torch.nan).unbind()
-    scales = scales[..., 0].clone()
+    positions, seen_at = torch.full((2, 1, 5, 2), torch.nan), torch.full((2, 1, 5, 3), torch.nan)
+    scales = torch.full((2, 1, 5), torch.nan)
     positions[0, 0, :4], positions[1, 0] = first, second
-    seen_at[0, 0, :4], seen_at[1, 0] = 2 * first, second / 2
+    seen_at[0, 0, :4, :2], seen_at[1, 0, :, :2] = 2 * first, second / 2
+    seen_at[0, ..., 2], seen_at[1, ..., 2] = 1, -1
     scales[0, 0, :4] = torch.tensor([3.0, 3, 3, 3])
     scales[1, 0] = torch.tensor([4.2, 6, 12, 6, 6])
     positive, negative = label_one_to_one(positions, seen_at, scales)
@@ -270,7 +285,7 @@ def test_posed_views_are_opened_with_another_file_to_validate_on(tmp_path):
     context = OpeningContext("sift", tmp_path)
     training, validation = open_pair_source(specification, context)
     pair = PairMixture([training], ["p"], [1], 0, 64).draw_step(1, range(1)).pairs[0]
-    shifts = pair.seen_at[0][0] - pair.features[0].keypoints
+    shifts = pair.seen_at[0][0][:, :2] - pair.features[0].keypoints
     assert np.allclose(shifts, [20, 0], atol=1e-3) or np.allclose(shifts, [-20, 0], atol=1e-3)
     assert score_pairs(validation.pairs).correct > 30
     assert not equal_pairs(training.draw(np.random.default_rng(1)), validation.pairs[0])
@@ -314,7 +329,7 @@ def test_a_pair_depends_on_seed_step_and_place_alone():
     assert not equal_pairs(whole[0], mixture(1).draw_step(3, range(1)).pairs[0])
     assert not equal_pairs(whole[0], mixture(0).draw_step(4, range(1)).pairs[0])
     many = mixture(0).draw_step(0, range(200)).pairs
-    far = np.mean([(p.seen_at[0][0] - p.features[0].keypoints)[0, 0] > 50 for p in many])
+    far = np.mean([(p.seen_at[0][0][:, :2] - p.features[0].keypoints)[0, 0] > 50 for p in many])
     assert 0.65 < far < 0.85
 
 
@@ -352,7 +367,7 @@ def test_correspondences_are_the_labels():
     device = torch.device("cpu")
     for shift in (0.0, 2.5, 3.5, 30.0):
         pair = shifted_pair(rng, 100)
-        there, back = (at + np.float32([0, shift]) for at in pair.seen_at[0])
+        there, back = (at + np.float32([0, shift, 0]) for at in pair.seen_at[0])
         pair = dataclasses.replace(pair, seen_at=((there, back),))
         batch = collate([pair], 4, device)
         assert has_correspondence(pair) == bool(batch.positive.any())
@@ -366,10 +381,10 @@ def test_thinning_keeps_what_belongs_together():
     pair = thin(shifted_pair(np.random.default_rng(0)), 10, np.random.default_rng(1))
     assert [len(features) for features in pair.features] == [10, 10]
     np.testing.assert_allclose(
-        pair.seen_at[0][0] - pair.features[0].keypoints, [[20, 0]] * 10, atol=1e-4
+        pair.seen_at[0][0][:, :2] - pair.features[0].keypoints, [[20, 0]] * 10, atol=1e-4
     )
     np.testing.assert_allclose(
-        pair.seen_at[0][1] - pair.features[1].keypoints, [[-20, 0]] * 10, atol=1e-4
+        pair.seen_at[0][1][:, :2] - pair.features[1].keypoints, [[-20, 0]] * 10, atol=1e-4
     )
 
 

@@ -130,8 +130,10 @@ def test_a_pair_has_both_directions():
     second = view_of([[50, 50], [60, 60]], [2.0, 1.0], position=(0.5, 0, 0))
     pair = posed_pair(first, second)
     assert pair.shapes == (SHAPE, SHAPE)
-    np.testing.assert_allclose(pair.seen_at[0][0], [[50, 50]], atol=1e-4)
-    np.testing.assert_allclose(pair.seen_at[0][1], [[100, 50], [160, 60]], atol=1e-4)
+    ahead = posed_pair(first, view_of([[50, 50]], [1.0], position=(0, 0, 1.0)))
+    assert [both[0, 2] for both in ahead.seen_at[0]] == pytest.approx([1, -1])  # half as far
+    np.testing.assert_allclose(pair.seen_at[0][0][:, :2], [[50, 50]], atol=1e-4)
+    np.testing.assert_allclose(pair.seen_at[0][1][:, :2], [[100, 50], [160, 60]], atol=1e-4)
 
 
 def test_overlap_is_the_share_that_the_other_view_shows():
@@ -258,7 +260,7 @@ def test_pairs_are_chosen_by_overlap(tmp_path):
     for seed in range(5):
         pair = views.draw(np.random.default_rng(seed))
         assert pair.features[0].is_binary
-        moved = pair.features[0].keypoints - np.float32([20, 0])
+        moved = np.pad(pair.features[0].keypoints - np.float32([20, 0]), [(0, 0), (0, 1)])
         np.testing.assert_allclose(pair.seen_at[0][0], moved, atol=1e-3)
     with pytest.raises(ValueError, match=r"a\.h5 has no pairs with an overlap from 0\.9 to 1"):
         PosedViews(tmp_path / "a.h5", min_overlap=0.9)

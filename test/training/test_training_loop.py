@@ -367,7 +367,7 @@ def test_the_score_of_pairs_counts_what_is_known():
     keypoints = np.array([[10.0, 10], [50, 50], [90, 90]], np.float32)
     ones = np.ones(3, np.float32)
     features = Features(keypoints, ones, ones, ones, np.eye(3, 128, dtype=np.float32))
-    seen_at = keypoints + np.float32([[2, 2], [3, 3], [np.nan, np.nan]])
+    seen_at = np.pad(keypoints + np.float32([[2, 2], [3, 3], [np.nan, np.nan]]), [(0, 0), (0, 1)])
     pair = ViewGroup((features, features), ((100, 100), (100, 100)), ((seen_at, seen_at),))
     score = score_pairs([pair])
     # One within 3 pixels, one 4.2 away, one of which nothing is known.

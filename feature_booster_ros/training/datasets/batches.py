@@ -25,7 +25,7 @@ ONE_TO_ONE_NEGATIVE_RADIUS = 5.0
 OCTAVE_COST = 2.0
 """Distance that counts as much as an octave of scale when the best candidates are chosen [px]."""
 MAX_OCTAVES = 0.6
-"""Largest difference of a pair's scale ratio from the ratio of its images [octaves]."""
+"""Largest difference of a match's scale ratio from the zoom at its point [octaves]."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def collate(
             for first, second in group.pairs
         ]
     ).T
-    seen_at = np.full((2, pairs.shape[1], count, 2), UNKNOWN, np.float32)
+    seen_at = np.full((2, pairs.shape[1], count, 3), UNKNOWN, np.float32)
     for number, both in enumerate(both for group in groups for both in group.seen_at):
         for side in (0, 1):
             seen_at[side, number, : len(both[side])] = both[side]
@@ -141,8 +141,8 @@ def label_pairs(
 
     Args:
         positions: (2, B, N, 2) pixels, NaN for padding.
-        seen_at: (2, B, N, 2) pixels of the other image that show the features: NaN if unknown,
-            infinity if nowhere.
+        seen_at: (2, B, N, 3) pixels of the other image that show the features, NaN if unknown,
+            infinity if nowhere; and the zoom there, as in :attr:`.ViewGroup.seen_at`.
         negative_radius: Smallest distance, along either axis, of features that do not [px].
 
     Returns:
@@ -159,12 +159,12 @@ def label_one_to_one(positions: Tensor, seen_at: Tensor, scales: Tensor) -> tupl
 
     Among the features that show the same point, two match if each is the other's best by distance
     and by scale: ORB finds a corner on several levels, of which one corresponds. Their scale ratio
-    must be that of the images, the median over the pair, within ``MAX_OCTAVES``. The other features
-    of the point are neither positive nor negative.
+    must be the zoom at the point, within ``MAX_OCTAVES``. The other features of the point are
+    neither positive nor negative.
 
     Args:
         positions: (2, B, N, 2), as in :func:`label_pairs`.
-        seen_at: (2, B, N, 2), likewise.
+        seen_at: (2, B, N, 3), likewise.
         scales: (2, B, N) sizes of the features [px].
 
     Returns:
@@ -175,9 +175,9 @@ def label_one_to_one(positions: Tensor, seen_at: Tensor, scales: Tensor) -> tupl
     if len(pair) == 0:
         return near, negative
     pairs, count = near.shape[:2]
-    distance = (seen_at[0, pair, i] - positions[1, pair, j]).norm(dim=-1)
-    octaves = (scales[1, pair, j] / scales[0, pair, i]).log2()
-    off = (octaves - _medians(octaves, pair, pairs)[pair]).abs()
+    seen = seen_at[0, pair, i]
+    distance = (seen[:, :2] - positions[1, pair, j]).norm(dim=-1)
+    off = ((scales[1, pair, j] / scales[0, pair, i]).log2() - seen[:, 2]).abs()
     usable = (distance <= POSITIVE_RADIUS) & (off <= MAX_OCTAVES)
     pair, i, j = pair[usable], i[usable], j[usable]
     # Ranks, which have no ties.
@@ -194,32 +194,14 @@ def label_one_to_one(positions: Tensor, seen_at: Tensor, scales: Tensor) -> tupl
     return positive, negative
 
 
-def _medians(values: Tensor, group: Tensor, groups: int) -> Tensor:
-    """Return the (upper) median of each group; of one without values, that of another.
-
-    Args:
-        values: (M,), at least one.
-        group: (M,) number of the group of each value, in order.
-        groups: Number of groups.
-
-    Returns:
-        (groups,).
-    """
-    order = values.argsort()
-    order = order[group[order].argsort(stable=True)]
-    counts = torch.bincount(group, minlength=groups)
-    middle = counts.cumsum(0) - counts + counts // 2
-    return values[order[middle.clamp_max(len(values) - 1)]]
-
-
 def _chebyshev(a: Tensor, b: Tensor) -> Tensor:
     """Return the larger coordinate difference of points, NaN where a coordinate is.
 
     ``torch.cdist`` has this norm too, but takes NaN for 0.
 
     Args:
-        a: (B, M, 2).
-        b: (B, N, 2).
+        a: (B, M, 2), or more columns.
+        b: (B, N, 2), or more columns.
 
     Returns:
         (B, M, N).

@@ -138,8 +138,8 @@ def has_correspondence(group: ViewGroup) -> bool:
         first, second = (group.features[view].keypoints for view in pair)
         for start in range(0, len(first), CHUNK):  # mostly the first chunk has one
             rows = slice(start, start + CHUNK)
-            in_second = np.abs(there[rows, None] - second) <= POSITIVE_RADIUS
-            in_first = np.abs(first[rows, None] - back) <= POSITIVE_RADIUS
+            in_second = np.abs(there[rows, None, :2] - second) <= POSITIVE_RADIUS
+            in_first = np.abs(first[rows, None] - back[:, :2]) <= POSITIVE_RADIUS
             if (in_second & in_first).all(axis=-1).any():
                 return True
     return False

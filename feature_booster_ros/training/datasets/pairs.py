@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...features import Features
+from ...photos import warp_points
 
 NOWHERE = np.inf
 """Coordinate of a point that the other image certainly does not show."""
@@ -28,10 +29,11 @@ class ViewGroup:
         features: Features of each view.
         shapes: (height, width) of each view [px].
         seen_at: For each of :attr:`pairs`, with M features in its first view and N in its second:
-            (M, 2) float32 pixels of the second view that show the points of the first view's
-            features, and (N, 2) the reverse. A point outside the other view may have the pixel
-            where it would be; a hidden point is at ``NOWHERE``; a point of unknown depth is at
-            ``UNKNOWN``, and does not count in the loss.
+            (M, 3) float32 x, y [px] in the second view of the points of the first view's features,
+            and the zoom there [octaves]: how much larger their surroundings are than in the first;
+            and (N, 3) the reverse. A point outside the other view may have the pixel where it would
+            be; a hidden point is at ``NOWHERE``; a point of unknown depth is at ``UNKNOWN``, and
+            does not count in the loss.
     """
 
     features: tuple[Features, ...]
@@ -42,6 +44,25 @@ class ViewGroup:
     def pairs(self) -> list[tuple[int, int]]:
         """The numbers of the two views of each pair: V (V - 1) / 2 pairs."""
         return list(itertools.combinations(range(len(self.features)), 2))
+
+
+def seen_through(points: np.ndarray, homography: np.ndarray) -> np.ndarray:
+    """Return where the other view of a plane shows points, and its zoom there.
+
+    Args:
+        points: (M, 2) pixels.
+        homography: (3, 3) from them to pixels of the other view.
+
+    Returns:
+        (M, 3) as in :attr:`ViewGroup.seen_at`; points behind the camera are at ``NOWHERE``.
+    """
+    points = points.astype(np.float64)
+    pixels = np.nan_to_num(warp_points(points, homography), nan=NOWHERE)
+    depths = np.abs(points @ homography[2, :2] + homography[2, 2])
+    # The determinant of the map's derivative is that of the homography over the depth cubed.
+    with np.errstate(divide="ignore"):
+        zooms = 0.5 * np.log2(np.abs(np.linalg.det(homography)) / depths**3)
+    return np.column_stack([pixels, zooms]).astype(np.float32)
 
 
 class PairSource(ABC):

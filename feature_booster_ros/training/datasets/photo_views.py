@@ -26,11 +26,10 @@ from ...photos import (
     random_homography,
     read_photo,
     warp_image,
-    warp_points,
 )
 from ...progress import Progress
 from .descriptor_storage import restore_descriptors, storage_type, store_descriptors
-from .pairs import MIN_FEATURES, NOWHERE, PairSource, ViewGroup
+from .pairs import MIN_FEATURES, PairSource, ViewGroup, seen_through
 from .workers import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -91,9 +90,7 @@ class PhotoViews(PairSource):
 
         def seen_at(first: int, second: int) -> np.ndarray:
             of_first, of_second = (self.homographies[photo, views[n]] for n in (first, second))
-            points = features[first].keypoints.astype(np.float64)
-            warped = warp_points(points, of_second @ np.linalg.inv(of_first))
-            return np.nan_to_num(warped, nan=NOWHERE).astype(np.float32)
+            return seen_through(features[first].keypoints, of_second @ np.linalg.inv(of_first))
 
         height, width = self.shapes[photo].tolist()
         return ViewGroup(

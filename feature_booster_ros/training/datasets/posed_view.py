@@ -78,8 +78,22 @@ def posed_pair(first: PosedView, second: PosedView) -> ViewGroup:
     return ViewGroup(
         (first.features, second.features),
         (first.shape, second.shape),
-        ((transfer(first, second), transfer(second, first)),),
+        ((_seen_at(first, second), _seen_at(second, first)),),
     )
+
+
+def _seen_at(query: PosedView, reference: PosedView) -> np.ndarray:
+    """Return :func:`transfer` with the zoom, (N, 3), as in :attr:`.ViewGroup.seen_at`.
+
+    Of surfaces that face both cameras: the ratio of the focal lengths over the depths.
+    """
+    pixels = transfer(query, reference)
+    depths = np.where(query.feature_depths > 0, query.feature_depths, 1.0)
+    _, distances = _project(query.features.keypoints, depths, query, reference)
+    enlargement = reference.camera_matrix[0, 0] / query.camera_matrix[0, 0] * depths
+    # A point behind the camera is seen nowhere, at any zoom.
+    zooms = np.log2(enlargement / np.where(distances > 0, distances, enlargement))
+    return np.column_stack([pixels, zooms]).astype(np.float32)
 
 
 def usable_pair(first: PosedView, second: PosedView) -> ViewGroup | None:
@@ -90,7 +104,10 @@ def usable_pair(first: PosedView, second: PosedView) -> ViewGroup | None:
     if min(len(first.features), len(second.features)) < MIN_FEATURES:
         return None
     pair = posed_pair(first, second)
-    seen = (within(at, shape) for at, shape in zip(pair.seen_at[0], pair.shapes[::-1], strict=True))
+    seen = (
+        within(at[:, :2], shape)
+        for at, shape in zip(pair.seen_at[0], pair.shapes[::-1], strict=True)
+    )
     return pair if all(inside.any() for inside in seen) else None
 
 

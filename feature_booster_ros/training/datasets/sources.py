@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...features import create_extractor
-from ...photos import ViewDistribution, find_photos, split_photos, warp_points
+from ...photos import ViewDistribution, find_photos, split_photos
 from ..configuration import check_keys, read_fields
-from .pairs import NOWHERE, FixedPairs, PairSource, ViewGroup, fix_pairs
+from .pairs import FixedPairs, PairSource, ViewGroup, fix_pairs, seen_through
 from .photo_views import PhotoViews, ViewSettings
 
 VALIDATION_PAIRS = 40
@@ -186,9 +186,7 @@ class PhotosSpecification(PairSourceSpecification):
             homographies = pair.homography, np.linalg.inv(pair.homography)
             sides = pair.photo, pair.view
             there, back = (
-                np.nan_to_num(
-                    warp_points(side.keypoints.astype(np.float64), homography), nan=NOWHERE
-                )
+                seen_through(side.keypoints, homography)
                 for side, homography in zip(sides, homographies, strict=True)
             )
             return ViewGroup(sides, (pair.image_shape, pair.image_shape), ((there, back),))
