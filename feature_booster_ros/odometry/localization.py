@@ -34,6 +34,8 @@ _RELOCALIZATION_KEYFRAMES = 8
 """Keyframes that a lost frame is compared with, spread over the map."""
 _MIN_INLIER_RATIO = 0.3
 """Least share of inliers of the refined pose; matches within a few pixels reach less by chance."""
+_MIN_VISIBLE_RATIO = 0.15
+"""Least support as a share of the landmarks that the pose projects into the image."""
 _MIN_SUPPORT_RATIO = 0.06
 """Support as a share of the features below which the rotation from two views is tried as well."""
 _ROTATION_RATIO = 0.9
@@ -126,7 +128,7 @@ class Localizer:
             other = self._refine(view, rows, rotated, median_depth)
             if located is None or (other is not None and other.support > located.support):
                 located = other
-        return located
+        return self._unless_by_chance(view, newest, located)
 
     def relocalize(self, view: View, median_depth: float, attempt: int) -> Location | None:
         """Locate a frame by descriptors alone, against keyframes of the whole map.
@@ -150,7 +152,17 @@ class Localizer:
             return None
         half = _LOCAL_KEYFRAMES // 2
         rows = self._map.seen_by(keyframes[max(0, place - half) : place + half + 1])
-        return self._refine(view, rows, best, median_depth)
+        located = self._refine(view, rows, best, median_depth)
+        return self._unless_by_chance(view, self._map.seen_by([keyframes[place]]), located)
+
+    def _unless_by_chance(
+        self, view: View, rows: np.ndarray, located: Location | None
+    ) -> Location | None:
+        """Return a location, or None if most of the landmarks that it makes visible are missing."""
+        if located is None:
+            return None
+        visible = self._count_visible(view, rows, located.pose.pose)
+        return located if located.support >= _MIN_VISIBLE_RATIO * visible else None
 
     def _count_visible(self, view: View, rows: np.ndarray, pose: np.ndarray) -> int:
         """Count the landmarks of ``rows`` that the pose projects among the view's features."""
