@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def map_incrementally(
     Args:
         database: File of the database, with verified matches.
         images: Folder of the images, for the points' colors; None for no colors.
-        output: Folder to create, which gets the models in folders 0, 1 and so on.
+        output: Folder to create, which gets the models in the folders 0, 1 and so on, in this order.
         is_calibrated: Whether the database's intrinsics are known and are not to be refined.
         threads: Threads of the bundle adjustment; -1 for all processors.
     """
@@ -57,11 +58,15 @@ def map_incrementally(
         options.ba_refine_focal_length = False
         options.ba_refine_extra_params = False
     output.mkdir()
-    models = _map(pycolmap, database, images or output, output, options)
+    models = _map(pycolmap, database, images or output, options)
     if not models:
         for name, value in _FORWARD_MOTION.items():
             setattr(options.mapper, name, value)
-        models = _map(pycolmap, database, images or output, output, options)
+        models = _map(pycolmap, database, images or output, options)
+    for number, model in enumerate(models):
+        folder = output / str(number)
+        folder.mkdir()
+        model.write(str(folder))
     return models
 
 
@@ -69,14 +74,14 @@ def _map(
     pycolmap: ModuleType,
     database: Path,
     images: Path,
-    output: Path,
     options: pycolmap.IncrementalPipelineOptions,
 ) -> list[pycolmap.Reconstruction]:
-    with Progress(desc="images registered") as progress:
+    # COLMAP also writes models that are too small, and in the order in which it finds them.
+    with Progress(desc="images registered") as progress, TemporaryDirectory() as output:
         models = pycolmap.incremental_mapping(
             str(database),
             str(images),
-            str(output),
+            output,
             options,
             next_image_callback=progress.update,
         )
