@@ -39,7 +39,7 @@ def map_incrementally(
     Args:
         database: File of the database, with verified matches.
         images: Folder of the images, for the points' colors; None for no colors.
-        output: Folder to create, which gets the models in the folders 0, 1 and so on, in this order.
+        output: Folder to create, which gets the models in folders 0, 1 and so on, in this order.
         is_calibrated: Whether the database's intrinsics are known and are not to be refined.
         threads: Threads of the bundle adjustment; -1 for all processors.
     """
