@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -88,6 +89,7 @@ def run(images, output):
     return subprocess.run(
         [sys.executable, "-c", HARNESS, *map(str, paths)],
         env={**os.environ, "FEATURE_BOOSTER_MAX_FEATURES": "300"},
+        cwd=Path(output).parent,  # elsewhere than in the checkout, whose package is not built
         capture_output=True,
         text=True,
     )

@@ -190,4 +190,4 @@ def test_booster_and_matcher_on_two_hosts(loss, tmp_path, monkeypatch):
         assert len(stamps) == 10, "\n".join(log.read_text() for log in tmp_path.glob("*.log"))
         assert stamps == sorted(set(stamps))
         # 300 descriptors of SIFT each: they have taken the cable, not the host's shared memory.
-        assert cable.bytes[1] > 10 * 300 * 128 * 4
+        assert cable.bytes[1] > 10 * 300 * 128
