@@ -212,7 +212,7 @@ def test_rviz_is_not_counted_for_the_booster(tmp_path, play, start_node, transpo
     player.process.wait_for_output("waiting for booster_node (parameter wait_for_nodes)")
     assert not player.infos
     start_node("booster_node", parameters={"model": "none", "image_transport": transport})
-    # The player waits for booster_node alone: this process may come to know it after the first frame.
+    # The player waits for booster_node alone: the first frame may be lost for this process.
     last = (len(pictures) - 1) * 100_000_000
     wait_for(
         lambda: player.infos and stamp_ns(player.infos[-1]) == last, "camera_info of the last image"
