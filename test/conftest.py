@@ -29,6 +29,8 @@ long.
 # Before anything of ROS is imported: keep to this machine, and out of the way of other runs on it.
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+for _variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+    os.environ.setdefault(_variable, str(Path(__file__).with_name("fastdds.xml")))
 
 HAS_ROS = all(
     importlib.util.find_spec(name) is not None
@@ -198,7 +200,10 @@ class Peer:
     def publish(self, topic: str, message: Any) -> None:
         """Publishes once a subscription has been matched with the publisher."""
         publisher = self.publisher(type(message), topic)
-        wait_for(publisher.get_subscription_count, f"a subscription to {publisher.topic_name}")
+        if not publisher.get_subscription_count():
+            wait_for(publisher.get_subscription_count, f"a subscription to {publisher.topic_name}")
+            # A publisher may know its subscription before that knows it, and takes its messages.
+            time.sleep(0.5)
         publisher.publish(message)
 
     def listen(self, message_type: type, topic: str, reliability: str = "reliable") -> list:
