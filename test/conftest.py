@@ -29,8 +29,13 @@ long.
 # Before anything of ROS is imported: keep to this machine, and out of the way of other runs on it.
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-for _variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-    os.environ.setdefault(_variable, str(Path(__file__).with_name("fastdds.xml")))
+FASTDDS_PROFILES = (
+    "FASTRTPS_DEFAULT_PROFILES_FILE"
+    if os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
+    else "FASTDDS_DEFAULT_PROFILES_FILE"
+)
+"""Environment variable of Fast DDS's profiles; version 3 warns of the name that version 2 has."""
+os.environ.setdefault(FASTDDS_PROFILES, str(Path(__file__).with_name("fastdds.xml")))
 
 HAS_ROS = all(
     importlib.util.find_spec(name) is not None

@@ -7,7 +7,7 @@ import os
 import cv2
 import numpy as np
 import pytest
-from conftest import wait_for
+from conftest import FASTDDS_PROFILES, wait_for
 from sensor_msgs.msg import Image
 from test_package import share
 
@@ -20,8 +20,7 @@ FRAMES = 20
 )
 def test_large_images_arrive_best_effort(ros, start_node, tmp_path, monkeypatch):
     """Without the profile none or a few of these do."""
-    for name in ("FASTRTPS", "FASTDDS"):  # Fast DDS 2 (to Jazzy) and 3
-        monkeypatch.setenv(f"{name}_DEFAULT_PROFILES_FILE", str(share() / "config" / "fastdds.xml"))
+    monkeypatch.setenv(FASTDDS_PROFILES, str(share() / "config" / "fastdds.xml"))
     for number in range(FRAMES):
         cv2.imwrite(str(tmp_path / f"{number:02d}.png"), np.full((720, 1280, 3), number, np.uint8))
     images = ros.listen(Image, "image", "best_effort")

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node that is killed and started again answers, while the rest of the pipeline goes on."""
 
-import os
 import signal
 
 import pytest
-from conftest import wait_for
+from conftest import FASTDDS_PROFILES, wait_for
 from test_package import share
 
 from feature_booster_ros.msg import FeatureArray, MatchArray
@@ -20,8 +19,7 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("killed", ["booster_node", "matcher_node", "image_player_node"])
 def test_killed_node_answers_after_its_restart(ros, start_node, monkeypatch, killed):
-    name = "FASTDDS" if os.environ.get("ROS_DISTRO") not in ("humble", "jazzy") else "FASTRTPS"
-    monkeypatch.setenv(f"{name}_DEFAULT_PROFILES_FILE", str(share() / "config" / "fastdds.xml"))
+    monkeypatch.setenv(FASTDDS_PROFILES, str(share() / "config" / "fastdds.xml"))
     features = ros.listen(FeatureArray, "features")
     matches = ros.listen(MatchArray, "matches")
     nodes = {name: start_node(name, parameters=PARAMETERS[name]) for name in PARAMETERS}

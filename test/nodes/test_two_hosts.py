@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import TIMEOUT, executable
+from conftest import FASTDDS_PROFILES, TIMEOUT, executable
 
 PROFILE = Path(__file__).parents[2] / "config" / "fastdds_lossy.xml"
 
@@ -176,8 +176,7 @@ def _ip(*arguments: str) -> None:
 
 @pytest.mark.parametrize("loss", [0.0, 0.05])
 def test_booster_and_matcher_on_two_hosts(loss, tmp_path, monkeypatch):
-    name = "FASTDDS" if os.environ.get("ROS_DISTRO") not in ("humble", "jazzy") else "FASTRTPS"
-    monkeypatch.setenv(f"{name}_DEFAULT_PROFILES_FILE", str(PROFILE))
+    monkeypatch.setenv(FASTDDS_PROFILES, str(PROFILE))
     with ExitStack() as stack:
         try:
             robot, desk, cable = stack.enter_context(two_hosts(loss, tmp_path))
