@@ -25,6 +25,10 @@ class Features:
             the first bit of a descriptor being the least significant bit of its first byte.
         model: name of what made the descriptors, such as "sift" or "SIFT+Boost-F"; "" if unknown.
             Descriptors of two models cannot be compared.
+        depths: (N,) float32, distance along the optical axis in meters, NaN where unknown; None if
+            nothing measured depth.
+        depth_sigmas: (N,) float32, their standard deviations in meters, NaN where the depth is
+            unknown; None without depths.
 
     Raises:
         ValueError: an array has the wrong shape, length or type, or a value that is not finite; the
@@ -37,6 +41,8 @@ class Features:
     scores: np.ndarray
     descriptors: np.ndarray
     model: str = ""
+    depths: np.ndarray | None = None
+    depth_sigmas: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("keypoints", "scales", "angles", "scores", "descriptors"):
@@ -75,6 +81,7 @@ class Features:
                     f"{name} of {rows} of {count} features are NaN or infinite: leave these "
                     "features out"
                 )
+        _check_depths(self.depths, self.depth_sigmas, count)
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -98,11 +105,21 @@ class Features:
             self.scores[which],
             self.descriptors[which],
             self.model,
+            None if self.depths is None else self.depths[which],
+            None if self.depth_sigmas is None else self.depth_sigmas[which],
         )
 
     def with_descriptors(self, descriptors: np.ndarray, model: str) -> Features:
         """Return the same keypoints with descriptors (N, D) of ``model``."""
         return dataclasses.replace(self, descriptors=descriptors, model=model)
+
+    def with_depths(self, depths: np.ndarray, depth_sigmas: np.ndarray) -> Features:
+        """Return the same features with depths and their standard deviations, both (N,) [m].
+
+        Raises:
+            ValueError: see :class:`Features`.
+        """
+        return dataclasses.replace(self, depths=depths, depth_sigmas=depth_sigmas)
 
     @staticmethod
     def empty(descriptor_length: int, binary: bool, model: str = "") -> Features:
@@ -114,6 +131,29 @@ class Features:
         return Features(
             np.zeros((0, 2), np.float32), none, none, none, np.zeros((0, columns), dtype), model
         )
+
+
+def _check_depths(depths: np.ndarray | None, sigmas: np.ndarray | None, count: int) -> None:
+    if depths is None and sigmas is None:
+        return
+    if depths is None or sigmas is None:
+        raise ValueError("depths and depth_sigmas must be given together, or neither")
+    for name, values in (("depths", depths), ("depth_sigmas", sigmas)):
+        if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            raise ValueError(f"{name} must be an array of floats, not {describe(values)}")
+        if values.shape != (count,):
+            raise ValueError(
+                f"{name} must have shape ({count},) as there are {count} keypoints, "
+                f"not {values.shape}"
+            )
+    known = ~np.isnan(depths)
+    for name, values in (("depths", depths), ("depth_sigmas", sigmas)):
+        wrong = ~(np.isfinite(values[known]) & (values[known] > 0))
+        if wrong.any():
+            raise ValueError(
+                f"{name} of {int(wrong.sum())} of {count} features are not positive: set unknown "
+                "depths to NaN"
+            )
 
 
 def check_features(name: str, features: object) -> None:
