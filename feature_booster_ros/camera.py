@@ -241,7 +241,15 @@ class Camera:
 
     def with_size(self, width: int, height: int) -> Camera:
         """Return the same intrinsics for an image size of `width` x `height` pixels."""
-        return replace(self, width=width, height=height)
+        recorded = self.recorded
+        if recorded is not None and not recorded.width:
+            recorded = replace(recorded, width=width, height=height)
+        return replace(self, width=width, height=height, recorded=recorded)
+
+    def with_rectification(self, rotation: np.ndarray, projection: np.ndarray) -> Camera:
+        """Return the same intrinsics with R (3, 3) and P (3, 4), which stereo calibration fills."""
+        r, p = (tuple(np.ravel(matrix).tolist()) for matrix in (rotation, projection))
+        return replace(self, recorded=replace(self.calibration, r=r, p=p))
 
     def as_rectified(self) -> Camera:
         """Return the camera of the same calibration for images that have been rectified.

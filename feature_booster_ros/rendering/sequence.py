@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from ..camera import Camera
-from ..sources.source import Frame, Source
+from ..depth.images import to_meters
+from ..sources.source import Frame, RightImage, Source
 from .camera_paths import CameraPath, random_path, walk_through
 from .renderer import Scene, cast, draw, draw_depth
 from .scenes import gallery
@@ -36,6 +38,8 @@ class RenderedSequence(Source):
         blur: Sigma of the lens blur in pixels.
         light: Variation of the exposure between frames, as a share (0.1: by about 10 %).
         color: Whether images are BGR instead of gray.
+        depth: Whether frames have their exact depth.
+        baseline: Distance in meters of a right camera, which frames have the image of; 0 for none.
         scene: Scene to render; None for the gallery of `seed`.
         path: how the camera moves: "walk" for the demo's walk through the gallery, "random" for a
             flight drawn from `seed`, or a path of your own.
@@ -63,6 +67,8 @@ class RenderedSequence(Source):
         blur: float = 0.5,
         light: float = 0.1,
         color: bool = False,
+        depth: bool = False,
+        baseline: float = 0.0,
         scene: Scene | None = None,
         path: CameraPath | str = "walk",
     ) -> None:
@@ -76,6 +82,7 @@ class RenderedSequence(Source):
             ("noise", noise, 0, 100),
             ("blur", blur, 0, 20),
             ("light", light, 0, 0.5),
+            ("baseline", baseline, 0, 10),
         ):
             if isinstance(value, str) or not low <= value <= high:
                 raise ValueError(f"rendered sequence: {name} {value} is not in [{low}, {high}]")
@@ -91,6 +98,10 @@ class RenderedSequence(Source):
         self.poses = np.stack([path.pose(i / rate) for i in range(frames)])
         self._seed, self._rate = seed, rate
         self._noise, self._blur, self._light = noise, blur, light
+        self._has_depth, self._baseline = depth, baseline
+        shift = np.array([[-focal * baseline], [0.0], [0.0]])
+        projection = np.hstack([self._pinhole.matrix, shift])
+        self._right_camera = self._pinhole.with_rectification(np.eye(3), projection)
 
     @property
     def length(self) -> int:
@@ -115,9 +126,13 @@ class RenderedSequence(Source):
 
     def image(self, index: int) -> np.ndarray:
         """Render frame `index`: (H, W) uint8, or (H, W, 3) BGR."""
-        camera = self._pinhole
-        image = draw(self.scene, camera.matrix, self.poses[index], camera.width, camera.height)
-        return self._expose(image, index)
+        return self._expose(self._draw(self.poses[index]), index)
+
+    def right_image(self, index: int) -> np.ndarray:
+        """Render what the right camera sees at the time of frame `index`."""
+        in_left = np.eye(4)
+        in_left[0, 3] = self._baseline
+        return self._expose(self._draw(self.poses[index] @ in_left), index, eye=1)
 
     def depth(self, index: int) -> np.ndarray:
         """Return the depth at the center of every pixel: (H, W) float32, meters."""
@@ -204,14 +219,28 @@ class RenderedSequence(Source):
                 camera=self.camera,
                 name=f"frame {index}",
                 pose=self.poses[index],
+                read_depth=partial(self._read_depth, index),
+                read_right=partial(self._read_right, index),
             )
+
+    def _read_depth(self, index: int) -> np.ndarray | None:
+        return to_meters(self.depth(index)) if self._has_depth else None
+
+    def _read_right(self, index: int) -> RightImage | None:
+        if not self._baseline:
+            return None
+        return RightImage(self.right_image(index), self._right_camera, f"right frame {index}")
+
+    def _draw(self, pose: np.ndarray) -> np.ndarray:
+        camera = self._pinhole
+        return draw(self.scene, camera.matrix, pose, camera.width, camera.height)
 
     def _stamp(self, index: int) -> int:
         return round(index / self._rate * 1e9)
 
-    def _expose(self, image: np.ndarray, index: int) -> np.ndarray:
+    def _expose(self, image: np.ndarray, index: int, eye: int = 0) -> np.ndarray:
         """Apply the lens and the sensor: blur, a varying exposure, noise."""
-        rng = np.random.default_rng([self._seed, 3, index])
+        rng = np.random.default_rng([self._seed, 3, index, *([eye] if eye else [])])
         gain = 1.0 + self._light * np.clip(rng.standard_normal(), -2, 2)
         exposed: np.ndarray = image.astype(np.float32) * np.float32(gain)
         if self._blur > 0:

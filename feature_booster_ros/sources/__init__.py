@@ -5,12 +5,13 @@
 from ..camera import Camera
 from .calibration import read_camera, resolve_camera
 from .opening import KINDS, open_source
-from .source import Frame, Source, play
+from .source import Frame, RightImage, Source, play
 
 __all__ = [
     "KINDS",
     "Camera",
     "Frame",
+    "RightImage",
     "Source",
     "open_source",
     "play",

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""EuRoC MAV: one camera of a sequence in the ASL folder layout.
+"""EuRoC MAV: a camera, or a stereo pair, of a sequence in the ASL folder layout.
 
 Burri, Nikolic, Gohl, Schneider, Rehder, Omari, Achtelik, Siegwart: The EuRoC micro aerial vehicle
 datasets, IJRR 2016.
@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from ..camera import Camera
+from ..depth.rig import with_stereo_calibration
 from ..stamps import frame_rate
 from .calibration import read_entries, sensor_camera
 from .ground_truth import GroundTruth
@@ -33,6 +34,9 @@ _HIGHEST_RATE = 10_000
 
 class EurocSource(ImageSequence):
     """One camera of an EuRoC MAV sequence (or another in its layout, such as TUM-VI).
+
+    The camera of the next number is its right one, where it stands to the right and both have a
+    pose on the body; images of equal times are a pair.
 
     ``mav0/camN/data.csv`` lists the images, ``sensor.yaml`` has the intrinsics, the distortion and
     the camera's pose on the body as T_BS; where it is missing, Kalibr's ``camchain.yaml`` in mav0,
@@ -73,11 +77,17 @@ class EurocSource(ImageSequence):
                 None if body is None else body @ in_body
                 for body in _body_poses(folder.parent, stamps)
             ]
+        rights: dict[int, Path] = {}
+        right_camera = None
+        if calibrated is not None and in_body is not None:
+            rights, calibrated, right_camera = _read_right(folder, calibrated, in_body)
         files = [
-            ImageFile(stamp_ns, _image_path(folder / "data", name), pose)
-            for (stamp_ns, name), pose in zip(listed, poses)  # noqa: B905 (one per image)
+            ImageFile(
+                stamp_ns, _image_path(folder / "data", name), pose, right=rights.get(stamp_ns)
+            )
+            for (stamp_ns, name), pose in zip(listed, poses, strict=True)
         ]
-        super().__init__(folder, files, camera or calibrated)
+        super().__init__(folder, files, camera or calibrated, right_camera)
 
     @classmethod
     def recognizes(cls, target: str) -> bool:
@@ -132,6 +142,28 @@ def _image_path(folder: Path, name: str) -> Path:
     """Return the file that data.csv names, by its time alone where it leaves out .png."""
     path = folder / name
     return path if path.suffix else path.with_name(path.name + ".png")
+
+
+def _read_right(
+    folder: Path, left: Camera, left_in_body: np.ndarray
+) -> tuple[dict[int, Path], Camera, Camera | None]:
+    """Return the right camera's images by time, and both cameras with R and P of the pair."""
+    index = int(folder.name.removeprefix("cam")) + 1
+    right_folder = folder.with_name(f"cam{index}")
+    if not (right_folder / "data.csv").is_file():
+        return {}, left, None
+    try:
+        right, in_body = _read_sensor(right_folder)
+        if right is None or in_body is None:
+            return {}, left, None
+        pose = np.linalg.inv(left_in_body) @ in_body
+        left, right = with_stereo_calibration(left, right, pose)
+        listed = parse_lines(right_folder / "data.csv", _parse_listing_line)
+    except ValueError as error:
+        logger.warning("images of %s are left out: %s", right_folder, error)
+        return {}, left, None
+    images = {stamp_ns: _image_path(right_folder / "data", name) for stamp_ns, name in listed}
+    return images, left, right
 
 
 def _read_sensor(folder: Path) -> tuple[Camera | None, np.ndarray | None]:

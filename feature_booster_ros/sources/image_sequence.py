@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..camera import Camera
+from ..depth.images import MILLIMETERS, check_depth_size, to_meters
 from ..pixels import read_image
 from ..stamps import StampWatch, frame_rate
-from .source import Frame, Source, logger
+from .source import Frame, RightImage, Source, logger
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
@@ -22,11 +24,21 @@ IMAGE_SUFFIXES = frozenset(
 
 
 class ImageFile(NamedTuple):
-    """A frame on disk; `pose` is camera to world, (4, 4), or None."""
+    """A frame on disk.
+
+    Attributes:
+        stamp_ns: Time of exposure.
+        path: The image.
+        pose: Camera to world, (4, 4), or None.
+        depth: The depth image of the same pixels, or None.
+        right: The image of the right camera of a stereo pair, or None.
+    """
 
     stamp_ns: int
     path: Path
     pose: np.ndarray | None = None
+    depth: Path | None = None
+    right: Path | None = None
 
 
 class ImageSequence(Source):
@@ -38,10 +50,21 @@ class ImageSequence(Source):
         path: What was opened.
         files: At least one image file with its time.
         camera: The camera that took them all, or None.
+        right_camera: The right camera of a stereo pair, or None.
+        depth_scale: Units of a meter in depth images of integers.
     """
 
-    def __init__(self, path: Path, files: Sequence[ImageFile], camera: Camera | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        files: Sequence[ImageFile],
+        camera: Camera | None,
+        right_camera: Camera | None = None,
+        depth_scale: float = MILLIMETERS,
+    ) -> None:
         super().__init__(str(path), camera)
+        self._right_camera = right_camera
+        self._depth_scale = depth_scale
         self._files = sorted(files, key=lambda file: file.stamp_ns)
         self._rate = frame_rate([file.stamp_ns for file in self._files])
         watch = StampWatch(
@@ -61,15 +84,38 @@ class ImageSequence(Source):
         return self._rate
 
     def _read(self, start: int, step: int) -> Iterator[Frame]:
-        for stamp_ns, path, pose in self._files[start::step]:
+        for file in self._files[start::step]:
             try:
-                image = read_image(path)
+                image = read_image(file.path)
             except ValueError as error:
-                self._skip(path.name, str(error))
+                self._skip(file.path.name, str(error))
                 continue
-            frame = self._frame(stamp_ns, image, path.name, pose)
+            frame = self._frame(
+                file.stamp_ns,
+                image,
+                file.path.name,
+                file.pose,
+                read_depth=partial(self._read_depth, file.depth, image.shape[:2]),
+                read_right=partial(self._read_right, file.right),
+            )
             if frame is not None:
                 yield frame
+
+    def _read_depth(self, path: Path | None, shape: tuple[int, int]) -> np.ndarray | None:
+        if path is None:
+            return None
+        depth = to_meters(read_image(path), self._depth_scale)
+        check_depth_size(depth, shape)
+        return depth
+
+    def _read_right(self, path: Path | None) -> RightImage | None:
+        if path is None:
+            return None
+        image = read_image(path)
+        camera = self._right_camera
+        if camera is not None and not camera.width:
+            camera = self._right_camera = camera.with_size(*image.shape[1::-1])
+        return RightImage(image, camera, path.name)
 
 
 def image_paths(folder: Path, below: bool = False) -> list[Path]:

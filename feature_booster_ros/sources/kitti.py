@@ -23,6 +23,8 @@ from .text_files import parse_lines, parse_numbers
 T = TypeVar("T")
 
 _CAMERA_FOLDER = re.compile(r"image_(0?)([0-3])")
+# Each has its right camera at the next number.
+_LEFT_CAMERAS = (0, 2)
 
 
 class _Layout(NamedTuple):
@@ -35,7 +37,7 @@ class _Layout(NamedTuple):
 
 
 class KittiSource(ImageSequence):
-    """One camera of a KITTI sequence.
+    """One camera of a KITTI sequence, and the right one beside a left one (1 of 0, 3 of 2).
 
     Odometry benchmark: ``image_0`` to ``image_3``, ``times.txt``, ``calib.txt`` (P0 to P3), and
     poses in ``poses.txt`` or in ``../../poses/<sequence>.txt``. The poses on record are those of
@@ -73,6 +75,7 @@ class KittiSource(ImageSequence):
         stamps, times_path = _read_times(layout)
         projection, calibrated = _read_calibration(layout)
         poses = _read_poses(layout, projection)
+        right_paths, right_camera = _read_right(layout) if calibrated else ({}, None)
         numbers = _frame_numbers(paths)
         frame_poses = _by_number(poses, numbers)
         files = []
@@ -85,7 +88,7 @@ class KittiSource(ImageSequence):
                     f"images; the first without a time is {path.name}. "
                     "Complete the file, or open the images alone as kind folder"
                 )
-            files.append(ImageFile(stamp_ns, path, pose))
+            files.append(ImageFile(stamp_ns, path, pose, right=right_paths.get(path.name)))
         if len(stamps) > len(paths):
             logger.warning(
                 "%s has %d times for %d images: some images are missing",
@@ -100,7 +103,7 @@ class KittiSource(ImageSequence):
                 len(poses),
                 len(paths),
             )
-        super().__init__(layout.images, files, camera or calibrated)
+        super().__init__(layout.images, files, camera or calibrated, right_camera)
 
     @classmethod
     def recognizes(cls, target: str) -> bool:
@@ -110,6 +113,21 @@ class KittiSource(ImageSequence):
         except (FileNotFoundError, ValueError):
             return False
         return _times_path(layout).is_file()
+
+
+def _read_right(layout: _Layout) -> tuple[dict[str, Path], Camera | None]:
+    """Return the images, by name, and the camera that is the right one of a left camera."""
+    if layout.camera_index not in _LEFT_CAMERAS:
+        return {}, None
+    try:
+        right = _find(layout.sequence, layout.camera_index + 1)
+        camera = _read_calibration(right)[1]
+    except FileNotFoundError:
+        return {}, None
+    except ValueError as error:
+        logger.warning("right images are left out: %s", error)
+        return {}, None
+    return {path.name: path for path in image_paths(right.images)}, camera
 
 
 def _frame_numbers(paths: list[Path]) -> list[int]:
@@ -189,15 +207,20 @@ def _read_calibration(layout: _Layout) -> tuple[np.ndarray | None, Camera | None
         return None, None
     entries = dict(parse_lines(path, _parse_entry))
     index = f"{layout.camera_index:02d}" if layout.raw else str(layout.camera_index)
+    name = f"P_rect_{index}" if layout.raw else f"P{index}"
     if layout.raw and layout.sequence.name.endswith("_extract"):
         width, height = map(int, _entry(path, entries, f"S_{index}", 2))
         matrix = _entry(path, entries, f"K_{index}", 9).reshape(3, 3)
-        return None, Camera(width, height, matrix, _entry(path, entries, f"D_{index}", 5))
-    name = f"P_rect_{index}" if layout.raw else f"P{index}"
+        camera = Camera(width, height, matrix, _entry(path, entries, f"D_{index}", 5))
+        if {name, f"R_rect_{index}"} <= entries.keys():
+            rotation = _entry(path, entries, f"R_rect_{index}", 9)
+            camera = camera.with_rectification(rotation, _entry(path, entries, name, 12))
+        return None, camera
     projection = _entry(path, entries, name, 12).reshape(3, 4)
     size = _entry(path, entries, f"S_rect_{index}", 2) if layout.raw else np.zeros(2)
     width, height = map(int, size)
-    return projection, Camera(width, height, projection[:, :3])
+    camera = Camera(width, height, projection[:, :3])
+    return projection, camera.with_rectification(np.eye(3), projection)
 
 
 def _parse_entry(line: str) -> tuple[str, str]:

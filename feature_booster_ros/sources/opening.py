@@ -71,11 +71,11 @@ def open_source(
     video     a video file, or rtsp:// or http://    (none)
     kitti     a sequence of KITTI odometry or raw,   camera_index
               or one of its image_N folders
-    tum       a sequence of TUM RGB-D                (none)
+    tum       a sequence of TUM RGB-D                depth_scale
     euroc     a sequence of EuRoC MAV, its mav0,     camera_index
               or one of its camN folders
-    rosbag    a rosbag2 folder, .mcap or .db3, or    topic, camera_info_topic
-              a ROS 1 .bag
+    rosbag    a rosbag2 folder, .mcap or .db3, or    topic, camera_info_topic, depth_topic,
+              a ROS 1 .bag                           right_topic
     webcam    a number, or /dev/videoN               width, height, rate
     rendered  nothing                                those of RenderedSequence
     ========= ====================================== ==========================================

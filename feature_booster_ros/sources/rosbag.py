@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -13,18 +16,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..camera import Calibration, Camera, is_rectified_topic
+from ..depth.images import (
+    DEPTH_WITHIN_NS,
+    check_depth_size,
+    decode_compressed_depth,
+    to_meters,
+)
+from ..depth.rig import RIGHT_WITHIN_NS
 from ..pixels import decode_compressed, decode_raw
 from ..stamps import NANOSECONDS, StampWatch, frame_rate, in_order
 from .bag_files import looks_like_bag, open_bag
 from .bag_topics import IMAGE, BagTopics, is_ros
 from .image_sequence import existing
-from .source import Frame, Source, logger
+from .source import Frame, RightImage, Source, logger
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Messages from which the frame rate is estimated.
 _RATE_SAMPLE = 32
 # Stamps of which camera_info is kept, to find the one of an image recorded before or after it.
 _KEPT_STAMPS = 100
+# Depth and right images that are kept, to find the one of an image; images wait in eight places
+# to be put in order.
+_KEPT_BESIDE = 20
 
 
 class _CameraInfo(NamedTuple):
@@ -48,6 +61,15 @@ class _Image(NamedTuple):
     camera_infos: tuple[_CameraInfo, ...]
 
 
+@dataclass
+class _Beside:
+    """What was recorded beside the latest images: depth and right images by their stamps."""
+
+    depths: deque[tuple[int, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT_BESIDE))
+    rights: deque[tuple[int, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT_BESIDE))
+    right_info: _CameraInfo | None = None
+
+
 class RosbagSource(Source):
     """One image topic of a rosbag2 (mcap or sqlite3) or of a ROS 1 bag.
 
@@ -64,6 +86,9 @@ class RosbagSource(Source):
         camera_info_topic: By default ``camera_info`` beside the image topic. An empty string: none.
         rectified: Whether the images have been rectified, so that P of camera_info holds for them;
             by default where the topic is named as image_pipeline names such images (image_rect).
+        depth_topic: Topic of depth images that are aligned to the images, at most 20 ms away.
+        right_topic: Image topic of the right camera of a stereo pair, at most 5 ms away, with its
+            ``camera_info`` beside it.
 
     Raises:
         FileNotFoundError: The path does not exist.
@@ -82,6 +107,8 @@ class RosbagSource(Source):
         topic: str | None = None,
         camera_info_topic: str | None = None,
         rectified: bool | None = None,
+        depth_topic: str | None = None,
+        right_topic: str | None = None,
     ) -> None:
         path = existing(target)
         super().__init__(str(path), camera)
@@ -91,6 +118,11 @@ class RosbagSource(Source):
             topics = BagTopics.of_reader(path, self._reader)
             self.topic = topics.choose_image(topic)
             self._length = topics.counts[self.topic]
+            self._depth_topic = topics.choose_image(depth_topic) if depth_topic else None
+            self._right_topic = topics.choose_image(right_topic) if right_topic else None
+            self._right_info_topic = (
+                topics.choose_camera_info(self._right_topic, None) if self._right_topic else None
+            )
             self._rectified = is_rectified_topic(self.topic) if rectified is None else rectified
             self._camera_info_topic = None
             self._first_camera_info: tuple[_CameraInfo, ...] = ()
@@ -130,7 +162,8 @@ class RosbagSource(Source):
 
     def _read(self, start: int, step: int) -> Iterator[Frame]:
         by_stamp: dict[int, list[_CameraInfo]] = {}
-        images = in_order(self._images(by_stamp), stamp_of=itemgetter(0))
+        beside = _Beside()
+        images = in_order(self._images(by_stamp, beside), stamp_of=itemgetter(0))
         for index, (stamp_ns, message, newest) in islice(enumerate(images), start, None, step):
             name = f"{self.topic}[{index}]"
             try:
@@ -145,13 +178,31 @@ class RosbagSource(Source):
                 camera_info = next(fitting, camera_infos[0])
                 recorded, self.camera = camera_info.calibration, camera_info.camera
             frame = self._frame(
-                stamp_ns, image, name, frame_id=message.header.frame_id, recorded=recorded
+                stamp_ns,
+                image,
+                name,
+                frame_id=message.header.frame_id,
+                recorded=recorded,
+                read_depth=partial(
+                    _read_depth, _nearest(beside.depths, stamp_ns, DEPTH_WITHIN_NS), image.shape[:2]
+                ),
+                read_right=partial(
+                    self._read_right,
+                    _nearest(beside.rights, stamp_ns, RIGHT_WITHIN_NS),
+                    beside.right_info,
+                ),
             )
             if frame is not None:
                 yield frame
 
-    def _images(self, by_stamp: dict[int, list[_CameraInfo]]) -> Iterator[_Image]:
-        """Yield the images in the order of recording; fill in the latest CameraInfo by stamp."""
+    def _read_right(self, message: Any, camera_info: _CameraInfo | None) -> RightImage | None:
+        if message is None:
+            return None
+        camera = None if camera_info is None else camera_info.camera
+        return RightImage(_decode(message), camera, str(self._right_topic))
+
+    def _images(self, by_stamp: dict[int, list[_CameraInfo]], beside: _Beside) -> Iterator[_Image]:
+        """Yield the images in the order of recording; fill in what was recorded beside them."""
         watch = StampWatch(
             lambda text: logger.warning("%s: %s", self.name, text),
             unusable="frames are played in the order of their stamps",
@@ -159,9 +210,17 @@ class RosbagSource(Source):
         )
         newest = self._first_camera_info
         delivered = 0
-        topics = [self.topic, *([self._camera_info_topic] if self._camera_info_topic else [])]
-        for topic, time_ns, message in self._messages(topics):
+        topics = [self.topic, self._camera_info_topic, *self._topics_beside()]
+        for topic, time_ns, message in self._messages([topic for topic in topics if topic]):
             stamp_ns = _stamp_ns(message, time_ns)
+            if topic == self._depth_topic:
+                beside.depths.append((stamp_ns, message))
+            if topic == self._right_topic:
+                beside.rights.append((stamp_ns, message))
+            if topic == self._right_info_topic:
+                beside.right_info = self._camera_info(message)
+            if topic in self._topics_beside():
+                continue
             if topic == self._camera_info_topic:
                 camera_info = self._camera_info(message)
                 others = (each for each in newest if each[2:] != camera_info[2:])
@@ -182,6 +241,9 @@ class RosbagSource(Source):
                 self.topic,
                 delivered,
             )
+
+    def _topics_beside(self) -> tuple[str | None, ...]:
+        return self._depth_topic, self._right_topic, self._right_info_topic
 
     def _messages(self, topics: list[str]) -> Iterator[tuple[str, int, Any]]:
         """Yield topic, time of recording in ns and message, in the order of recording."""
@@ -224,6 +286,27 @@ class RosbagSource(Source):
                 )
             self._warned_of_camera_info = True
             return _CameraInfo(None, None, 0, 0)
+
+
+def _nearest(messages: deque[tuple[int, Any]], stamp_ns: int, within_ns: int) -> Any:
+    """Return the message whose stamp is next to that of an image; None if it is too far away."""
+    distance_ns, message = min(
+        ((abs(other_ns - stamp_ns), message) for other_ns, message in messages),
+        key=itemgetter(0),
+        default=(within_ns + 1, None),
+    )
+    return message if distance_ns <= within_ns else None
+
+
+def _read_depth(message: Any, shape: tuple[int, int]) -> np.ndarray | None:
+    if message is None:
+        return None
+    if message.__msgtype__ != IMAGE and "compresseddepth" in message.format.lower():
+        depth = to_meters(decode_compressed_depth(message.data, message.format))
+    else:
+        depth = to_meters(_decode(message))
+    check_depth_size(depth, shape)
+    return depth
 
 
 def _stamp_ns(message: Any, time_ns: int) -> int:

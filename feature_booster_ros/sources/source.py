@@ -7,9 +7,10 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,21 @@ logger = logging.getLogger("feature_booster_ros.sources")
 
 # Frame rate between passes of a record without a rate [Hz].
 USUAL_RATE = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class RightImage:
+    """What the right camera of a stereo pair took at the time of a frame.
+
+    Attributes:
+        image: Pixels (H, W) or (H, W, 3), as `Frame.image`.
+        camera: Its camera, whose calibration has R and P of the pair; None if it is not known.
+        name: File name or topic, to tell the user about.
+    """
+
+    image: np.ndarray
+    camera: Camera | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +54,8 @@ class Frame:
         frame_id: Coordinate frame as recorded; empty if the record has none.
         recorded: CameraInfo as recorded, also of a camera that is not calibrated; None if the
             record has none.
+        read_depth: Reads `depth`, which costs time only where it is used.
+        read_right: Reads `right`.
     """
 
     stamp_ns: int
@@ -47,6 +65,21 @@ class Frame:
     pose: np.ndarray | None = None
     frame_id: str = ""
     recorded: Calibration | None = None
+    read_depth: Callable[[], np.ndarray | None] = field(default=lambda: None, repr=False)
+    read_right: Callable[[], RightImage | None] = field(default=lambda: None, repr=False)
+
+    @cached_property
+    def depth(self) -> np.ndarray | None:
+        """Depth (H, W) float32 of the image's pixels along the optical axis in meters, or None.
+
+        It is NaN where it is unknown.
+        """
+        return _read_or_warn(self.read_depth, f"depth of {self.name}")
+
+    @cached_property
+    def right(self) -> RightImage | None:
+        """What the right camera of a stereo pair took at the same time, or None."""
+        return _read_or_warn(self.read_right, f"right image of {self.name}")
 
     @property
     def stamp(self) -> float:
@@ -66,6 +99,18 @@ class Frame:
             ValueError: The image has another shape or type than `image` allows.
         """
         return image_encoding(self.image)
+
+
+Read = TypeVar("Read")
+
+
+def _read_or_warn(read: Callable[[], Read | None], name: str) -> Read | None:
+    """Return what is read beside an image; None, with a warning, if that cannot be read."""
+    try:
+        return read()
+    except ValueError as error:
+        logger.warning("%s left out: %s", name, error)
+        return None
 
 
 class Source(ABC):
@@ -162,6 +207,8 @@ class Source(ABC):
         pose: np.ndarray | None = None,
         frame_id: str = "",
         recorded: Calibration | None = None,
+        read_depth: Callable[[], np.ndarray | None] = lambda: None,
+        read_right: Callable[[], RightImage | None] = lambda: None,
     ) -> Frame | None:
         """Return the frame, or None after `_skip` if the image cannot be used with the camera."""
         try:
@@ -180,7 +227,9 @@ class Source(ABC):
                     f"{self.camera.width}x{self.camera.height}",
                 )
                 return None
-        return Frame(stamp_ns, image, self.camera, name, pose, frame_id, recorded)
+        return Frame(
+            stamp_ns, image, self.camera, name, pose, frame_id, recorded, read_depth, read_right
+        )
 
 
 def play(

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""TUM RGB-D: the color images of a sequence.
+"""TUM RGB-D: the color images of a sequence, and the depth images that are aligned to them.
 
 Sturm, Engelhard, Endres, Burgard, Cremers: A Benchmark for the Evaluation of RGB-D SLAM Systems,
 IROS 2012.
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..camera import Camera
+from ..depth.images import DEPTH_WITHIN_NS
 from ..stamps import parse_seconds
 from .calibration import resolve_camera
 from .ground_truth import GroundTruth
@@ -29,6 +30,8 @@ _CALIBRATIONS = {
     "2": ((520.9, 521.0, 325.1, 249.7), (0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
     "3": ((535.4, 539.2, 320.1, 247.6), ()),
 }
+# Units of a meter in the benchmark's depth images of 16 bits.
+_DEPTH_SCALE = 5000.0
 _SEQUENCE_NAME = re.compile(r"(?:freiburg|(?<![a-z0-9])fr)([123])(?![0-9])")
 _STAMP_NAME = re.compile(r"\d+\.\d+")
 # TIME FILE, or, as associate.py and others write it, TIME FILE TIME and the rest; a file's name may
@@ -43,11 +46,12 @@ _CALIBRATION_FILES = ("camera.yaml", "camera_info.yaml", "calibration.yaml")
 
 
 class TumSource(ImageSequence):
-    """Color images of a TUM RGB-D sequence.
+    """Color images of a TUM RGB-D sequence, with their depth.
 
     Times come from ``rgb.txt`` or ``associations.txt``; without either, from the names of
     the files in ``rgb``, which are the times. Fields are divided by blanks, tabs or commas; of
-    lines that associate color and depth, in either order, the color image is taken. Poses of
+    lines that associate color and depth, in either order, both images are taken; else a color image
+    has the depth image of ``depth.txt`` that is next in time, at most 20 ms away. Poses of
     ``groundtruth.txt`` are interpolated. Intrinsics are those of ``calibration.txt`` (fx fy cx cy)
     or ``camera.yaml`` in the folder, else known where the name of the folder, or of the link to
     it, says which Kinect it was, as in rgbd_dataset_freiburg2_desk or fr2_desk.
@@ -55,6 +59,8 @@ class TumSource(ImageSequence):
     Args:
         target: The sequence's folder, or its rgb folder.
         camera: Intrinsics to use instead of those the name stands for.
+        depth_scale: Units of a meter in the depth images: 5000 in those of the benchmark, 1000 for
+            millimeters.
 
     Raises:
         FileNotFoundError: The path does not exist, or has neither rgb.txt nor rgb.
@@ -64,18 +70,26 @@ class TumSource(ImageSequence):
     kind = "tum"
     layout = "rgb.txt, or rgb with images named by their time"
 
-    def __init__(self, target: str, *, camera: Camera | None = None) -> None:
+    def __init__(
+        self, target: str, *, camera: Camera | None = None, depth_scale: float = _DEPTH_SCALE
+    ) -> None:
+        if not depth_scale > 0:
+            raise ValueError(f"TUM depth_scale {depth_scale} is not a positive number of units")
         sequence = _sequence(existing(target))
         listing = _listing(sequence)
         if listing:
             listed = parse_lines(listing, _parse_listing_line)
-            stamped = [(stamp_ns, sequence / name) for stamp_ns, name in listed]
+            stamped = [(stamp_ns, sequence / name) for stamp_ns, name, _ in listed]
+            depths = [None if depth is None else sequence / depth for _, _, depth in listed]
             where = listing
         elif (sequence / "rgb").is_dir():
             where = sequence / "rgb"
             stamped = [(_stamp_of_name(path), path) for path in image_paths(where)]
+            depths = []
         else:
             raise FileNotFoundError(f"TUM sequence {sequence} has neither rgb.txt nor rgb")
+        if not any(depths):
+            depths = _nearest_depths([stamp_ns for stamp_ns, _ in stamped], sequence)
         if not stamped:
             raise ValueError(f"TUM sequence {sequence} has no images in {where}")
         truth = _read_ground_truth(sequence / "groundtruth.txt")
@@ -84,10 +98,11 @@ class TumSource(ImageSequence):
             stamps = [stamp_ns for stamp_ns, _ in stamped]
             poses = truth.poses(stamps, sequence / "groundtruth.txt")
         files = [
-            ImageFile(*each, pose)
-            for each, pose in zip(stamped, poses)  # noqa: B905 (made so)
+            ImageFile(*each, pose, depth)
+            for each, pose, depth in zip(stamped, poses, depths, strict=True)
         ]
-        super().__init__(sequence, files, camera or _recorded_camera(sequence))
+        camera = camera or _recorded_camera(sequence)
+        super().__init__(sequence, files, camera, depth_scale=depth_scale)
 
     @classmethod
     def recognizes(cls, target: str) -> bool:
@@ -113,14 +128,41 @@ def _listing(sequence: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _parse_listing_line(line: str) -> tuple[int, str]:
+def _parse_listing_line(line: str) -> tuple[int, str, str | None]:
+    """Time, color image and, where the line associates one, depth image."""
     fields = _LISTED.fullmatch(line)
     if not fields:
         raise ValueError(f"{line!r} is not TIME FILE")
     stamp, name, other_stamp, other_name = fields.groups()
     if other_stamp and _is_depth(name) and not _is_depth(other_name):
-        stamp, name = other_stamp, other_name
-    return parse_seconds(stamp), name.strip("\"'").replace("\\", "/")
+        stamp, name, other_name = other_stamp, other_name, name
+    depth = other_name if other_name and _is_depth(other_name) else None
+    return parse_seconds(stamp), _file_name(name), depth and _file_name(depth)
+
+
+def _file_name(name: str) -> str:
+    return name.strip("\"'").replace("\\", "/")
+
+
+def _nearest_depths(stamps_ns: list[int], sequence: Path) -> list[Path | None]:
+    """Return the depth image that is next to each time, None where that is too far away."""
+    listing = sequence / "depth.txt"
+    if listing.is_file():
+        listed = [
+            (stamp_ns, sequence / name)
+            for stamp_ns, name, _ in parse_lines(listing, _parse_listing_line)
+        ]
+    elif has_images(sequence / "depth"):
+        listed = [(_stamp_of_name(path), path) for path in image_paths(sequence / "depth")]
+    else:
+        return [None] * len(stamps_ns)
+    times = np.array([stamp_ns for stamp_ns, _ in listed], np.int64)
+    depths: list[Path | None] = []
+    for stamp_ns in stamps_ns:
+        distances = np.abs(times - stamp_ns)
+        is_near = len(times) and distances.min() <= DEPTH_WITHIN_NS
+        depths.append(listed[int(distances.argmin())][1] if is_near else None)
+    return depths
 
 
 def _is_depth(name: str) -> bool:

@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from records import shared, write_euroc, write_kitti, write_pictures, write_tum
 
+from feature_booster_ros.depth import StereoRig
 from feature_booster_ros.sources import open_source
 
 # KITTI
@@ -523,3 +528,127 @@ def test_quaternion_that_is_none_is_refused(tmp_path, quaternion):
         file.write(f"1305031102.5 1 2 3 {quaternion}\n")
     with pytest.raises(ValueError, match=r"groundtruth.txt: pose 4 has a quaternion of length"):
         open_source(tmp_path, kind="tum")
+
+
+# Depth and right images
+
+
+def write_depth(path: Path, depth: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    assert cv2.imwrite(str(path), depth)
+
+
+def test_kitti_frame_has_the_image_of_the_right_camera_and_the_baseline(tmp_path):
+    write_kitti(tmp_path)
+    right = write_pictures(tmp_path / "image_1", ["000000.png", "000001.png"][::-1])
+    frames = list(open_source(tmp_path))
+    np.testing.assert_array_equal(frames[0].right.image, right[1])
+    assert StereoRig.of_cameras(frames[0].camera, frames[0].right.camera).baseline == 0.5
+    assert next(iter(open_source(tmp_path / "image_1"))).right is None
+
+
+def test_kitti_right_image_that_is_missing_or_damaged_costs_no_frame(tmp_path, caplog):
+    write_kitti(tmp_path)
+    (tmp_path / "image_1" / "000001.png").unlink()
+    (tmp_path / "image_1" / "000002.png").write_bytes(b"damaged")
+    frames = list(open_source(tmp_path))
+    assert [frame.right is None for frame in frames] == [False, True, True, False]
+    assert "000002.png" in caplog.text
+
+
+def test_kitti_calibration_without_the_right_camera_costs_the_right_images(tmp_path, caplog):
+    write_kitti(tmp_path)
+    (tmp_path / "calib.txt").write_text("P0: 50 0 32 0 0 50 24 0 0 0 1 0\n")
+    assert next(iter(open_source(tmp_path))).right is None
+    assert "has no P1" in caplog.text
+
+
+@pytest.mark.parametrize("listing", ["depth.txt", "associations.txt", "names"])
+def test_tum_frame_has_its_depth_in_meters(tmp_path, listing):
+    write_tum(tmp_path)
+    depth = np.full((480, 640), 10_000, np.uint16)
+    depth[0, 0] = 0
+    # 10 ms after the first image, and 15 ms before the last.
+    names = ["1305031102.185304", "1305031102.228211"]
+    for name in names:
+        write_depth(tmp_path / "depth" / f"{name}.png", depth)
+    lines = (tmp_path / "rgb.txt").read_text().splitlines()
+    if listing == "depth.txt":
+        text = "".join(f"{name} depth/{name}.png\n" for name in names)
+        (tmp_path / listing).write_text(text)
+    elif listing == "associations.txt":
+        (tmp_path / "rgb.txt").unlink()
+        pairs = zip(names, [lines[1], lines[3]], strict=True)
+        text = "".join(f"{name} depth/{name}.png {line}\n" for name, line in pairs)
+        (tmp_path / listing).write_text(text)
+    frames = list(open_source(tmp_path))
+    measured = [frame.depth for frame in frames]
+    assert measured[0].dtype == np.float32
+    assert np.isnan(measured[0][0, 0])
+    assert measured[0][1, 1] == measured[-1][1, 1] == 2.0
+
+
+def test_tum_depth_beyond_20_ms_is_none(tmp_path):
+    write_tum(tmp_path)
+    write_depth(tmp_path / "depth" / "1305031102.150000.png", np.ones((480, 640), np.uint16))
+    assert [frame.depth for frame in open_source(tmp_path)] == [None] * 3
+
+
+def test_tum_depth_scale_is_an_option(tmp_path):
+    write_tum(tmp_path)
+    depth = np.full((480, 640), 1500, np.uint16)
+    write_depth(tmp_path / "depth" / "1305031102.175304.png", depth)
+    frame = next(iter(open_source(f"{tmp_path},depth_scale=1000")))
+    assert frame.depth[0, 0] == 1.5
+
+
+def test_tum_depth_of_another_size_names_both(tmp_path, caplog):
+    write_tum(tmp_path)
+    write_depth(tmp_path / "depth" / "1305031102.175304.png", np.ones((240, 320), np.uint16))
+    assert next(iter(open_source(tmp_path))).depth is None
+    assert "320 x 240" in caplog.text
+    assert "640 x 480" in caplog.text
+    assert "align" in caplog.text
+
+
+def test_euroc_pair_is_rectified_by_its_poses_on_the_body(tmp_path):
+    write_euroc(tmp_path)
+    left, right = (tmp_path / "mav0" / name for name in ("cam0", "cam1"))
+    shutil.copytree(left, right)
+    # To the right in the camera's frame, and turned by 0.1 rad about its y axis.
+    cosine, sine = np.cos(0.1), np.sin(0.1)
+    sensor = (right / "sensor.yaml").read_text()
+    sensor = sensor.replace(
+        "[1, 0, 0, 0,\n         0, 1, 0, 0.1,\n         0, 0, 1, 0,",
+        f"[{cosine}, 0, {sine}, 0.2,\n 0, 1, 0, 0.1,\n {-sine}, 0, {cosine}, 0.02,",
+    )
+    (right / "sensor.yaml").write_text(sensor)
+    frames = list(open_source(tmp_path))
+    np.testing.assert_array_equal(frames[1].right.image, frames[1].image)
+    rig = StereoRig.of_cameras(frames[0].camera, frames[0].right.camera)
+    assert rig.baseline == pytest.approx(np.hypot(0.2, 0.02))
+    assert not rig.is_rectified
+    # A point has one row in both rectified images, and its depth is the baseline by the disparity.
+    pose = np.array([[cosine, 0, sine, 0.2], [0, 1, 0, 0], [-sine, 0, cosine, 0.02], [0, 0, 0, 1]])
+    point = np.array([0.3, 0.2, 3.0, 1.0])
+    seen = [rig.left_rotation @ point[:3], rig.right_rotation @ (np.linalg.inv(pose) @ point)[:3]]
+    assert seen[0][1] / seen[0][2] == pytest.approx(seen[1][1] / seen[1][2])
+    disparity = seen[0][0] / seen[0][2] - seen[1][0] / seen[1][2]
+    assert rig.baseline / disparity == pytest.approx(seen[0][2])
+
+
+def test_euroc_camera_that_is_not_to_the_right_is_no_right_camera(tmp_path, caplog):
+    write_euroc(tmp_path)
+    shutil.copytree(tmp_path / "mav0" / "cam0", tmp_path / "mav0" / "cam1")
+    assert next(iter(open_source(tmp_path))).right is None
+    assert "not to its right" in caplog.text
+
+
+def test_real_stereo_and_depth():
+    frame = next(iter(open_source(shared("sequences/kitti_stereo"))))
+    rig = StereoRig.of_cameras(frame.camera, frame.right.camera)
+    assert rig.is_rectified
+    assert rig.baseline == pytest.approx(0.537, abs=1e-3)
+    room = shared("sequences/rgbd_room")
+    frame = next(iter(open_source(f"{room},depth_scale=1000,camera=585,585,320,240")))
+    assert 0.5 < np.nanmedian(frame.depth) < 5

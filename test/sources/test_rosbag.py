@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from records import BagWriter, picture
 
+from feature_booster_ros.depth import StereoRig
 from feature_booster_ros.sources import open_source
 
 SECOND = 1_000_000_000
@@ -568,3 +569,30 @@ def test_uncalibrated_camera_info_is_kept_as_recorded(tmp_path):
     assert (frame.calibration.width, frame.calibration.binning_x) == (128, 2)
     assert frame.calibration.distortion_model == "plumb_bob"
     assert frame.calibration.d == (0.1, 0, 0, 0, 0)
+
+
+# Depth and right images
+
+
+def test_frames_have_the_depth_and_right_image_recorded_beside_them(tmp_path):
+    images, rights = ([picture(seed) for seed in seeds] for seeds in (range(4), range(4, 8)))
+    depth = np.full((48, 64), 1500, np.uint16)
+    with BagWriter(tmp_path / "bag", "mcap") as bag:
+        for index, (image, right) in enumerate(zip(images, rights, strict=True)):
+            stamp_ns = (index + 1) * 100_000_000
+            if index != 1:  # recorded before its image, and 10 ms away
+                bag.image("/cam/depth", stamp_ns + 10_000_000, depth + index, "16UC1")
+            bag.image("/cam/left/image", stamp_ns, image)
+            if index != 2:
+                bag.image("/cam/right/image", stamp_ns + 1_000_000, right)
+            bag.camera_info("/cam/left/camera_info", stamp_ns)
+            projection = [50, 0, 32, -5, 0, 50, 24, 0, 0, 0, 1, 0]
+            bag.camera_info("/cam/right/camera_info", stamp_ns, p=np.array(projection, float))
+    uri = f"{tmp_path / 'bag'},topic=/cam/left/image,depth_topic=/cam/depth"
+    frames = list(open_source(f"{uri},right_topic=/cam/right/image"))
+    depths = [None if frame.depth is None else round(1e3 * frame.depth[0, 0]) for frame in frames]
+    assert depths == [1500, None, 1502, 1503]
+    assert [frame.right is None for frame in frames] == [False, False, True, False]
+    np.testing.assert_array_equal(frames[3].right.image, rights[3])
+    rig = StereoRig.of_cameras(frames[3].camera, frames[3].right.camera)
+    assert rig.baseline == pytest.approx(0.1)
