@@ -234,8 +234,12 @@ class Ratio:
     error: float
 
 
-def correct_against_first(evaluation: Evaluation) -> list[Ratio | None]:
+def correct_against_first(evaluation: Evaluation, subset: str = OVERALL) -> list[Ratio | None]:
     """Compare each method's correct matches with those of the first method on the same features.
+
+    Args:
+        evaluation: Evaluation of the methods.
+        subset: Subset of the pairs.
 
     Returns:
         A ratio for each score; None for that first method itself, or if it has no correct match.
@@ -244,10 +248,10 @@ def correct_against_first(evaluation: Evaluation) -> list[Ratio | None]:
     ratios: list[Ratio | None] = []
     for score in evaluation.scores:
         base = first.setdefault(score.detector, score)
-        if score is base or OVERALL not in score.matching or not base.matching[OVERALL].correct:
+        if score is base or subset not in score.matching or not base.matching[subset].correct:
             ratios.append(None)
             continue
-        ours, theirs = score.matching[OVERALL], base.matching[OVERALL]
+        ours, theirs = score.matching[subset], base.matching[subset]
         error = bootstrap_error(ours.pair_correct, theirs.pair_correct)
         ratios.append(Ratio(ours.correct / theirs.correct, error))
     return ratios

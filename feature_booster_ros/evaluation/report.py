@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .homography import CORNER_THRESHOLDS
 from .metrics import (
@@ -26,9 +26,6 @@ from .output import format_table, new_figure
 from .relative_pose import POSE_THRESHOLDS
 from .sequence import STAGES
 
-if TYPE_CHECKING:
-    pass
-
 UNKNOWN = "n/a"
 """Text in place of a number that cannot be computed."""
 
@@ -41,6 +38,8 @@ def evaluation_text(evaluation: Evaluation) -> str:
     parts = [f"{evaluation.title}\n{format_table(list(rows[0]), [list(r.values()) for r in rows])}"]
     if any(score.matching for score in evaluation.scores):
         parts.append(f"MMA % within pixels\n{_curves(evaluation)}")
+    if evaluation.kind == "photos":
+        parts.append(f"Views without roll, turned by degrees\n{_turned(evaluation)}")
     if any(len(score.homography) > 1 for score in evaluation.scores):
         parts.append(f"Homographies within pixels of mean corner error\n{_subsets(evaluation)}")
     text = "\n\n".join(parts)
@@ -93,8 +92,8 @@ def _main_rows(evaluation: Evaluation) -> list[Columns]:
     return rows
 
 
-def _matching_columns(score: MethodScore, ratio: Ratio | None) -> Columns:
-    matching = score.matching[OVERALL]
+def _matching_columns(score: MethodScore, ratio: Ratio | None, subset: str = OVERALL) -> Columns:
+    matching = score.matching[subset]
     return {
         "correct": decimal(matching.correct),
         "vs first": "" if ratio is None else f"{100 * (ratio.value - 1):+.1f} %",
@@ -151,6 +150,19 @@ def _subsets(evaluation: Evaluation) -> str:
         for score in evaluation.scores
         for subset, homography in score.homography.items()
     ]
+    return format_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _turned(evaluation: Evaluation) -> str:
+    rows = []
+    for subset in evaluation.scores[0].matching:
+        if subset == OVERALL:
+            continue
+        ratios = correct_against_first(evaluation, subset)
+        rows += [
+            {"method": score.method, "subset": subset, **_matching_columns(score, ratio, subset)}
+            for score, ratio in zip(evaluation.scores, ratios, strict=True)
+        ]
     return format_table(list(rows[0]), [list(row.values()) for row in rows])
 
 

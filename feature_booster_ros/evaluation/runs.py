@@ -17,7 +17,7 @@ from .methods import Method
 from .metrics import OVERALL, Evaluation, MethodScore
 from .relative_pose import evaluate_pose_pairs
 from .sequence import evaluate_sequence
-from .warped_photos import WarpedPair, evaluate_warped_pairs, warped_pairs
+from .warped_photos import WarpedPair, evaluate_warped_pairs, turned_pairs, warped_pairs
 
 
 def run_photos(
@@ -40,22 +40,29 @@ def run_photos(
             raise ValueError(f"--{name} is {value}: it must be {least} or above")
     found = find_photos(folder)
     photos = split_photos(found, holdout)[1]
-    pairs: dict[Extractor, list[WarpedPair]] = {}
+    by_extractor: dict[Extractor, dict[str, list[WarpedPair]]] = {}
     scores = []
     for method in methods:
-        if method.extractor not in pairs:
-            pairs[method.extractor] = warped_pairs(photos, method.extractor, seed=seed)
-        shared = pairs[method.extractor]
-        progress = Progress(shared, f"match ({method.name})")
-        matching = evaluate_warped_pairs(progress, method.describe)
+        extractor = method.extractor
+        if extractor not in by_extractor:
+            turned = turned_pairs(photos, extractor, seed)
+            by_extractor[extractor] = {OVERALL: warped_pairs(photos, extractor, seed=seed)} | {
+                f"turned {turn}": pairs for turn, pairs in turned.items()
+            }
+        matching = {
+            subset: evaluate_warped_pairs(
+                Progress(pairs, f"match ({method.name}, {subset})"), method.describe
+            )
+            for subset, pairs in by_extractor[extractor].items()
+        }
         scores.append(
             MethodScore(
                 method=method.name,
-                detector=method.extractor.name,
-                pairs=len(shared),
-                features=matching.features,
-                matches=matching.matches,
-                matching={OVERALL: matching},
+                detector=extractor.name,
+                pairs=len(by_extractor[extractor][OVERALL]),
+                features=matching[OVERALL].features,
+                matches=matching[OVERALL].matches,
+                matching=matching,
             )
         )
     notes = []

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,19 +32,24 @@ DEFAULT_VIEWS = ViewDistribution(
     rotation=25.0, full_rotation_share=0.15, log2_scale=0.45, tilt=20.0, shift=0.1
 )
 
+TURNS = (0, 90, 180)
+"""Turns of the camera about its optical axis, of views without any other roll [degrees]."""
+
 
 @dataclass(frozen=True, eq=False)
 class WarpedPair:
     """Features of a photograph and of a view of it.
 
     Attributes:
-        image_shape: (height, width) of both.
+        photo_shape: (height, width) of the photograph.
+        view_shape: (height, width) of the view.
         photo: Features of the photograph.
         view: Features of the view.
         homography: (3, 3) from pixels of the photograph to those of the view.
     """
 
-    image_shape: tuple[int, int]
+    photo_shape: tuple[int, int]
+    view_shape: tuple[int, int]
     photo: Features
     view: Features
     homography: np.ndarray
@@ -63,17 +69,72 @@ def warped_pairs(
         views: Distribution of the views.
         seed: Seed of the views.
     """
-    pairs = []
-    for number, path in enumerate(Progress(photos, f"views ({extractor.name})")):
+    return [
+        pairs[0]
+        for pairs in _each_photo(photos, extractor, views, seed, (0,), f"views ({extractor.name})")
+    ]
+
+
+def turned_pairs(
+    photos: Sequence[Path], extractor: Extractor, seed: int = 1
+) -> dict[int, list[WarpedPair]]:
+    """Extract the features of each photograph and of a view without roll, turned by ``TURNS``.
+
+    Args:
+        photos: Paths of the photographs.
+        extractor: Extractor of the features.
+        seed: Seed of the views.
+
+    Returns:
+        For each turn in degrees, a pair for each photograph that can be read.
+    """
+    level = dataclasses.replace(DEFAULT_VIEWS, rotation=0.0, full_rotation_share=0.0)
+    label = f"turned views ({extractor.name})"
+    by_photo = list(_each_photo(photos, extractor, level, seed, TURNS, label))
+    return {turn: [pairs[place] for pairs in by_photo] for place, turn in enumerate(TURNS)}
+
+
+def _each_photo(
+    photos: Sequence[Path],
+    extractor: Extractor,
+    views: ViewDistribution,
+    seed: int,
+    turns: Sequence[int],
+    label: str,
+) -> Iterator[list[WarpedPair]]:
+    """Yield for each photograph that can be read its random view, turned by each of ``turns``."""
+    for number, path in enumerate(Progress(photos, label)):
         photo = read_photo(path, LONGEST_SIDE)
         if photo is None:
             continue
         rng = np.random.default_rng([seed, number])
         homography = random_homography(rng, photo.shape, views)
         image, mask = warp_image(photo, homography)
-        view = extractor(change_light(rng, image), mask)
-        pairs.append(WarpedPair(photo.shape, extractor(photo), view, homography))
-    return pairs
+        image, features = change_light(rng, image), extractor(photo)
+        pairs = []
+        for turn in turns:
+            view = np.ascontiguousarray(np.rot90(image, turn // 90))
+            height, width = view.shape
+            seen = np.ascontiguousarray(np.rot90(mask, turn // 90))
+            turned = _turn(image.shape, turn) @ homography
+            described = extractor(view, seen)
+            pairs.append(WarpedPair(photo.shape, (height, width), features, described, turned))
+        yield pairs
+
+
+def _turn(shape: tuple[int, ...], turn: int) -> np.ndarray:
+    """Return the (3, 3) homography from the pixels of an image to those of ``numpy.rot90`` of it.
+
+    Args:
+        shape: (height, width) of the image.
+        turn: 0, 90, 180 or 270 degrees.
+    """
+    height, width = shape
+    homography = np.eye(3)
+    for _ in range(turn // 90):
+        homography = np.array([[0, 1, 0], [-1, 0, width - 1], [0, 0, 1.0]]) @ homography
+        height, width = width, height
+    return homography
 
 
 def evaluate_warped_pairs(
@@ -90,7 +151,7 @@ def evaluate_warped_pairs(
     for pair in pairs:
         photo, view = pair.photo, pair.view
         if boost is not None:
-            photo, view = boost(photo, pair.image_shape), boost(view, pair.image_shape)
+            photo, view = boost(photo, pair.photo_shape), boost(view, pair.view_shape)
         matches = match(photo, view)
         points.append(photo.keypoints[matches.indices[:, 0]])
         errors.append(

@@ -12,7 +12,11 @@ from skimage import data
 
 from feature_booster_ros.cli import main
 from feature_booster_ros.evaluation.methods import create_method, create_methods, describe_all
-from feature_booster_ros.evaluation.warped_photos import evaluate_warped_pairs, warped_pairs
+from feature_booster_ros.evaluation.warped_photos import (
+    evaluate_warped_pairs,
+    turned_pairs,
+    warped_pairs,
+)
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.features.sift import SiftExtractor
 
@@ -46,6 +50,19 @@ def test_right_matches_are_counted_as_right(photos):
         return dataclasses.replace(features, keypoints=features.keypoints + offset)
 
     assert evaluate_warped_pairs(pairs, shifted).accuracy < 0.1
+
+
+def test_turned_views_are_the_same_view_turned(photos):
+    pairs = turned_pairs(sorted(photos.iterdir()), create_extractor("sift", 400))
+    assert list(pairs) == [0, 90, 180]
+    upright, left, half = (pairs[turn][0] for turn in pairs)
+    height, width = upright.view_shape
+    assert left.view_shape == (width, height) and half.view_shape == (height, width)
+    # SIFT does not depend on the roll, so that wrong homographies would show.
+    scores = [evaluate_warped_pairs(pairs[turn]) for turn in pairs]
+    assert all(score.accuracy > 0.5 for score in scores)
+    assert scores[1].correct == pytest.approx(scores[0].correct, rel=0.2)
+    assert scores[2].correct == pytest.approx(scores[0].correct, rel=0.2)
 
 
 # The margins are well below what the README reports, as these are few photographs.
@@ -126,6 +143,11 @@ def test_evaluate_photos(photos, capsys):
     assert raw[gain] == "" and 0 < float(ours[gain]) and 0 < float(ours[accuracy])
     assert 0 < float(ours[correct]) < float(ours[4])
     assert "MMA % within pixels" in printed
+    begin = printed.index("Views without roll, turned by degrees") + 3
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in printed[begin : begin + 6]]
+    assert rows == [
+        [method, f"turned {turn}"] for turn in (0, 90, 180) for method in ("sift", "ours")
+    ]
     assert not any(line.startswith("note:") for line in printed)
 
 

@@ -189,7 +189,7 @@ class PhotosSpecification(PairSourceSpecification):
                 seen_through(side.keypoints, homography)
                 for side, homography in zip(sides, homographies, strict=True)
             )
-            return ViewGroup(sides, (pair.image_shape, pair.image_shape), ((there, back),))
+            return ViewGroup(sides, (pair.photo_shape, pair.view_shape), ((there, back),))
 
         _, held_out = split_photos(find_photos(self.path), self.holdout)
         extractor = create_extractor(context.detector, VALIDATION_FEATURES)
