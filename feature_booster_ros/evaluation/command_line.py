@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_METHODS = ("sift", "rootsift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
 ODOMETRY_METHODS = ("sift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
+RETRIEVAL_METHODS = ("orb", "ORB+Boost-B")
 DEFAULT_GAPS = (1, 4, 8)
 
 _Evaluate = Callable[[argparse.Namespace, "list[Method]"], "list[Evaluation]"]
@@ -121,6 +122,55 @@ def add_runs(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="add a row for COLMAP with SIFT on the same frames and intrinsics: the limit, as it "
         "sees the whole sequence and takes its time",
+    )
+
+    retrieval = _add(
+        runs,
+        "retrieval",
+        "images of the same place by a vocabulary: recall@1, recall@5, times",
+        _retrieval,
+        RETRIEVAL_METHODS,
+        1000,
+    )
+    retrieval.add_argument(
+        "retrieval", metavar="SOURCE", help="sequence with poses, as for evaluate sequence"
+    )
+    retrieval.add_argument(
+        "--vocabularies",
+        nargs="+",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="a vocabulary for each method, in their order (feature-booster vocabulary)",
+    )
+    retrieval.add_argument(
+        "--warped",
+        action="store_true",
+        help="SOURCE is a folder of photographs; look up a warped view of every --holdout-th",
+    )
+    retrieval.add_argument(
+        "--holdout", type=int, default=10, metavar="N", help="as for photos (default: %(default)s)"
+    )
+    retrieval.add_argument(
+        "--min-gap",
+        type=int,
+        default=5,
+        metavar="N",
+        help="leave out frames that are nearer in the sequence (default: %(default)s)",
+    )
+    retrieval.add_argument(
+        "--max-distance",
+        type=float,
+        default=3.0,
+        metavar="M",
+        help="largest distance of the cameras at one place, in meters (default: %(default)s)",
+    )
+    retrieval.add_argument(
+        "--max-angle",
+        type=float,
+        default=30.0,
+        metavar="DEGREES",
+        help="largest angle between their optical axes (default: %(default)s)",
     )
 
     everything = _add(
@@ -260,11 +310,13 @@ def _evaluate(evaluate: _Evaluate, options: argparse.Namespace) -> None:
     if len(evaluations) > 1:
         print(summary_text(evaluations), end="\n\n")
     if options.output is not None:
-        settings = {
-            key: value for key, value in vars(options).items() if key not in ("run", "output")
-        }
-        written = write_evaluations(options.output, evaluations, settings)
+        written = write_evaluations(options.output, evaluations, _settings(options))
         print(f"written to {options.output}: {', '.join(path.name for path in written)}")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, object]:
+    """Return the options of a run, to be kept with its results."""
+    return {key: value for key, value in vars(options).items() if key not in ("run", "output")}
 
 
 def _with_unique_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -311,6 +363,36 @@ def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Evalua
     from .runs import run_sequence
 
     return run_sequence(options.sequence, methods, options.gaps, options.wide_pixels)
+
+
+def _retrieval(options: argparse.Namespace) -> None:
+    from ..retrieval import read_vocabulary
+    from ..sources import open_source
+    from .methods import create_methods
+    from .output import check_output
+    from .retrieval import evaluate_places, evaluate_warped, retrieval_text, write_retrieval
+
+    check_output(options.output, with_plots=False)
+    if len(options.vocabularies) != len(options.methods):
+        raise ValueError(
+            f"--vocabularies has {len(options.vocabularies)} files for {len(options.methods)} "
+            f"methods ({' '.join(options.methods)}): give one for each, in their order"
+        )
+    methods = create_methods(options.methods, options.max_features, options.device)
+    vocabularies = [read_vocabulary(path) for path in options.vocabularies]
+    if options.warped:
+        scores = evaluate_warped(options.retrieval, methods, vocabularies, options.holdout)
+    else:
+        with open_source(options.retrieval) as source:
+            scores = evaluate_places(
+                source, methods, vocabularies, options.min_gap, options.max_distance,
+                options.max_angle,
+            )  # fmt: skip
+    print(retrieval_text(scores))
+    if options.output is not None:
+        settings = _settings(options) | {"vocabularies": list(map(str, options.vocabularies))}
+        written = write_retrieval(options.output, scores, settings)
+        print(f"written to {options.output}: {', '.join(path.name for path in written)}")
 
 
 def _odometry(options: argparse.Namespace) -> None:
