@@ -4,5 +4,7 @@
 
 from .images import to_meters
 from .rig import StereoRig
+from .sensor import DepthSensor, DepthSettings
+from .stereo import RightImage
 
-__all__ = ["StereoRig", "to_meters"]
+__all__ = ["DepthSensor", "DepthSettings", "RightImage", "StereoRig", "to_meters"]

@@ -40,30 +40,44 @@ class StereoRig:
         Raises:
             ValueError: P of the two is of cameras at the same place or in the wrong order.
         """
-        offsets = [_offset(camera.calibration) for camera in (left, right)]
-        baseline = offsets[1] - offsets[0]
+        baseline = _place(right.calibration) - _place(left.calibration)
         if not np.isfinite(baseline) or baseline == 0:
             raise ValueError(
-                "P of the right camera's calibration has no baseline: P[3] must be -fx times the "
-                "distance from the left camera in meters, as stereo calibration writes it"
+                "P of the right camera has no baseline: P[3] must be -fx times the distance from "
+                "the left camera in meters, as stereo calibration writes it"
             )
         if baseline < 0:
             raise ValueError(
-                f"P of the calibrations puts the right camera {-baseline:.3g} m to the left of the "
-                "left one: exchange the two"
+                f"P of the two cameras puts the right one {-baseline:.3g} m to the left of the "
+                "left one: exchange them"
             )
         return cls(left, right, _rotation(left), _rotation(right), baseline)
 
     @property
     def is_rectified(self) -> bool:
-        """Whether a point has the same row in both images, and the columns differ by disparity."""
+        """Whether the images are: a point has one row in both, and the columns give its depth."""
         return bool(
             self.left.is_pinhole
             and self.right.is_pinhole
             and np.array_equal(self.left.matrix, self.right.matrix)
             and np.array_equal(self.left_rotation, self.right_rotation)
-            and np.array_equal(self.left_rotation, np.eye(3))
         )
+
+    def rectify_left(self, pixels: np.ndarray) -> np.ndarray:
+        """Return rectified rays (N, 2) at depth 1 of pixels (N, 2) of the left image, or NaN."""
+        return _turn(self.left.rays(pixels), self.left_rotation)
+
+    def rectify_right(self, pixels: np.ndarray) -> np.ndarray:
+        """Return rectified rays (N, 2) at depth 1 of pixels (N, 2) of the right image, or NaN."""
+        return _turn(self.right.rays(pixels), self.right_rotation)
+
+    def project_left(self, rays: np.ndarray) -> np.ndarray:
+        """Return pixels (N, 2) of the left image of rectified rays (N, 2) at depth 1, or NaN."""
+        return self.left.project(_turn(rays, self.left_rotation.T))
+
+    def project_right(self, rays: np.ndarray) -> np.ndarray:
+        """Return pixels (N, 2) of the right image of rectified rays (N, 2) at depth 1, or NaN."""
+        return self.right.project(_turn(rays, self.right_rotation.T))
 
 
 def with_stereo_calibration(
@@ -108,7 +122,7 @@ def with_stereo_calibration(
     )
 
 
-def _offset(calibration: Calibration) -> float:
+def _place(calibration: Calibration) -> float:
     """Return the camera's place on the x axis of its stereo pair [m]; 0 where P is not filled."""
     return -calibration.p[3] / calibration.p[0] if calibration.p[0] else 0.0
 
@@ -116,3 +130,11 @@ def _offset(calibration: Calibration) -> float:
 def _rotation(camera: Camera) -> np.ndarray:
     rotation = np.reshape(camera.calibration.r, (3, 3))
     return np.eye(3) if camera.rectified or not rotation.any() else rotation
+
+
+def _turn(rays: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Return rays (N, 2) at depth 1, turned; NaN where they then point backwards."""
+    turned = rays @ rotation[:, :2].T + rotation[:, 2]
+    with np.errstate(invalid="ignore"):
+        turned[~(turned[:, 2] > 0)] = np.nan
+    return turned[:, :2] / turned[:, 2:]

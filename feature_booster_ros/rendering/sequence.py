@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from ..camera import Camera
-from ..depth.images import to_meters
-from ..sources.source import Frame, RightImage, Source
+from ..depth import RightImage, to_meters
+from ..sources.source import Frame, Source
 from .camera_paths import CameraPath, random_path, walk_through
 from .renderer import Scene, cast, draw, draw_depth
 from .scenes import gallery

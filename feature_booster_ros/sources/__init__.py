@@ -5,13 +5,12 @@
 from ..camera import Camera
 from .calibration import read_camera, resolve_camera
 from .opening import KINDS, open_source
-from .source import Frame, RightImage, Source, play
+from .source import Frame, Source, play
 
 __all__ = [
     "KINDS",
     "Camera",
     "Frame",
-    "RightImage",
     "Source",
     "open_source",
     "play",

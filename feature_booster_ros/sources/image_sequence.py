@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..camera import Camera
-from ..depth.images import MILLIMETERS, check_depth_size, to_meters
+from ..depth import RightImage, to_meters
+from ..depth.images import MILLIMETERS, check_depth_size
 from ..pixels import read_image
 from ..stamps import StampWatch, frame_rate
-from .source import Frame, RightImage, Source, logger
+from .source import Frame, Source, logger
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")

@@ -16,19 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..camera import Calibration, Camera, is_rectified_topic
-from ..depth.images import (
-    DEPTH_WITHIN_NS,
-    check_depth_size,
-    decode_compressed_depth,
-    to_meters,
-)
+from ..depth import RightImage, to_meters
+from ..depth.images import DEPTH_WITHIN_NS, check_depth_size, decode_compressed_depth
 from ..depth.rig import RIGHT_WITHIN_NS
 from ..pixels import decode_compressed, decode_raw
 from ..stamps import NANOSECONDS, StampWatch, frame_rate, in_order
 from .bag_files import looks_like_bag, open_bag
 from .bag_topics import IMAGE, BagTopics, is_ros
 from .image_sequence import existing
-from .source import Frame, RightImage, Source, logger
+from .source import Frame, Source, logger
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Messages from which the frame rate is estimated.

@@ -15,6 +15,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from ..camera import Calibration, Camera
+from ..depth import RightImage
 from ..pixels import image_encoding
 from ..stamps import NANOSECONDS
 
@@ -22,21 +23,6 @@ logger = logging.getLogger("feature_booster_ros.sources")
 
 # Frame rate between passes of a record without a rate [Hz].
 USUAL_RATE = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class RightImage:
-    """What the right camera of a stereo pair took at the time of a frame.
-
-    Attributes:
-        image: Pixels (H, W) or (H, W, 3), as `Frame.image`.
-        camera: Its camera, whose calibration has R and P of the pair; None if it is not known.
-        name: File name or topic, to tell the user about.
-    """
-
-    image: np.ndarray
-    camera: Camera | None = None
-    name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
