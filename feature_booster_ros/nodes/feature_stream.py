@@ -9,6 +9,7 @@ stamps repeat or come out of order, bags are played again, and cameras change.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 import numpy as np
 
@@ -27,12 +28,18 @@ class FeatureStream:
         settings: Of the odometry.
         stamps: Judges the frames' stamps, and reports restarts.
         inform: Takes a line about a change that is no restart.
+        executor: Maps keyframes while the next frames are tracked; None to map them first.
     """
 
     def __init__(
-        self, settings: OdometrySettings, stamps: StampWatch, inform: Callable[[str], None]
+        self,
+        settings: OdometrySettings,
+        stamps: StampWatch,
+        inform: Callable[[str], None],
+        executor: Executor | None = None,
     ) -> None:
         self._settings = settings
+        self._executor = executor
         self._continuity = Continuity(stamps)
         self._inform = inform
         self._odometry: VisualOdometry | None = None
@@ -78,6 +85,11 @@ class FeatureStream:
         self.descriptors = frame.descriptors
         return order, estimate
 
+    def finish_mapping(self) -> None:
+        """Wait until the last keyframe is in the map."""
+        if self._odometry is not None:
+            self._odometry.finish_mapping()
+
     def trajectory(self) -> tuple[list[int], np.ndarray]:
         """Return the refined trajectory.
 
@@ -98,7 +110,9 @@ class FeatureStream:
         """Return the odometry, with the frame's camera; a new one for the first frame."""
         distortion = np.asarray(camera.distortion)
         if self._odometry is None or self._camera is None:
-            self._odometry = VisualOdometry(camera.matrix, distortion, camera.model, self._settings)
+            self._odometry = VisualOdometry(
+                camera.matrix, distortion, camera.model, self._settings, self._executor
+            )
             self._origin = stamp_ns
         elif not _same(camera, self._camera):
             self._odometry.set_camera(camera.matrix, distortion, camera.model)

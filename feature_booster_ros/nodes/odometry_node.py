@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +83,9 @@ class OdometryWork(Work):
         self._frames = FrameMonitor(
             node, self._topic, parameters.diagnostics_period, self._condition, self._values
         )
+        # Frames are tracked while their predecessors are mapped.
+        mapper = ThreadPoolExecutor(1, "mapping")
+        resources.callback(mapper.shutdown)
         self._stream = FeatureStream(
             OdometrySettings(**parameters.odometry_settings()),
             StampWatch(
@@ -90,6 +94,7 @@ class OdometryWork(Work):
                 confirm=True,  # a restart loses the map
             ),
             self._log_info,
+            mapper,
         )
         self._lock = threading.Lock()  # of the stream; ~/reset comes in the executor's thread
         self._estimate: Estimate | None = None
@@ -108,6 +113,7 @@ class OdometryWork(Work):
         """Subscribe to features and start the thread that tracks them."""
         parameters = self._node.parameters
         self._frames.activate(resources)
+        resources.callback(self._finish_mapping)
         self._worker = NewestWorker(self._process, "odometry", parameters.queue_size)
         resources.callback(self._worker.stop)
         resources.subscription(FeatureArray, "features", self._receive, parameters.input_profile())
@@ -147,6 +153,10 @@ class OdometryWork(Work):
                 values[name] = str(getattr(estimate, name))
         return values
 
+    def _finish_mapping(self) -> None:
+        with self._frames.skip_on_error(), self._lock:
+            self._stream.finish_mapping()
+
     # Worker's thread
 
     def _process(self, message: FeatureArray) -> None:
@@ -174,7 +184,7 @@ class OdometryWork(Work):
         self._log_change(last, estimate)
         self._estimate = estimate
         self._frames.record("track", estimate.tracking_seconds)
-        if estimate.is_keyframe:
+        if estimate.mapping_seconds:
             self._frames.record("map", estimate.mapping_seconds)
         with self._frames.stage("publish"):
             header = Header(stamp=message.header.stamp, frame_id=self._node.parameters.odom_frame)

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .rigid import camera_center, inverse
+from .rigid import camera_center, rescale_pose
 from .view import View
 
 
@@ -55,6 +55,22 @@ class LandmarkMap:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def copy(self) -> LandmarkMap:
+        """Return a copy that shares only the keyframes' views."""
+        return LandmarkMap(
+            self.positions.copy(),
+            self.spreads.copy(),
+            self.descriptors.copy(),
+            [replace(each, landmark_of=each.landmark_of.copy()) for each in self.keyframes],
+        )
+
+    def take_up(self, changed: LandmarkMap) -> None:
+        """Take up a changed copy with the same keyframes; the map's objects for them stay."""
+        self.positions, self.spreads = changed.positions, changed.spreads
+        self.descriptors = changed.descriptors
+        for mine, theirs in zip(self.keyframes, changed.keyframes, strict=True):
+            mine.pose, mine.landmark_of = theirs.pose, theirs.landmark_of
 
     def add_landmarks(
         self, positions: np.ndarray, spreads: np.ndarray, descriptors: np.ndarray
@@ -104,6 +120,4 @@ class LandmarkMap:
         self.positions = about + factor * (self.positions - about)
         self.spreads = factor * self.spreads
         for keyframe in self.keyframes:
-            pose = inverse(keyframe.pose)
-            pose[:3, 3] = about + factor * (pose[:3, 3] - about)
-            keyframe.pose = inverse(pose)
+            keyframe.pose = rescale_pose(keyframe.pose, factor, about)

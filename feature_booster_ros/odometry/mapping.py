@@ -48,14 +48,19 @@ class _VisibleLandmarks:
     max_distance: float  # of descriptors
 
 
-def insert_keyframe(landmarks: LandmarkMap, keyframe: Keyframe, settings: OdometrySettings) -> None:
-    """Insert a keyframe: triangulate new landmarks, adjust the window, and remove outliers.
+def map_keyframe(landmarks: LandmarkMap, settings: OdometrySettings) -> LandmarkMap:
+    """Map the newest keyframe: triangulate new landmarks, adjust the window, and remove outliers.
 
     Args:
-        landmarks: the map.
-        keyframe: whose ``landmark_of`` has its observations of the map.
+        landmarks: the map, which is not changed, so that it can be used meanwhile. The newest
+            keyframe's ``landmark_of`` has its observations of known landmarks.
         settings: of the odometry.
+
+    Returns:
+        A changed copy with the same keyframes.
     """
+    landmarks = landmarks.copy()
+    keyframe = landmarks.keyframes[-1]
     seen = keyframe.landmark_of >= 0
     rows, descriptors = keyframe.landmark_of[seen], keyframe.view.features.descriptors[seen]
     if len(rows):
@@ -71,12 +76,11 @@ def insert_keyframe(landmarks: LandmarkMap, keyframe: Keyframe, settings: Odomet
             ),
         )
         landmarks.descriptors[rows] = descriptors
-        for partner in landmarks.keyframes[: -_TRIANGULATION_KEYFRAMES - 1 : -1]:
+        for partner in landmarks.keyframes[-2 : -_TRIANGULATION_KEYFRAMES - 2 : -1]:
             _triangulate_with(landmarks, keyframe, partner, visible, settings)
-    landmarks.keyframes.append(keyframe)
     adjust_window(landmarks, settings)
-    landmarks.drop_oldest(settings.max_keyframes)
     landmarks.cull(landmarks.observations() >= 2)
+    return landmarks
 
 
 def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:

@@ -49,6 +49,12 @@ def scale_motion(motion: np.ndarray, factor: float) -> np.ndarray:
     return make_transform(rotation_matrix(factor * rotation_vector), factor * motion[:3, 3])
 
 
+def rescale_pose(pose: np.ndarray, factor: float, about: np.ndarray) -> np.ndarray:
+    """Return a pose (4, 4), world to camera, in the world scaled about a fixed point (3,)."""
+    center = about + factor * (camera_center(pose) - about)
+    return make_transform(pose[:3, :3], -pose[:3, :3] @ center)
+
+
 def cross_matrix(vector: np.ndarray) -> np.ndarray:
     """Return the (3, 3) matrix with ``cross_matrix(a) @ b`` the cross product of a and b."""
     x, y, z = vector

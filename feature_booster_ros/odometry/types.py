@@ -36,11 +36,12 @@ class Estimate:
         inliers: landmarks that agree with the pose.
         matches: landmarks that were matched with the frame.
         landmarks: landmarks in the map.
-        is_keyframe: whether the frame was added to the map.
+        is_keyframe: whether the frame was added to the map, or is being added by an executor.
         map_number: 0 for the first map, one more for each new one.
         reason: what happened, or what the odometry waits for; empty in plain tracking.
         tracking_seconds: time of matching and pose estimation [s].
-        mapping_seconds: time of a keyframe's triangulation and bundle adjustment [s].
+        mapping_seconds: time of a keyframe's triangulation and bundle adjustment [s], of this frame
+            or of an earlier one that an executor has mapped meanwhile; else 0.
     """
 
     stamp: float

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,12 +19,13 @@ from .ground_plane import camera_height
 from .initialization import TwoViewEstimate, TwoViewStructure, estimate_two_view
 from .landmark_map import Keyframe, LandmarkMap
 from .localization import Localizer, Location
-from .mapping import adjust_window, insert_keyframe
+from .mapping import adjust_window, map_keyframe
 from .rigid import (
     camera_center,
     cross_matrix,
     inverse,
     make_transform,
+    rescale_pose,
     rotation_angle,
     scale_motion,
     transform_points,
@@ -77,6 +80,19 @@ class _Reference:
     stamp: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Mapping:
+    """A keyframe that is being mapped.
+
+    Attributes:
+        keyframe: the newest of the map.
+        result: the changed copy of the map, and the time that it took [s].
+    """
+
+    keyframe: Keyframe
+    result: Future[tuple[LandmarkMap, float]]
+
+
 class VisualOdometry:
     """Monocular visual odometry on keyframes and a local map.
 
@@ -89,6 +105,9 @@ class VisualOdometry:
         distortion_model: of sensor_msgs/CameraInfo: "plumb_bob", "rational_polynomial" or
             "equidistant".
         settings: None for the defaults.
+        executor: maps keyframes while the next frames are tracked on the map as it was; a thread is
+            enough. One keyframe is mapped at a time. The poses then depend on how long that takes.
+            With None each keyframe is mapped before :meth:`track` returns.
 
     Raises:
         ValueError: the intrinsics are not valid.
@@ -100,14 +119,17 @@ class VisualOdometry:
         distortion: np.ndarray | None = None,
         distortion_model: str = "plumb_bob",
         settings: OdometrySettings | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.settings = settings or OdometrySettings()
+        self._executor = executor
         self._camera = Camera.of_intrinsics(camera_matrix, distortion, distortion_model)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; the next frame is the world's origin."""
         self._map: LandmarkMap | None = None
+        self._mapping: _Mapping | None = None
         self._map_number = 0
         self._reference: _Reference | None = None
         self._last_known: _Reference | None = None  # newest view of known pose without a map
@@ -155,6 +177,8 @@ class VisualOdometry:
         Raises:
             ValueError: the stamp is not after the last one, or the descriptors are not of the kind
                 and model of the frames before. The odometry is unchanged then.
+            Exception: mapping a keyframe failed in the executor. The map is as it was before; this
+                frame is left out.
         """
         check_features("features", features)
         if not (isinstance(stamp, (int, float, np.number)) and np.isfinite(stamp)):
@@ -170,6 +194,14 @@ class VisualOdometry:
             except ValueError as error:
                 raise ValueError(f"{error}, or reset() to go on with these") from None
         begin = time.perf_counter()
+        mapping_seconds = 0.0
+        if self._mapping is not None and self._mapping.result.done():
+            mapping_seconds = self.finish_mapping()
+        estimate = self._track(features, stamp, begin)
+        seconds = estimate.mapping_seconds + mapping_seconds
+        return replace(estimate, mapping_seconds=seconds) if mapping_seconds else estimate
+
+    def _track(self, features: Features, stamp: float, begin: float) -> Estimate:
         self._descriptor_kind, self._stamp = features.select(slice(0)), stamp
         view = make_view(features, self._camera, self.settings.pixel_sigma)
         if self._map is not None:
@@ -191,6 +223,28 @@ class VisualOdometry:
         if self._map is None:
             return Landmarks(np.zeros((0, 3)), np.zeros(0, np.int64))
         return Landmarks(self._map.positions.copy(), self._map.observations())
+
+    def finish_mapping(self) -> float:
+        """Wait until the executor has mapped the last keyframe, and take up the result.
+
+        Returns:
+            Time that the mapping took [s]; 0 if there was none.
+
+        Raises:
+            Exception: mapping failed. The map is as it was before.
+        """
+        if self._mapping is None or self._map is None:
+            return 0.0
+        keyframe, result = self._mapping.keyframe, self._mapping.result
+        self._mapping = None
+        changed, seconds = result.result()
+        tracked = keyframe.pose
+        self._take_up(self._map, changed)
+        # What was tracked meanwhile moves with the keyframe.
+        correction = inverse(tracked) @ keyframe.pose
+        self._change_poses(lambda pose: pose @ correction)
+        self._correct_scale(self._map, keyframe)
+        return seconds
 
     # Localization in the map
 
@@ -248,23 +302,30 @@ class VisualOdometry:
         depths = transform_points(pose, landmarks.positions[found.rows[seen]])[:, 2]
         if len(depths) >= self.settings.min_inliers:
             self._median_depth = float(np.median(depths))
-        tracked = time.perf_counter()
-        is_keyframe = was_lost or self._is_keyframe_due(newest, found.inliers, pose)
+        tracked, mapping_seconds = time.perf_counter(), 0.0
+        is_keyframe = self._mapping is None and (
+            was_lost or self._is_keyframe_due(newest, found.inliers, pose)
+        )
         if is_keyframe:
             landmark_of = np.full(len(view), -1)
             landmark_of[found.features[seen]] = found.rows[seen]
             keyframe = self._new_keyframe(view, landmark_of)
             self._trajectory.freeze(landmarks.drop_oldest(self.settings.max_keyframes - 1))
-            insert_keyframe(landmarks, keyframe, self.settings)
+            landmarks.keyframes.append(keyframe)
             self._trajectory.add(stamp, keyframe, keyframe.pose)
-            self._correct_scale(landmarks, keyframe)
-            self._pose = keyframe.pose
-            self._reference_inliers = int((keyframe.landmark_of >= 0).sum())
+            if self._executor is None:
+                self._take_up(landmarks, map_keyframe(landmarks, self.settings))
+                self._correct_scale(landmarks, keyframe)
+                self._pose = keyframe.pose
+                mapping_seconds = time.perf_counter() - tracked
+            else:
+                result = self._executor.submit(_map_keyframe, landmarks, self.settings)
+                self._mapping = _Mapping(keyframe, result)
         else:
             self._trajectory.add(stamp, newest, pose)
         return self._estimate(
             stamp, State.TRACKING, True, found.inliers, len(found.rows), is_keyframe, reason,
-            tracked - begin, time.perf_counter() - tracked,
+            tracked - begin, mapping_seconds,
         )  # fmt: skip
 
     def _is_keyframe_due(self, newest: Keyframe, inliers: int, pose: np.ndarray) -> bool:
@@ -281,6 +342,18 @@ class VisualOdometry:
             moved > self.settings.keyframe_baseline
             or inliers < self.settings.keyframe_share * self._reference_inliers
         )
+
+    def _take_up(self, landmarks: LandmarkMap, changed: LandmarkMap) -> None:
+        """Take up the map with its newest keyframe mapped."""
+        landmarks.take_up(changed)
+        self._reference_inliers = int((landmarks.keyframes[-1].landmark_of >= 0).sum())
+
+    def _change_poses(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Apply a change of the map to those poses in the world that are not its keyframes'."""
+        self._pose = change(self._pose)
+        for reference in (self._reference, self._last_known):
+            if reference is not None:
+                reference.pose = change(reference.pose)
 
     def _new_keyframe(self, view: View, landmark_of: np.ndarray) -> Keyframe:
         self._keyframe_count += 1
@@ -321,6 +394,7 @@ class VisualOdometry:
     def _rescale(self, landmarks: LandmarkMap, factor: float, about: np.ndarray) -> None:
         """Scale map, trajectory and covariances by ``factor`` about a fixed point (3,)."""
         landmarks.rescale(factor, about)
+        self._change_poses(lambda pose: rescale_pose(pose, factor, about))
         self._trajectory.rescale(factor)
         self._median_depth *= factor
         if self._motion is not None:
@@ -409,6 +483,7 @@ class VisualOdometry:
         tracked = time.perf_counter()
         is_restart = self._map is not None
         if self._map is not None:
+            self._mapping = None  # of the former map
             self._trajectory.freeze(self._map.keyframes)
             self._map_number += 1
             self._heights.clear()
@@ -522,6 +597,12 @@ class VisualOdometry:
             tracking_seconds,
             mapping_seconds,
         )
+
+
+def _map_keyframe(landmarks: LandmarkMap, settings: OdometrySettings) -> tuple[LandmarkMap, float]:
+    """Return the map with its newest keyframe mapped, and the time that this took [s]."""
+    begin = time.perf_counter()
+    return map_keyframe(landmarks, settings), time.perf_counter() - begin
 
 
 def _isotropic_covariance(position: float, rotation: float) -> np.ndarray:
