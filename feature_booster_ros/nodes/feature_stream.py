@@ -85,6 +85,11 @@ class FeatureStream:
         self.descriptors = frame.descriptors
         return order, estimate
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether a keyframe is being mapped."""
+        return self._odometry is not None and self._odometry.is_mapping
+
     def finish_mapping(self) -> None:
         """Wait until the last keyframe is in the map."""
         if self._odometry is not None:

@@ -145,7 +145,11 @@ class OdometryWork(Work):
         return level, _describe(estimate)
 
     def _values(self) -> dict[str, str]:
-        values = {"features": self._stream.descriptors, "resets": str(self._stream.resets)}
+        values = {
+            "features": self._stream.descriptors,
+            "resets": str(self._stream.resets),
+            "is_mapping": str(self._stream.is_mapping),
+        }
         estimate = self._estimate
         if estimate is not None:
             values["state"] = estimate.state.value

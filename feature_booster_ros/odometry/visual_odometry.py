@@ -195,7 +195,7 @@ class VisualOdometry:
                 raise ValueError(f"{error}, or reset() to go on with these") from None
         begin = time.perf_counter()
         mapping_seconds = 0.0
-        if self._mapping is not None and self._mapping.result.done():
+        if not self.is_mapping:
             mapping_seconds = self.finish_mapping()
         estimate = self._track(features, stamp, begin)
         seconds = estimate.mapping_seconds + mapping_seconds
@@ -223,6 +223,12 @@ class VisualOdometry:
         if self._map is None:
             return Landmarks(np.zeros((0, 3)), np.zeros(0, np.int64))
         return Landmarks(self._map.positions.copy(), self._map.observations())
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether the executor is mapping a keyframe."""
+        mapping = self._mapping
+        return mapping is not None and not mapping.result.done()
 
     def finish_mapping(self) -> float:
         """Wait until the executor has mapped the last keyframe, and take up the result.

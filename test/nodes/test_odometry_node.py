@@ -4,6 +4,7 @@
 
 import importlib.util
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -50,9 +51,14 @@ def flight():
 
 
 def follow(flight, features, stamps):
-    """The library's odometry along frames, and its estimates."""
-    odometry = VisualOdometry(flight[0][0].camera.matrix)
-    return odometry, [odometry.track(f, t) for f, t in zip(features, stamps, strict=True)]
+    """The library's odometry along frames, each keyframe mapped before the next, and estimates."""
+    with ThreadPoolExecutor(1) as executor:
+        odometry = VisualOdometry(flight[0][0].camera.matrix, executor=executor)
+        estimates = []
+        for found, stamp in zip(features, stamps, strict=True):
+            odometry.finish_mapping()
+            estimates.append(odometry.track(found, stamp))
+    return odometry, estimates
 
 
 class Stream:
@@ -87,7 +93,7 @@ class Stream:
         return message
 
     def publish(self, message):
-        """Publishes a message; the values of the node's status once it has worked on it."""
+        """Publishes a message; the values of the node's status once it is tracked and mapped."""
         self._ros.publish("features", message)
         self._sent += 1
         # Those that wait might be dropped, as they should be.
@@ -142,7 +148,7 @@ class Stream:
             counts = [
                 values.get(name, 0) for name in ("processed", "errors", "out_of_order", "repeated")
             ]
-            if sum(map(int, counts)) >= self._sent:
+            if sum(map(int, counts)) >= self._sent and values["is_mapping"] == "False":
                 return values
         return None
 
