@@ -4,20 +4,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-LAYOUTS = ("side_by_side", "stacked", "overlay")
+LAYOUTS = ("auto", "side_by_side", "stacked", "overlay")
 
-INLIER_COLOR = (60, 210, 60)
+INLIER_COLOR = (60, 230, 60)
 """Green, as OpenCV's BGR."""
-OUTLIER_COLOR = (60, 60, 230)
+OUTLIER_COLOR = (60, 60, 240)
 """Red, as OpenCV's BGR."""
 
 _SHIFT = 4
 """Fractional bits of the coordinates passed to OpenCV."""
 _GAP = 4
 """Gap between two images [px]."""
+_SCREEN_ASPECT = 16 / 9
+"""Width over height of the screens that layout "auto" fills."""
+_THIN_LINE_SIDE = 1250
+"""Longest side of a picture whose lines are one pixel wide [px]; others are in proportion."""
+_INLIER_OPACITY = 0.6
+"""Opacity of the lines of inliers, so that the image shows through where many of them cross."""
+_OUTLIER_OPACITY = 0.4
+"""Opacity of the lines of outliers, which are longer and cross more."""
 
 
 def draw_matches(
@@ -30,6 +40,7 @@ def draw_matches(
     caption: str = "",
     max_lines: int | None = None,
     noun: str = "inliers",
+    max_width: int | None = None,
 ) -> np.ndarray:
     """Draw matches as lines, inliers green over outliers red, with their counts as text.
 
@@ -39,13 +50,15 @@ def draw_matches(
         query_points: (M, 2) matched pixels of the query image.
         reference_points: (M, 2) of the reference image.
         inliers: (M,) bool.
-        layout: "side_by_side" (reference left), "stacked" (reference on top), or "overlay": on the
-            query image alone, with a line from where the point was in the reference image to a dot
-            where it is now.
+        layout: "side_by_side" (reference left), "stacked" (reference on top), "auto" for the one of
+            these two that fills a screen better, or "overlay": on the query image alone, with a
+            line from where the point was in the reference image to a dot where it is now.
         caption: text after the counts.
         max_lines: largest number of matches drawn, chosen evenly; None for all. The counts are of
             all.
         noun: name of the green matches in the text.
+        max_width: largest width of the picture [px], to which images are shrunk before lines and
+            text are drawn, so that these stay legible; None for any.
 
     Returns:
         (H', W', 3) uint8 BGR.
@@ -62,18 +75,30 @@ def draw_matches(
             f"query_points and reference_points must have shape ({count}, 2) as there are {count} "
             f"inlier marks, not {query_points.shape} and {reference_points.shape}"
         )
-    canvas, query_offset, reference_offset = _canvas(query_image, reference_image, layout)
-    ends = query_points + query_offset
-    starts = reference_points + reference_offset
+    _check_image("query_image", query_image)
+    _check_image("reference_image", reference_image)
+    layout = _choose_layout(layout, query_image, reference_image)
+    query, reference = _shrink(query_image, reference_image, layout, max_width)
+    canvas, offset = _canvas(query.image, reference.image, layout)
+    ends = query.scale_points(query_points) + offset
+    # The overlay is on the query image, whatever the size of the reference.
+    starts = (query if layout == "overlay" else reference).scale_points(reference_points)
     if max_lines is not None and count > max_lines:
         shown = np.linspace(0, count - 1, max_lines).astype(int)
     else:
         shown = np.arange(count)
-    for color, drawn in (
-        (OUTLIER_COLOR, shown[~inliers[shown]]),
-        (INLIER_COLOR, shown[inliers[shown]]),
-    ):
-        _draw_lines(canvas, starts[drawn], ends[drawn], color, dots_at_start=layout != "overlay")
+    thickness = max(1, round(max(canvas.shape) / _THIN_LINE_SIDE))
+    groups = (
+        (shown[~inliers[shown]], OUTLIER_COLOR, _OUTLIER_OPACITY),
+        (shown[inliers[shown]], INLIER_COLOR, _INLIER_OPACITY),
+    )
+    for drawn, color, opacity in groups:
+        _draw_lines(canvas, starts[drawn], ends[drawn], color, thickness, opacity)
+    for drawn, color, _ in groups:
+        at = ends[drawn]
+        if layout != "overlay":
+            at = np.concatenate([at, starts[drawn]])
+        _draw_dots(canvas, at, color, thickness)
     matched = int(inliers.sum())
     share = f" ({100 * matched / count:.0f} %)" if count else ""
     _write(
@@ -82,30 +107,74 @@ def draw_matches(
     return canvas
 
 
+@dataclass(frozen=True, eq=False)
+class _Shrunk:
+    """An image of another size than the one in whose pixels points are.
+
+    Attributes:
+        image: (H', W', 3).
+        scale: (2,) new over old width and height.
+    """
+
+    image: np.ndarray
+    scale: np.ndarray
+
+    def scale_points(self, points: np.ndarray) -> np.ndarray:
+        """Return points (N, 2) in pixels of the new image; centers of pixels are integers."""
+        return (points + 0.5) * self.scale - 0.5
+
+
+def _choose_layout(layout: str, query: np.ndarray, reference: np.ndarray) -> str:
+    """Return the layout, for "auto" the one whose picture has the shape of a screen."""
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    if layout != "auto":
+        return layout
+    heights, widths = zip(query.shape[:2], reference.shape[:2], strict=True)
+    wide, high = sum(widths) / max(heights), max(widths) / sum(heights)
+    return "stacked" if wide / _SCREEN_ASPECT > _SCREEN_ASPECT / high else "side_by_side"
+
+
+def _shrink(
+    query: np.ndarray, reference: np.ndarray, layout: str, max_width: int | None
+) -> tuple[_Shrunk, _Shrunk]:
+    """Return both images shrunk alike, so that the picture is at most `max_width` wide [px]."""
+    widths = query.shape[1], reference.shape[1]
+    gap = _GAP if layout == "side_by_side" else 0
+    full = {"side_by_side": sum(widths), "stacked": max(widths), "overlay": widths[0]}[layout]
+    room = full if max_width is None else min(full, max(max_width - gap, 1))
+    shrunk = []
+    for image in (query, reference):
+        old = np.array([image.shape[1], image.shape[0]])
+        new = np.maximum(old * room // full, 1)
+        if room < full:
+            image = cv2.resize(image, tuple(new.tolist()), interpolation=cv2.INTER_AREA)
+        bgr = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        shrunk.append(_Shrunk(bgr, new / old))
+    return shrunk[0], shrunk[1]
+
+
 def _canvas(
     query: np.ndarray, reference: np.ndarray, layout: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the background, and the offsets (2,) of the query and of the reference in it."""
-    query, reference = _bgr("query_image", query), _bgr("reference_image", reference)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the background, and the offset (2,) of the query in it; the reference's is zero."""
     (height_q, width_q), (height_r, width_r) = query.shape[:2], reference.shape[:2]
     if layout == "overlay":
         # Darker, so that the lines stand out.
-        return (query * 0.7).astype(np.uint8), np.zeros(2), np.zeros(2)
+        return (query * 0.7).astype(np.uint8), np.zeros(2, int)
     if layout == "side_by_side":
         size = max(height_q, height_r), width_r + _GAP + width_q
         offset = np.array([width_r + _GAP, 0])
-    elif layout == "stacked":
+    else:
         size = height_r + _GAP + height_q, max(width_q, width_r)
         offset = np.array([0, height_r + _GAP])
-    else:
-        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     canvas = np.zeros((*size, 3), np.uint8)
     canvas[:height_r, :width_r] = reference
     canvas[offset[1] : offset[1] + height_q, offset[0] : offset[0] + width_q] = query
-    return canvas, offset, np.zeros(2)
+    return canvas, offset
 
 
-def _bgr(name: str, image: np.ndarray) -> np.ndarray:
+def _check_image(name: str, image: np.ndarray) -> None:
     if (
         image.dtype != np.uint8
         or image.ndim not in (2, 3)
@@ -114,7 +183,6 @@ def _bgr(name: str, image: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"{name} must be uint8 of shape (H, W) or (H, W, 3), not {image.dtype} of {image.shape}"
         )
-    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
 
 
 def _draw_lines(
@@ -122,29 +190,42 @@ def _draw_lines(
     starts: np.ndarray,
     ends: np.ndarray,
     color: tuple[int, int, int],
-    dots_at_start: bool,
+    thickness: int,
+    opacity: float,
 ) -> None:
     if len(starts) == 0:
         return
+    opaque = canvas.copy()
     # One call for all, as a call for each match takes longer than matching.
-    fixed = np.round(np.stack([starts, ends], axis=1) * (1 << _SHIFT)).astype(np.int32)
-    cv2.polylines(canvas, list(fixed), False, color, 1, cv2.LINE_AA, _SHIFT)
+    lines = list(_fixed(np.stack([starts, ends], axis=1)))
+    cv2.polylines(opaque, lines, False, color, thickness, cv2.LINE_AA, _SHIFT)
+    cv2.addWeighted(opaque, opacity, canvas, 1 - opacity, 0, dst=canvas)
+
+
+def _draw_dots(
+    canvas: np.ndarray, points: np.ndarray, color: tuple[int, int, int], thickness: int
+) -> None:
+    """Draw dots with a dark rim, which stand out from an image of any brightness."""
     # A thick line of length zero is a dot.
-    at = np.concatenate([fixed[:, 1], fixed[:, 0]]) if dots_at_start else fixed[:, 1]
-    cv2.polylines(
-        canvas, list(np.repeat(at[:, None], 2, axis=1)), False, color, 4, cv2.LINE_AA, _SHIFT
-    )
+    dots = list(np.repeat(_fixed(points)[:, None], 2, axis=1))
+    for dot_color, size in (((0, 0, 0), 2 + 4 * thickness), (color, 4 * thickness)):
+        cv2.polylines(canvas, dots, False, dot_color, size, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    """Return coordinates as OpenCV takes them, with `_SHIFT` fractional bits."""
+    return np.round(points * (1 << _SHIFT)).astype(np.int32)
 
 
 def _write(canvas: np.ndarray, text: str) -> None:
     """Write a line of text in the top-left corner, in a size that fits the canvas's width."""
     font, width = cv2.FONT_HERSHEY_SIMPLEX, canvas.shape[1]
     (text_width, _), _ = cv2.getTextSize(text, font, 1.0, 1)
-    scale = min(max(0.45, width / 1800), 0.98 * width / max(text_width, 1))
-    thickness = 1 if scale < 0.8 else 2
+    scale = min(max(0.5, width / 1800), 0.96 * width / max(text_width, 1))
+    thickness = max(1, round(1.8 * scale))
     (text_width, text_height), baseline = cv2.getTextSize(text, font, scale, thickness)
-    box = canvas[: text_height + baseline + 6, : text_width + 10]
+    margin = max(3, round(8 * scale))
+    box = canvas[: text_height + baseline + 2 * margin, : text_width + 2 * margin]
     box[:] = box // 4
-    cv2.putText(
-        canvas, text, (5, text_height + 3), font, scale, (255, 255, 255), thickness, cv2.LINE_AA
-    )
+    at = margin, margin + text_height
+    cv2.putText(canvas, text, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)

@@ -15,7 +15,6 @@ import threading
 import weakref
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -250,10 +249,8 @@ class MatchPictures:
             parameters.match_image_layout,
             caption + (", no image with this stamp" if query is None else ""),
             parameters.match_image_max_lines,
+            max_width=parameters.match_image_max_width or None,
         )
-        if 0 < parameters.match_image_max_width < picture.shape[1]:
-            scale = parameters.match_image_max_width / picture.shape[1]
-            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         header = to_header(result.query)
         if self._publisher.get_subscription_count() > 0:
             self._publisher.publish(to_image(picture, "bgr8", header))

@@ -87,17 +87,18 @@ class MatcherNodeParameters(FeatureNodeParameters):
         change=Change.UNCONFIGURED,
     )
     match_image_layout: str = parameter(
-        "side_by_side",
-        "match_image shows the reference and the query frame side_by_side, stacked, or the "
-        "motion as an overlay.",
+        "auto",
+        "match_image shows the reference and the query frame side_by_side, stacked, as one of "
+        "these by the shape of the images (auto: wide ones are stacked), or the motion as an "
+        "overlay.",
         choices=LAYOUTS,
     )
     match_image_max_lines: int = parameter(
-        500, "Matches drawn at most; the counts written in are of all.", minimum=0, maximum=100_000
+        200, "Matches drawn at most; the counts written in are of all.", minimum=0, maximum=100_000
     )
     match_image_max_width: int = parameter(
         1600,
-        "A wider match_image is scaled down to this width in pixels; 0 for any width.",
+        "Images are shrunk so that match_image is at most this wide in pixels; 0 for any width.",
         minimum=0,
         maximum=100_000,
     )

@@ -125,7 +125,7 @@ def test_pictures_show_both_with_right_and_wrong_matches(rendered_run):
         picture = cv2.imread(str(folder / f"matches_{name}.png"))
         assert picture.shape[0] > 2 * 240 and picture.shape[1] >= 2 * 320
         for half in (picture[:240], picture[-240:]):
-            assert (half == INLIER_COLOR).all(axis=2).sum() > 500
+            assert (half == INLIER_COLOR).all(axis=2).sum() > 200  # of the dots at lines' ends
     hardest = cv2.imread(str(folder / "matches_hardest.png"))
     assert (hardest == OUTLIER_COLOR).all(axis=2).any()
     assert cv2.imread(str(folder / "sequence.png")).std() > 20

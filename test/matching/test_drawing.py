@@ -38,6 +38,44 @@ def test_layouts(layout, shape, query_offset):
             assert tuple(picture[y, x]) == (INLIER_COLOR if inlier else OUTLIER_COLOR)
 
 
+@pytest.mark.parametrize(
+    ("size", "same_as"), [((376, 1241), "stacked"), ((480, 640), "side_by_side")]
+)
+def test_auto_layout_fills_a_screen(size, same_as):
+    image, none = np.full(size, 90, np.uint8), np.zeros((0, 2))
+    pictures = [
+        draw_matches(image, image, none, none, np.zeros(0, bool), layout)
+        for layout in ("auto", same_as)
+    ]
+    np.testing.assert_array_equal(*pictures)
+
+
+@pytest.mark.parametrize("layout", ["side_by_side", "stacked", "overlay"])
+def test_large_images_are_shrunk_before_they_are_drawn_on(layout):
+    image, points = np.full((3000, 4000), 90, np.uint8), np.array([[1000.0, 2000.0]])
+    picture = draw_matches(
+        image, image[:, :3999], points, points, np.ones(1, bool), layout, max_width=1600
+    )
+    assert picture.shape[1] in (1599, 1600)  # two images of whole pixels
+    scale = 1596 / 7999 if layout == "side_by_side" else 0.4
+    x, y = np.round((points[0] + 0.5) * scale - 0.5).astype(int)
+    assert tuple(picture[y, x]) == INLIER_COLOR
+    # A dot is seen at that size: its green is more than two pixels wide.
+    green = (picture[y, x - 10 : x + 10] == INLIER_COLOR).all(axis=1)
+    assert 3 <= green.sum() <= 12
+
+
+def test_images_show_through_lines():
+    """However many matches cross a place, it does not become one green or red area."""
+    striped = np.tile(np.array([20, 220], np.uint8).repeat(10), (200, 10))
+    rows = np.arange(20.0, 200.0)
+    points = np.column_stack([np.full_like(rows, 5.0), rows])
+    for inliers in (np.ones(len(rows), bool), np.zeros(len(rows), bool)):
+        picture = draw_matches(striped, striped, points, points, inliers)
+        part = picture[100, 60:140].astype(int)
+        assert np.ptp(part[:, 0]) > 50  # blue, which neither color has
+
+
 def test_counts_are_written_in():
     wide = np.full((100, 900), 90, np.uint8)
     pictures = [
