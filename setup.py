@@ -106,6 +106,8 @@ setup(
         "onnx": ["onnx>=1.16", "onnxscript>=0.1"],
         "openvino": ["openvino>=2024.0"],
         "plots": ["matplotlib>=3.5"],
+        "rerun": ["rerun-sdk>=0.24"],
+        "view": ["av>=12"],
     },
     entry_points={"console_scripts": ["feature-booster = feature_booster_ros.cli:main"]},
     zip_safe=False,

@@ -252,6 +252,11 @@ def to_gray(image: np.ndarray, wide_pixels: str = "stretch") -> np.ndarray:
     return image if image.dtype == np.uint8 else _to_eight_bits(image, wide_pixels)
 
 
+def to_drawable(image: np.ndarray) -> np.ndarray:
+    """Return an image to draw on, uint8: itself, or the gray image of wider pixels."""
+    return image if image.dtype == np.uint8 else to_gray(image)
+
+
 def read_image(path: str | Path, *, color: bool = True) -> np.ndarray:
     """Read an image file as :func:`decode_compressed` does.
 

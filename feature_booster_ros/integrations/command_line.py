@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of ``feature-booster extract`` and ``match``, and what they do.
+"""Arguments of ``feature-booster match``, ``view`` and ``extract``, and what they do.
 
 Only argparse is imported until a command runs, so that ``--help`` is quick.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands; the parsed options have a function ``run(options)``."""
     _add_match(commands)
+    _add_view(commands)
     _add_extract(commands)
 
 
@@ -39,21 +40,7 @@ def _add_match(commands: argparse._SubParsersAction) -> None:
     )
     _add_device(command)
     two = command.add_argument_group("two images")
-    two.add_argument(
-        "--methods",
-        nargs="+",
-        default=["sift", "SIFT+Boost-F"],
-        metavar="METHOD",
-        help="one row of the picture each: sift, orb, a shipped model, a weights file "
-        "(default: sift SIFT+Boost-F)",
-    )
-    two.add_argument(
-        "--max-features",
-        type=int,
-        default=2048,
-        metavar="N",
-        help="most features of an image (default: %(default)s)",
-    )
+    _add_methods(two)
     file = command.add_argument_group("a file of features")
     file.add_argument(
         "--pairs",
@@ -73,6 +60,66 @@ def _add_match(commands: argparse._SubParsersAction) -> None:
         "--images", type=Path, metavar="FOLDER", help="the images, of which COLMAP reads sizes"
     )
     command.set_defaults(run=_match)
+
+
+def _add_view(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "view",
+        help="write pictures and a video of raw beside boosted matches",
+        description="Match each frame of a sequence with the one before, and write a video of the "
+        "matches of all methods side by side. Ctrl-C ends the video early.",
+    )
+    command.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a folder of images, a KITTI, TUM or EuRoC folder, a bag, a video, rendered ...: what "
+        "image_player_node takes",
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="video (matches.mp4), or a folder for the video and a picture of each frame",
+    )
+    _add_methods(command)
+    command.add_argument(
+        "--layout",
+        default="overlay",
+        choices=("side_by_side", "stacked", "overlay"),
+        help="of a method's picture: a frame and the one before, or the motion between them on one "
+        "frame (default: %(default)s)",
+    )
+    command.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take every N-th frame only, so that the frames of a pair are further apart "
+        "(default: %(default)s)",
+    )
+    command.add_argument(
+        "--start",
+        type=int,
+        default=0,
+        metavar="N",
+        help="first frame to take (default: %(default)s)",
+    )
+    command.add_argument(
+        "--count", type=int, metavar="N", help="most frames to take (default: all)"
+    )
+    command.add_argument(
+        "--rerun",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FILE.rrd",
+        help="show keypoints, matches, trajectories and landmarks in Rerun's viewer too, or write "
+        "them to FILE.rrd",
+    )
+    _add_device(command)
+    command.set_defaults(run=_view)
 
 
 def _add_extract(commands: argparse._SubParsersAction) -> None:
@@ -109,6 +156,24 @@ def _add_extract(commands: argparse._SubParsersAction) -> None:
     )
     _add_device(command)
     command.set_defaults(run=_extract)
+
+
+def _add_methods(command: argparse._ActionsContainer) -> None:
+    command.add_argument(
+        "--methods",
+        nargs="+",
+        default=["sift", "SIFT+Boost-F"],
+        metavar="METHOD",
+        help="one picture each: sift, orb, a shipped model, a weights file "
+        "(default: sift SIFT+Boost-F)",
+    )
+    command.add_argument(
+        "--max-features",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="most features of an image (default: %(default)s)",
+    )
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:
@@ -154,6 +219,29 @@ def _match_images(options: argparse.Namespace) -> None:
     )
     for count in counts:
         print(f"{count.method}: {count.matches} matches, {count.inliers} inliers")
+    print(f"written to {options.output}")
+
+
+def _view(options: argparse.Namespace) -> None:
+    from ..evaluation.methods import create_methods
+    from ..sources import open_source
+    from .view import view_matches
+
+    methods = create_methods(options.methods, options.max_features, options.device)
+    with open_source(options.source) as source:
+        means = view_matches(
+            source,
+            options.output,
+            methods,
+            options.every,
+            options.start,
+            options.count,
+            options.layout,
+            options.device,
+            options.rerun,
+        )
+    for mean in means:
+        print(f"{mean.method}: {mean.matches} matches, {mean.inliers} inliers a frame")
     print(f"written to {options.output}")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..evaluation.methods import create_methods, describe_all
 from ..matching import match, verify
 from ..matching.drawing import draw_matches
-from ..pixels import read_image, shrink, to_gray
+from ..pixels import read_image, shrink, to_drawable, to_gray
 
 MAX_LINES = 300
 """Most matches that are drawn in a row."""
@@ -63,7 +63,7 @@ def draw_match_picture(
         raise ValueError(f"{output}: give the name of a picture, such as matches.png")
     makers = create_methods(methods, max_features, device)
     images = [shrink(read_image(path), longest_side)[0] for path in (first, second)]
-    images = [image if image.dtype == np.uint8 else to_gray(image) for image in images]
+    images = [to_drawable(image) for image in images]
     described = [describe_all(makers, to_gray(image)) for image in images]
     rows, counts = [], []
     for maker, a, b in zip(makers, *described, strict=True):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,13 +16,15 @@ INLIER_COLOR = (60, 230, 60)
 """Green, as OpenCV's BGR."""
 OUTLIER_COLOR = (60, 60, 240)
 """Red, as OpenCV's BGR."""
+_TEXT_COLOR = (255, 255, 255)
+"""White, as OpenCV's BGR."""
 
 _SHIFT = 4
 """Fractional bits of the coordinates passed to OpenCV."""
 _GAP = 4
 """Gap between two images [px]."""
 _SCREEN_ASPECT = 16 / 9
-"""Width over height of the screens that layout "auto" fills."""
+"""Width over height of the screens that pictures are arranged for."""
 _THIN_LINE_SIDE = 1250
 """Longest side of a picture whose lines are one pixel wide [px]; others are in proportion."""
 _INLIER_OPACITY = 0.6
@@ -53,7 +56,7 @@ def draw_matches(
         layout: "side_by_side" (reference left), "stacked" (reference on top), "auto" for the one of
             these two that fills a screen better, or "overlay": on the query image alone, with a
             line from where the point was in the reference image to a dot where it is now.
-        caption: text after the counts.
+        caption: text before the counts.
         max_lines: largest number of matches drawn, chosen evenly; None for all. The counts are of
             all.
         noun: name of the green matches in the text.
@@ -101,10 +104,31 @@ def draw_matches(
         _draw_dots(canvas, at, color, thickness)
     matched = int(inliers.sum())
     share = f" ({100 * matched / count:.0f} %)" if count else ""
-    _write(
-        canvas, f"{count} matches, {matched} {noun}{share}" + (f", {caption}" if caption else "")
-    )
+    before = f"{caption}: {count} matches, " if caption else f"{count} matches, "
+    _write(canvas, [(before, _TEXT_COLOR), (f"{matched} {noun}{share}", INLIER_COLOR)])
     return canvas
+
+
+def choose_columns(count: int, width: int, height: int) -> int:
+    """Return in how many columns so many images of a size [px] fill a screen best."""
+
+    def misfit(columns: int) -> float:
+        rows = -(-count // columns)
+        return round(abs(np.log(columns * width / (rows * height) / _SCREEN_ASPECT)), 6)
+
+    return min(range(count, 0, -1), key=misfit)
+
+
+def tile(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Arrange pictures of one size (H, W, 3) in rows of so many columns, with white gaps."""
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    shape = rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3
+    tiled = np.full(shape, 255, np.uint8)
+    for number, picture in enumerate(pictures):
+        y, x = number // columns * (height + _GAP), number % columns * (width + _GAP)
+        tiled[y : y + height, x : x + width] = picture
+    return tiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +154,8 @@ def _choose_layout(layout: str, query: np.ndarray, reference: np.ndarray) -> str
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if layout != "auto":
         return layout
-    heights, widths = zip(query.shape[:2], reference.shape[:2], strict=True)
-    wide, high = sum(widths) / max(heights), max(widths) / sum(heights)
-    return "stacked" if wide / _SCREEN_ASPECT > _SCREEN_ASPECT / high else "side_by_side"
+    height, width = np.maximum(query.shape[:2], reference.shape[:2])
+    return "side_by_side" if choose_columns(2, width, height) == 2 else "stacked"
 
 
 def _shrink(
@@ -154,9 +177,7 @@ def _shrink(
     return shrunk[0], shrunk[1]
 
 
-def _canvas(
-    query: np.ndarray, reference: np.ndarray, layout: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _canvas(query: np.ndarray, reference: np.ndarray, layout: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the background, and the offset (2,) of the query in it; the reference's is zero."""
     (height_q, width_q), (height_r, width_r) = query.shape[:2], reference.shape[:2]
     if layout == "overlay":
@@ -217,15 +238,18 @@ def _fixed(points: np.ndarray) -> np.ndarray:
     return np.round(points * (1 << _SHIFT)).astype(np.int32)
 
 
-def _write(canvas: np.ndarray, text: str) -> None:
-    """Write a line of text in the top-left corner, in a size that fits the canvas's width."""
+def _write(canvas: np.ndarray, texts: Sequence[tuple[str, tuple[int, int, int]]]) -> None:
+    """Write a line of colored texts in the top-left corner, in a size that fits the width."""
     font, width = cv2.FONT_HERSHEY_SIMPLEX, canvas.shape[1]
-    (text_width, _), _ = cv2.getTextSize(text, font, 1.0, 1)
-    scale = min(max(0.5, width / 1800), 0.96 * width / max(text_width, 1))
+    (full_width, _), _ = cv2.getTextSize("".join(text for text, _ in texts), font, 1.0, 1)
+    scale = min(max(0.5, width / 1800), 0.96 * width / max(full_width, 1))
     thickness = max(1, round(1.8 * scale))
-    (text_width, text_height), baseline = cv2.getTextSize(text, font, scale, thickness)
+    sizes = [cv2.getTextSize(text, font, scale, thickness) for text, _ in texts]
+    height, baseline = max(size[1] for size, _ in sizes), max(below for _, below in sizes)
     margin = max(3, round(8 * scale))
-    box = canvas[: text_height + baseline + 2 * margin, : text_width + 2 * margin]
-    box[:] = box // 4
-    at = margin, margin + text_height
-    cv2.putText(canvas, text, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    x = margin
+    box = canvas[: height + baseline + 2 * margin, : sum(s[0] for s, _ in sizes) + 2 * margin]
+    box[:] = box // 5
+    for (text, color), ((text_width, _), _) in zip(texts, sizes, strict=True):
+        cv2.putText(canvas, text, (x, margin + height), font, scale, color, thickness, cv2.LINE_AA)
+        x += text_width

@@ -239,7 +239,8 @@ class MatchPictures:
         parameters = self._node.parameters
         query = self._image_of(result.query, frames)
         reference = self._image_of(result.reference, frames)
-        caption = f"{result.query.detector} {result.query.model}"
+        model = result.query.model
+        caption = result.query.detector if model == "none" else model
         picture = draw_matches(
             np.zeros(result.query.shape, np.uint8) if query is None else query,
             np.zeros(result.reference.shape, np.uint8) if reference is None else reference,

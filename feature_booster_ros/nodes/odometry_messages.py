@@ -14,7 +14,11 @@ from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-_CLOUD_FIELDS = ("x", "y", "z", "intensity")
+from feature_booster_ros.colors import color_by_height
+
+_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("rgb", "<u4")])
+"""A point of a cloud. PCL, RViz and Foxglove take 0x00RRGGBB in a float32 called rgb as its color.
+"""
 
 
 def quaternions(rotations: np.ndarray) -> np.ndarray:
@@ -94,14 +98,17 @@ def to_path(header: Header, stamps: Sequence[int], poses: np.ndarray) -> Path:
 
 
 def to_point_cloud(header: Header, points: np.ndarray, intensities: np.ndarray) -> PointCloud2:
-    """Return points (N, 3) with intensities (N,), as float32 x, y, z, intensity."""
-    rows = np.column_stack([points, intensities]).astype("<f4")
+    """Return points (N, 3) with intensities (N,), colored by z."""
+    rows = np.empty(len(points), _POINT)
+    rows["x"], rows["y"], rows["z"] = points.T
+    rows["intensity"] = intensities
+    rows["rgb"] = color_by_height(points[:, 2]).astype(np.uint32) @ (1 << 16, 1 << 8, 1)
     message = PointCloud2(header=header, height=1, width=len(rows), is_bigendian=False)
     message.fields = [
         PointField(name=name, offset=4 * place, datatype=PointField.FLOAT32, count=1)
-        for place, name in enumerate(_CLOUD_FIELDS)
+        for place, name in enumerate(_POINT.names or ())
     ]
-    message.point_step = 4 * len(_CLOUD_FIELDS)
+    message.point_step = _POINT.itemsize
     message.row_step = message.point_step * message.width
     message.is_dense = True
     message.data = array.array("B")

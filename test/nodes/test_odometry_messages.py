@@ -75,13 +75,16 @@ def test_path():
 def test_point_cloud():
     points = np.random.default_rng(0).normal(size=(7, 3))
     message = to_point_cloud(HEADER, points, np.arange(7))
-    assert (message.height, message.width, message.point_step, message.row_step) == (1, 7, 16, 112)
+    assert (message.height, message.width, message.point_step, message.row_step) == (1, 7, 20, 140)
     assert message.is_dense and not message.is_bigendian
     assert [(f.name, f.offset, f.datatype, f.count) for f in message.fields] == [
         (name, 4 * place, PointField.FLOAT32, 1)
-        for place, name in enumerate(("x", "y", "z", "intensity"))
+        for place, name in enumerate(("x", "y", "z", "intensity", "rgb"))
     ]
-    rows = np.frombuffer(message.data, "<f4").reshape(7, 4)
+    rows = np.frombuffer(message.data, "<f4").reshape(7, 5)
+    colors = rows[:, 4].copy().view(np.uint8).reshape(7, 4)  # blue, green, red, 0
+    assert colors[points[:, 2].argmax()].argmax() == 2 and not colors[:, 3].any()
+    assert colors[points[:, 2].argmin()].argmax() == 0
     assert np.allclose(rows[:, :3], points, atol=1e-6) and (rows[:, 3] == np.arange(7)).all()
     empty = to_point_cloud(HEADER, np.zeros((0, 3)), np.zeros(0))
     assert (empty.width, len(empty.data)) == (0, 0)

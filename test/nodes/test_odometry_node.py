@@ -276,8 +276,8 @@ def test_path_and_landmarks(start_odometry, stream, flight, ros):
         assert np.allclose(pose_of(stamped.pose), to_odom(camera, pose), atol=1e-6)
     cloud, landmarks = clouds[-1], odometry.landmarks()
     assert cloud.header.frame_id == "odom"
-    assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity"]
-    rows = np.frombuffer(cloud.data, "<f4").reshape(cloud.width, 4)
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity", "rgb"]
+    rows = np.frombuffer(cloud.data, "<f4").reshape(cloud.width, 5)
     assert np.allclose(rows[:, :3], points_to_odom(camera, landmarks.positions), atol=1e-4)
     assert (rows[:, 3] == landmarks.observations).all()
 
