@@ -50,6 +50,7 @@ SLOW = (
     "benchmark/",
     "booster/test_onnx_export.py",
     "evaluation/",
+    "integrations/test_view.py",
     "live/",
     "odometry/test_endurance.py",
     "odometry/test_visual_odometry.py",
