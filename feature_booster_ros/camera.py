@@ -241,10 +241,7 @@ class Camera:
 
     def with_size(self, width: int, height: int) -> Camera:
         """Return the same intrinsics for an image size of `width` x `height` pixels."""
-        recorded = self.recorded
-        if recorded is not None and not recorded.width:
-            recorded = replace(recorded, width=width, height=height)
-        return replace(self, width=width, height=height, recorded=recorded)
+        return replace(self, width=width, height=height)
 
     def with_rectification(self, rotation: np.ndarray, projection: np.ndarray) -> Camera:
         """Return the same intrinsics with R (3, 3) and P (3, 4), which stereo calibration fills."""

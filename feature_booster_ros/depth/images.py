@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 
+import cv2
 import numpy as np
 
 from ..pixels import decode_compressed, image_encoding
@@ -45,6 +46,19 @@ def to_meters(image: np.ndarray, units_per_meter: float = MILLIMETERS) -> np.nda
     with np.errstate(invalid="ignore"):
         depth[~((depth > 0) & (depth < np.inf))] = np.nan
     return depth
+
+
+def to_millimeters(depth: np.ndarray) -> np.ndarray:
+    """Return depth (H, W) in meters as uint16 millimeters; 0 where unknown or beyond 65.535 m."""
+    millimeters = np.rint(depth * MILLIMETERS)
+    with np.errstate(invalid="ignore"):
+        is_known = (millimeters > 0) & (millimeters <= np.iinfo(np.uint16).max)
+    return np.where(is_known, millimeters, 0).astype(np.uint16)
+
+
+def encode_compressed_depth(image: np.ndarray) -> bytes:
+    """Return (H, W) uint16 as compressed_depth_image_transport packs 16UC1 as PNG."""
+    return _HEADER.pack(0, 0.0, 0.0) + cv2.imencode(".png", image)[1].tobytes()
 
 
 def check_depth_size(depth: np.ndarray, shape: tuple[int, int]) -> None:

@@ -44,8 +44,8 @@ class DepthSensor:
     """
 
     def __init__(self, settings: DepthSettings | None = None) -> None:
-        self._settings = settings or DepthSettings()
-        self._cameras: tuple[Camera, Camera] | None = None
+        self.settings = settings or DepthSettings()
+        self._pair: tuple[object, ...] = ()
         self._matcher: StereoMatcher | None = None
 
     def read_aligned(
@@ -62,7 +62,7 @@ class DepthSensor:
             ValueError: The depth image is of another size.
         """
         check_depth_size(depth, (shape[0], shape[1]))
-        settings = self._settings
+        settings = self.settings
         depths, sigmas = read_depths(
             depth, features.keypoints, settings.depth_noise, settings.depth_noise_growth
         )
@@ -88,16 +88,21 @@ class DepthSensor:
                 f"the camera of {right.name or 'the right image'} is not calibrated: calibrate "
                 "the pair"
             )
-        cameras = camera, right.camera
-        if self._matcher is None or self._cameras != cameras:
-            rig = StereoRig.of_cameras(*cameras)
-            self._matcher = StereoMatcher(rig, self._settings.disparity_noise)
-            self._cameras = cameras
+        pair = (*_described(camera), *_described(right.camera))
+        if self._matcher is None or self._pair != pair:
+            rig = StereoRig.of_cameras(camera, right.camera)
+            self._matcher = StereoMatcher(rig, self.settings.disparity_noise)
+            self._pair = pair
         depths, sigmas = self._matcher.measure(image, to_gray(right.image), features.keypoints)
         return self._with_depths(features, depths, sigmas)
 
     def _with_depths(self, features: Features, depths: np.ndarray, sigmas: np.ndarray) -> Features:
-        if self._settings.max_depth > 0:
-            is_beyond = depths > self._settings.max_depth
+        if self.settings.max_depth > 0:
+            is_beyond = depths > self.settings.max_depth
             depths[is_beyond] = sigmas[is_beyond] = np.nan
         return features.with_depths(depths, sigmas)
+
+
+def _described(camera: Camera) -> tuple[object, ...]:
+    """Return what two cameras have in common if all their rays are the same."""
+    return camera.calibration, camera.rectified

@@ -3,8 +3,9 @@
 """booster_node: extract local features of images and boost their descriptors.
 
 Subscribes to ``image`` (sensor_msgs/Image, or ``image/compressed`` of sensor_msgs/CompressedImage)
-and ``camera_info``; publishes ``features`` (FeatureArray) and ``/diagnostics``. With the parameter
-``cameras`` it does so for several cameras, whose topics are ``NAME/image`` and so on.
+and ``camera_info``, and, as ``depth_input`` says, to ``depth``, or to ``right/image`` and
+``right/camera_info``; publishes ``features`` (FeatureArray) and ``/diagnostics``. With the
+parameter ``cameras`` it does so for several cameras, whose topics are ``NAME/image`` and so on.
 """
 
 from __future__ import annotations
@@ -130,6 +131,9 @@ class BoosterWork(Work):
                 )
             with camera.frames.stage("extract"):
                 features = pipeline.extract(image)
+            if pipeline.parameters.depth_input != "none":
+                with camera.frames.stage("depth"):
+                    features = camera.measure_depth(features, received, image, pipeline.parameters)
             camera.frames.record("queue", begin - received.time)
             return _Extracted(
                 received, pipeline, features, (height, width), described, time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from feature_booster_ros.depth import DepthSettings
 from feature_booster_ros.pixels import WIDE_PIXELS
 
 from .messages import FLOAT_DESCRIPTORS
@@ -173,6 +174,37 @@ class BoosterNodeParameters(FrameNodeParameters):
         "The images are rectified (image_rect): P of camera_info holds for them, and there is no "
         "distortion.",
     )
+    depth_input: str = parameter(
+        "none",
+        "What measures the features' depth: none, an aligned depth image (topic depth, 16UC1 in "
+        "millimeters or 32FC1 in meters), or stereo: the right camera of a calibrated pair "
+        "(right/image and right/camera_info). With image_transport compressed: "
+        "depth/compressedDepth, or right/image/compressed.",
+        choices=("none", "aligned", "stereo"),
+        change=Change.UNCONFIGURED,
+    )
+    max_depth: float = parameter(
+        0.0, "Largest depth in meters; what is beyond is unknown. 0 for no limit.", minimum=0.0
+    )
+    depth_noise: float = parameter(
+        0.001,
+        "Aligned: standard deviation of the depth near the camera in meters.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    depth_noise_growth: float = parameter(
+        0.0025,
+        "Aligned: what that grows by with the squared depth, in 1/m: 0.0025 for structured light "
+        "and stereo cameras of 5 cm baseline, 0 for time of flight.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    disparity_noise: float = parameter(
+        0.25,
+        "Stereo: standard deviation of the disparity in pixels.",
+        minimum=0.01,
+        maximum=100.0,
+    )
     lazy: bool = parameter(True, "Extract nothing while nobody subscribes to features.")
     qos_input_reliability: str = parameter(
         "best_effort",
@@ -184,6 +216,12 @@ class BoosterNodeParameters(FrameNodeParameters):
     def camera_names(self) -> list[str]:
         """Return the name of each camera; one that is empty where there is only one."""
         return [name.strip() for name in self.cameras.split(",")] if self.cameras else [""]
+
+    def depth_settings(self) -> DepthSettings:
+        """Return what these parameters say of the depth sensor."""
+        return DepthSettings(
+            self.max_depth, self.depth_noise, self.depth_noise_growth, self.disparity_noise
+        )
 
     def __post_init__(self) -> None:
         names = self.camera_names()
@@ -200,6 +238,16 @@ class BoosterNodeParameters(FrameNodeParameters):
                 f"parameters 'grid_rows' ({self.grid_rows}) and 'grid_columns' "
                 f"({self.grid_columns}) must both be 0 or both be above 0: set them together, as "
                 "by the service set_parameters_atomically"
+            )
+        if self.depth_input == "stereo" and not self.use_camera_info:
+            raise ValueError(
+                "parameter 'depth_input' can be stereo only while 'use_camera_info' is true: the "
+                "baseline is in camera_info"
+            )
+        if self.depth_noise == self.depth_noise_growth == 0:
+            raise ValueError(
+                "parameters 'depth_noise' and 'depth_noise_growth' must not both be 0: no sensor "
+                "is exact"
             )
         if self.normalization == "intrinsics" and not self.use_camera_info:
             raise ValueError(

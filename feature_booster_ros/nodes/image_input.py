@@ -7,7 +7,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 
-from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from feature_booster_ros.camera import is_rectified_topic
@@ -17,6 +16,7 @@ from .camera_info import CameraInfoError, describe_image, uncalibrated
 from .diagnostics import FrameMonitor
 from .images import transport_topic
 from .lifecycle import ManagedNode, Resources
+from .qos import why_incompatible
 from .synchronization import ImageWithCameraInfo
 
 _CHECK_PERIOD = 5.0  # Time after which missing images or camera_infos are reported [s].
@@ -181,16 +181,7 @@ class ImageInput:
         )
 
     def _incompatible(self, topic: str) -> str:
-        """Return why the topic's publishers cannot be received, and what to do, or nothing."""
-        if self._parameters.qos_input_reliability == "reliable" and any(
-            publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
-            for publisher in self._node.get_publishers_info_by_topic(topic)
-        ):
-            return (
-                f"{topic} is published as best effort, which a reliable subscription does not "
-                "receive: set the parameter qos_input_reliability to best_effort"
-            )
-        return ""
+        return why_incompatible(self._node, topic, self._parameters.qos_input_reliability)
 
     def _uncalibrated_camera(self) -> str:
         return (

@@ -3,7 +3,8 @@
 """image_player_node: play files, data sets, bags, videos and webcams as a camera driver would.
 
 Publishes ``image`` (sensor_msgs/Image, and ``image/compressed`` of sensor_msgs/CompressedImage if
-``image_transport`` says so) and ``camera_info``.
+``image_transport`` says so) and ``camera_info``; ``depth`` where the source has it (16UC1 in
+millimeters); ``right/image`` and ``right/camera_info`` of a stereo pair.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.node import NodeNameNonExistentError
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from feature_booster_ros.pixels import image_encoding
 from feature_booster_ros.sources import KINDS, Frame, Source, open_source
 from feature_booster_ros.sources.source import USUAL_RATE, play
 from feature_booster_ros.stamps import NANOSECONDS, Order, StampWatch, show
 
 from .camera_info import to_camera_info
-from .images import to_compressed_image, to_image, transport_topic
+from .image_output import ImageOutput
+from .images import transport_topic
 from .lifecycle import (
     CLOCK_MISSING,
     EXPECTED_ERRORS,
@@ -156,13 +159,17 @@ class Playback(Work):
         resources.callback(self._source.close)
         # Checked here rather than by the thread, so that a bad range fails the transition.
         self._source.frames(parameters.start, parameters.step, parameters.count or None)
-        self._image_publisher = self._compressed_publisher = None
-        if parameters.image_transport != "compressed":
-            self._image_publisher = resources.lifecycle_publisher(Image, "image", qos)
-        if parameters.image_transport != "raw":
-            topic = transport_topic(node.resolve_topic_name("image"), "compressed")
-            self._compressed_publisher = resources.lifecycle_publisher(CompressedImage, topic, qos)
+        self._images = ImageOutput(node, resources, "image")
         self._camera_info_publisher = resources.lifecycle_publisher(CameraInfo, "camera_info", qos)
+        self._depths: ImageOutput | None = None
+        self._rights: ImageOutput | None = None
+        if self._source.has_depth:
+            self._depths = ImageOutput(node, resources, "depth", "compressedDepth")
+        if self._source.has_right:
+            self._rights = ImageOutput(node, resources, "right/image")
+            self._right_info_publisher = resources.lifecycle_publisher(
+                CameraInfo, "right/camera_info", qos
+            )
         node.get_logger().info(_describe(self._source))
 
     @property
@@ -282,6 +289,7 @@ class Playback(Work):
         published = 0
         due = reported = begun = time.monotonic()
         for frame, stamp_ns, interval in self._frames():
+            self._read_beside(frame)
             now = time.monotonic()
             # Being late by less than a frame is made up for; more shifts all that follows.
             due = max(due + interval, now)
@@ -345,16 +353,34 @@ class Playback(Work):
         header = Header(
             stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=self._frame_id(frame)
         )
-        # camera_info is small and goes first: who pairs the two has it when the image comes in.
+        # What belongs to the image goes first: who pairs them has it when the image comes in.
         height, width = frame.image.shape[:2]
         camera_info = to_camera_info(frame.calibration, width, height, header)
         self._camera_info_publisher.publish(camera_info)
-        if self._image_publisher is not None:
-            self._image_publisher.publish(to_image(frame.image, frame.encoding, header))
-        if self._compressed_publisher is not None:
-            self._compressed_publisher.publish(
-                compressed_image_message(frame, header, self.parameters.jpeg_quality)
-            )
+        self._publish_beside(frame, header)
+        try:
+            self._images.publish(frame.image, frame.encoding, header)
+        except ValueError as error:
+            raise ValueError(f"{frame.name}: {error}") from error
+
+    def _publish_beside(self, frame: Frame, header: Header) -> None:
+        """Publish the depth and the right image that :meth:`_read_beside` has read."""
+        if self._depths is not None and self._depths.is_wanted and frame.depth is not None:
+            self._depths.publish_depth(frame.depth, header)
+        if self._rights is not None and self._rights.is_wanted and frame.right is not None:
+            right = frame.right
+            height, width = right.image.shape[:2]
+            calibration = None if right.camera is None else right.camera.calibration
+            camera_info = to_camera_info(calibration, width, height, header)
+            self._right_info_publisher.publish(camera_info)
+            self._rights.publish(right.image, image_encoding(right.image), header)
+
+    def _read_beside(self, frame: Frame) -> None:
+        """Read the depth and the right image of a frame ahead of time, if anybody wants them."""
+        if self._depths is not None and self._depths.is_wanted:
+            frame.depth  # noqa: B018 (read once, and kept)
+        if self._rights is not None and self._rights.is_wanted:
+            frame.right  # noqa: B018
 
     def _frame_id(self, frame: Frame) -> str:
         return self.parameters.frame_id or frame.frame_id or "camera"
@@ -363,8 +389,7 @@ class Playback(Work):
         self._node.get_logger().warning(text)
 
     def _image_publishers(self) -> list[LifecyclePublisher]:
-        publishers = (self._image_publisher, self._compressed_publisher)
-        return [publisher for publisher in publishers if publisher is not None]
+        return self._images.publishers
 
 
 def frame_interval(recorded_ns: int, rate: float, speed: float) -> float:
@@ -376,14 +401,6 @@ def frame_interval(recorded_ns: int, rate: float, speed: float) -> float:
         speed: Factor on the frame rate.
     """
     return (1.0 / rate if rate > 0 else max(recorded_ns, 0) / NANOSECONDS) / speed
-
-
-def compressed_image_message(frame: Frame, header: Header, jpeg_quality: int) -> CompressedImage:
-    """Return :func:`to_compressed_image` of the frame; its errors name the frame."""
-    try:
-        return to_compressed_image(frame.image, frame.encoding, header, jpeg_quality)
-    except ValueError as error:
-        raise ValueError(f"{frame.name}: {error}") from error
 
 
 def _describe(source: Source) -> str:

@@ -18,6 +18,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from feature_booster_ros import pixels
+from feature_booster_ros.depth import to_meters
+from feature_booster_ros.depth.images import decode_compressed_depth, encode_compressed_depth
 
 try:
     from cv_bridge import CvBridge
@@ -55,18 +57,46 @@ def message_to_gray(message: Image | CompressedImage, wide_pixels: str = "stretc
         elif (gray := _bridged(message)) is not None:
             return gray
         else:
-            image = pixels.decode_raw(
-                message.data,
-                message.encoding,
-                message.width,
-                message.height,
-                message.step,
-                bool(message.is_bigendian),
-                color=False,
-            )
+            image = _raw(message)
     except ValueError as error:
         raise ImageError(f"{type(message).__name__}.{error}") from error
     return pixels.to_gray(image, wide_pixels)
+
+
+def message_to_depth(message: Image | CompressedImage) -> np.ndarray:
+    """Return a depth image in meters: (H, W) float32, NaN where unknown.
+
+    Args:
+        message: An Image of 16UC1 in millimeters or 32FC1 in meters (REP 118), or a CompressedImage
+            as compressed_depth_image_transport or, for 16UC1, compressed_image_transport
+            publishes it.
+
+    Raises:
+        ImageError: A field of the message is not valid or not supported.
+    """
+    try:
+        if isinstance(message, Image):
+            image = _raw(message)
+        elif "compresseddepth" in message.format.lower():
+            image = decode_compressed_depth(message.data, message.format)
+        else:
+            image = pixels.decode_compressed(message.data, message.format)
+        return to_meters(image)
+    except ValueError as error:
+        raise ImageError(f"{type(message).__name__}.{error}") from error
+
+
+def _raw(message: Image) -> np.ndarray:
+    """Return the pixels of a message; of YUV, only the luma."""
+    return pixels.decode_raw(
+        message.data,
+        message.encoding,
+        message.width,
+        message.height,
+        message.step,
+        bool(message.is_bigendian),
+        color=False,
+    )
 
 
 def _bridged(message: Image) -> np.ndarray | None:
@@ -123,6 +153,12 @@ def to_compressed_image(
     return CompressedImage(
         header=header, format=f"{encoding}; {suffix} compressed {inner}", data=_bytes(encoded)
     )
+
+
+def to_compressed_depth(image: np.ndarray, header: Header) -> CompressedImage:
+    """Return what compressed_depth_image_transport makes of depth (H, W) uint16, packed as PNG."""
+    content = np.frombuffer(encode_compressed_depth(image), np.uint8)
+    return CompressedImage(header=header, format="16UC1; compressedDepth png", data=_bytes(content))
 
 
 def _bytes(values: np.ndarray) -> array.array:

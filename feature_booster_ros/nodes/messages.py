@@ -86,6 +86,9 @@ def to_feature_array(
     message.scale = _sequence("f", features.scales)
     message.angle = _sequence("f", features.angles)
     message.score = _sequence("f", features.scores)
+    if features.depths is not None and features.depth_sigmas is not None:
+        message.depth = _sequence("f", features.depths)
+        message.depth_sigma = _sequence("f", features.depth_sigmas)
     message.descriptor_length = features.descriptor_length
     message.descriptor_type, rows = _encode(features, descriptor_type)
     message.descriptors = _bytes_of("B", rows)
@@ -96,8 +99,8 @@ def from_feature_array(message: FeatureArray) -> Features:
     """Return the features in a message; all but binary descriptors come back as float32.
 
     Raises:
-        ValueError: The lengths of two fields disagree, a position is not finite, or the descriptor
-            type is unknown; the message names the field.
+        ValueError: The lengths of two fields disagree, a position is not finite, a depth is not
+            positive, or the descriptor type is unknown; the message names the field.
     """
     count = len(message.x)
     columns = {name: _numbers(message, name, "f") for name in ("x", "y", "scale", "angle", "score")}
@@ -105,7 +108,7 @@ def from_feature_array(message: FeatureArray) -> Features:
         _check_length("FeatureArray", name, len(values), count, "x")
         if not np.isfinite(values).all():
             raise ValueError(f"FeatureArray.{name} has values that are not finite")
-    return Features(
+    features = Features(
         np.stack([columns["x"], columns["y"]], axis=1),
         columns["scale"],
         columns["angle"],
@@ -113,6 +116,15 @@ def from_feature_array(message: FeatureArray) -> Features:
         _descriptors(message, count),
         descriptor_model(message.detector) if message.model in ("", RAW) else message.model,
     )
+    measured = {name: _numbers(message, name, "f") for name in ("depth", "depth_sigma")}
+    if not any(map(len, measured.values())):
+        return features
+    for name, values in measured.items():
+        _check_length("FeatureArray", name, len(values), count, "x")
+    try:
+        return features.with_depths(*measured.values())
+    except ValueError as error:
+        raise ValueError(f"FeatureArray: {error}") from error
 
 
 def to_feature_frame(

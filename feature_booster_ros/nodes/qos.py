@@ -18,6 +18,7 @@ config/fastdds.xml (docs/reliability.md).
 
 from __future__ import annotations
 
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 RELIABILITIES = ("best_effort", "reliable")
@@ -55,3 +56,16 @@ def stream_profile(reliability: str, depth: int) -> QoSProfile:
         reliability=policies[reliability],
         durability=DurabilityPolicy.VOLATILE,
     )
+
+
+def why_incompatible(node: Node, topic: str, reliability: str) -> str:
+    """Return why a subscription does not receive the topic's publishers, and what to do, or ""."""
+    if reliability == "reliable" and any(
+        publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        for publisher in node.get_publishers_info_by_topic(topic)
+    ):
+        return (
+            f"{topic} is published as best effort, which a reliable subscription does not "
+            "receive: set the parameter qos_input_reliability to best_effort"
+        )
+    return ""

@@ -113,6 +113,16 @@ class RenderedSequence(Source):
         """Frames per second of flight, Hz."""
         return self._rate
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether frames have their exact depth."""
+        return self._has_depth
+
+    @property
+    def has_right(self) -> bool:
+        """Whether frames have the image of a right camera."""
+        return self._baseline > 0
+
     def index_at(self, stamp_ns: int) -> int:
         """Give the number of the frame with this stamp, in nanoseconds.
 

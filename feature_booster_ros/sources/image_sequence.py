@@ -84,6 +84,14 @@ class ImageSequence(Source):
     def rate(self) -> float | None:
         return self._rate
 
+    @property
+    def has_depth(self) -> bool:
+        return any(file.depth is not None for file in self._files)
+
+    @property
+    def has_right(self) -> bool:
+        return any(file.right is not None for file in self._files)
+
     def _read(self, start: int, step: int) -> Iterator[Frame]:
         for file in self._files[start::step]:
             try:
@@ -112,11 +120,7 @@ class ImageSequence(Source):
     def _read_right(self, path: Path | None) -> RightImage | None:
         if path is None:
             return None
-        image = read_image(path)
-        camera = self._right_camera
-        if camera is not None and not camera.width:
-            camera = self._right_camera = camera.with_size(*image.shape[1::-1])
-        return RightImage(image, camera, path.name)
+        return RightImage(read_image(path), self._right_camera, path.name)
 
 
 def image_paths(folder: Path, below: bool = False) -> list[Path]:

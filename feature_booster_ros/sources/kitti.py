@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ..camera import Camera
+from ..pixels import read_image
 from ..stamps import parse_date, parse_seconds
 from .image_sequence import ImageFile, ImageSequence, existing, has_images, image_paths
 from .source import logger
@@ -217,10 +218,23 @@ def _read_calibration(layout: _Layout) -> tuple[np.ndarray | None, Camera | None
             camera = camera.with_rectification(rotation, _entry(path, entries, name, 12))
         return None, camera
     projection = _entry(path, entries, name, 12).reshape(3, 4)
-    size = _entry(path, entries, f"S_rect_{index}", 2) if layout.raw else np.zeros(2)
-    width, height = map(int, size)
+    if layout.raw:
+        width, height = map(int, _entry(path, entries, f"S_rect_{index}", 2))
+    else:
+        width, height = _image_size(layout.images)
     camera = Camera(width, height, projection[:, :3])
     return projection, camera.with_rectification(np.eye(3), projection)
+
+
+def _image_size(folder: Path) -> tuple[int, int]:
+    """Return width and height of the first image that can be read; zeros if none can."""
+    for path in image_paths(folder):
+        try:
+            height, width = read_image(path).shape[:2]
+        except ValueError:
+            continue
+        return width, height
+    return 0, 0
 
 
 def _parse_entry(line: str) -> tuple[str, str]:

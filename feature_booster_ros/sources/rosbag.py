@@ -153,6 +153,14 @@ class RosbagSource(Source):
     def rate(self) -> float | None:
         return self._rate
 
+    @property
+    def has_depth(self) -> bool:
+        return self._depth_topic is not None
+
+    @property
+    def has_right(self) -> bool:
+        return self._right_topic is not None
+
     def close(self) -> None:
         self._reader.close()
 

@@ -135,6 +135,16 @@ class Source(ABC):
         """Whether frames come when the camera delivers them, not when they are asked for."""
         return False
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether there is depth on record, though perhaps not of every frame."""
+        return False
+
+    @property
+    def has_right(self) -> bool:
+        """Whether there are images of a right camera, though perhaps not with every frame."""
+        return False
+
     def __len__(self) -> int:
         if self.length is None:
             raise TypeError(f"{self.kind} source {self.name} has no known length")

@@ -12,14 +12,22 @@ import cv2
 import numpy as np
 import pytest
 from conftest import wait_for
-from records import BagWriter, picture, write_camera_yaml, write_euroc, write_kitti, write_pictures
+from records import (
+    BagWriter,
+    picture,
+    write_camera_yaml,
+    write_euroc,
+    write_kitti,
+    write_pictures,
+    write_tum,
+)
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from feature_booster_ros.nodes.camera_info import to_camera_info
-from feature_booster_ros.nodes.image_player_node import compressed_image_message, frame_interval
-from feature_booster_ros.nodes.images import to_image
+from feature_booster_ros.nodes.image_player_node import frame_interval
+from feature_booster_ros.nodes.images import message_to_depth, to_compressed_image, to_image
 from feature_booster_ros.pixels import decode_raw
 from feature_booster_ros.sources import Camera, Frame
 
@@ -344,6 +352,52 @@ def test_interrupt_while_playing_ends_quietly(tmp_path, play):
     assert "Traceback" not in player.process.output()
 
 
+# Depth and right images
+
+
+def test_depth_is_played_in_millimeters_with_the_header_of_its_image(tmp_path, play, ros):
+    write_tum(tmp_path)
+    depth = np.full((480, 640), 10_000, np.uint16)
+    depth[0] = 0
+    (tmp_path / "depth").mkdir()
+    assert cv2.imwrite(str(tmp_path / "depth" / "1305031102.175304.png"), depth)
+    raw = ros.listen(Image, "depth")
+    packed = ros.listen(CompressedImage, "depth/compressedDepth")
+    player = play(tmp_path, image_transport="both", loop=True)
+    wait_for(lambda: raw and packed, "depth")
+
+    def has_image(depth):
+        return any(image.header == depth.header for image in player.images)
+
+    assert raw[0].encoding == "16UC1"
+    for message in (raw[0], packed[0]):
+        wait_for(lambda message=message: has_image(message), "the image of the same stamp")
+        meters = message_to_depth(message)
+        assert np.isnan(meters[0]).all()
+        np.testing.assert_array_equal(meters[1:], 2.0)
+
+
+def test_a_stereo_pair_is_played_with_both_cameras(tmp_path, play, ros):
+    write_kitti(tmp_path)
+    rights = write_pictures(tmp_path / "image_1", [f"00000{index}.png" for index in range(3)])
+    (tmp_path / "image_1" / "000003.png").unlink()
+    images, infos = ros.listen(Image, "right/image"), ros.listen(CameraInfo, "right/camera_info")
+    play(tmp_path, loop=True)
+    wait_for(lambda: len(images) > 9 and len(infos) > 9, "right images")
+    for right, info in zip(images[:9], infos[:9], strict=True):
+        assert right.header == info.header
+        assert info.p[3] == -25
+        assert any(np.array_equal(pixels(right), each) for each in rights)
+
+
+def test_sources_without_depth_announce_none(tmp_path, play, ros):
+    write_tum(tmp_path)
+    player = play(tmp_path, at_end="stay")
+    wait_for(lambda: len(player.images) == 3, "3 images")
+    topics = {name for name, _ in ros.node.get_topic_names_and_types()}
+    assert not {f"{ros.namespace}/{name}" for name in ("depth", "right/image")} & topics
+
+
 # The messages, without a process
 
 
@@ -423,9 +477,9 @@ def test_other_types_are_played_as_recorded(dtype, channels, encoding):
 
 
 def test_types_without_a_compressed_form_are_told():
-    frame = Frame(0, picture(0).astype(np.float32), name="depth.tiff")
-    with pytest.raises(ValueError, match=r"depth\.tiff: 32FC1.*image_transport to raw"):
-        compressed_image_message(frame, Header(), 95)
+    frame = Frame(0, picture(0).astype(np.float32))
+    with pytest.raises(ValueError, match=r"32FC1.*image_transport to raw"):
+        to_compressed_image(frame.image, frame.encoding, Header(), 95)
 
 
 def test_unknown_intrinsics_are_zero_with_the_size_given():
@@ -450,7 +504,7 @@ def test_image_message_is_made_without_a_look_at_each_byte():
 
 def test_compressed_16_bits_are_png_and_exact():
     deep = picture(0).astype(np.uint16) * 257
-    message = compressed_image_message(Frame(0, deep), Header(), 95)
+    message = to_compressed_image(deep, "mono16", Header(), 95)
     assert message.format == "mono16; png compressed "
     decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(decoded, deep)

@@ -55,6 +55,32 @@ def test_features_survive_the_middleware(count, binary):
     assert received.is_binary == binary
 
 
+def test_depths_survive_the_middleware():
+    depths, sigmas = np.float32([1.5, np.nan, 20]), np.float32([0.1, np.nan, 2])
+    received = from_feature_array(send(make_features(3).with_depths(depths, sigmas)))
+    np.testing.assert_array_equal(received.depths, depths)
+    np.testing.assert_array_equal(received.depth_sigmas, sigmas)
+    message = send(make_features(3))
+    assert len(message.depth) == len(message.depth_sigma) == 0
+    assert from_feature_array(message).depths is None
+
+
+@pytest.mark.parametrize(
+    ("depth", "sigma", "reason"),
+    [
+        ([1.0, 2.0], [1.0, 2.0, 3.0], r"FeatureArray\.depth has 2 elements"),
+        ([1.0, 2.0, 3.0], [], r"FeatureArray\.depth_sigma has 0 elements"),
+        ([1.0, -2.0, 3.0], [1.0, 2.0, 3.0], "FeatureArray: depths of 1 of 3 features"),
+        ([1.0, 2.0, 3.0], [1.0, float("nan"), 3.0], "FeatureArray: depth_sigmas of 1 of 3"),
+    ],
+)
+def test_depths_that_make_no_sense_are_refused(depth, sigma, reason):
+    message = send(make_features(3))
+    message.depth, message.depth_sigma = depth, sigma
+    with pytest.raises(ValueError, match=reason):
+        from_feature_array(message)
+
+
 def test_message_describes_itself():
     message = send(make_features(3))
     assert (message.detector, message.model, message.header.frame_id) == ("sift", "none", "camera")
