@@ -89,7 +89,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "weights/*.safetensors"]},
+    package_data={PACKAGE: ["py.typed", "weights/*.safetensors", "weights/*.vocabulary.txt.gz"]},
     ext_modules=[SIFT],
     cmdclass={
         "build_py": BuildWithModelTable,

@@ -275,6 +275,7 @@ def test_wheel_is_complete(wheel):
     assert f"{PACKAGE}/features/libsift.so" in names
     for model in MODELS:
         assert f"{PACKAGE}/weights/{model}.safetensors" in names
+    assert f"{PACKAGE}/weights/ORB+Boost-B.vocabulary.txt.gz" in names
 
 
 def test_wheel_works_without_ros(wheel, tmp_path):

@@ -139,9 +139,9 @@ def add_runs(command: argparse.ArgumentParser) -> None:
         "--vocabularies",
         nargs="+",
         required=True,
-        type=Path,
-        metavar="FILE",
-        help="a vocabulary for each method, in their order (feature-booster vocabulary)",
+        metavar="VOCABULARY",
+        help="a vocabulary for each method, in their order: a file (feature-booster vocabulary), "
+        "or ORB+Boost-B for the shipped one",
     )
     retrieval.add_argument(
         "--warped",
@@ -375,7 +375,7 @@ def _retrieval(options: argparse.Namespace) -> None:
     check_output(options.output, with_plots=False)
     if len(options.vocabularies) != len(options.methods):
         raise ValueError(
-            f"--vocabularies has {len(options.vocabularies)} files for {len(options.methods)} "
+            f"--vocabularies names {len(options.vocabularies)} for {len(options.methods)} "
             f"methods ({' '.join(options.methods)}): give one for each, in their order"
         )
     methods = create_methods(options.methods, options.max_features, options.device)
@@ -390,8 +390,7 @@ def _retrieval(options: argparse.Namespace) -> None:
             )  # fmt: skip
     print(retrieval_text(scores))
     if options.output is not None:
-        settings = _settings(options) | {"vocabularies": list(map(str, options.vocabularies))}
-        written = write_retrieval(options.output, scores, settings)
+        written = write_retrieval(options.output, scores, _settings(options))
         print(f"written to {options.output}: {', '.join(path.name for path in written)}")
 
 

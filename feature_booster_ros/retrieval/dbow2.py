@@ -18,7 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..booster.model_config import weights_folder
 from .vocabulary import Vocabulary
+
+_SHIPPED_SUFFIX = ".vocabulary.txt.gz"
 
 
 def write_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
@@ -39,15 +42,35 @@ def _lines(vocabulary: Vocabulary) -> Iterator[str]:
         yield f"{vocabulary.parents[node]} {is_leaf[node]} {row} {weight:.9g}"
 
 
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a vocabulary in DBoW2's text format, also ORB-SLAM's ORBvoc.txt.
+def vocabulary_path(name_or_path: str | Path) -> Path:
+    """Return the file of the vocabulary shipped for a model, such as ORB+Boost-B, or of a path.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: There is neither such a shipped vocabulary nor such a file.
+    """
+    shipped = weights_folder() / f"{name_or_path}{_SHIPPED_SUFFIX}"
+    if shipped.is_file():
+        return shipped
+    if Path(name_or_path).is_file():
+        return Path(name_or_path)
+    names = [path.name for path in sorted(weights_folder().glob(f"*{_SHIPPED_SUFFIX}"))]
+    raise FileNotFoundError(
+        f"no vocabulary called {str(name_or_path)!r}: neither a file nor one of those shipped "
+        f"({', '.join(name.removesuffix(_SHIPPED_SUFFIX) for name in names)})"
+    )
+
+
+def read_vocabulary(name_or_path: str | Path) -> Vocabulary:
+    """Read a vocabulary in DBoW2's text format, also ORB-SLAM's ORBvoc.txt.
+
+    Args:
+        name_or_path: Model whose shipped vocabulary to read (ORB+Boost-B), or the path of a file.
+
+    Raises:
+        FileNotFoundError: There is neither such a shipped vocabulary nor such a file.
         ValueError: It is no such file, or its score or weighting is not L1 and TF-IDF.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"vocabulary {path} does not exist")
+    path = vocabulary_path(name_or_path)
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="ascii") as file:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 
 import numpy as np
@@ -15,8 +16,9 @@ class ImageIndex:
     """Images to query by their words. Images are numbered in the order in which they are added."""
 
     def __init__(self) -> None:
-        self._images: defaultdict[int, list[int]] = defaultdict(list)
-        self._values: defaultdict[int, list[float]] = defaultdict(list)
+        # Arrays grow as lists do, and NumPy reads them without a copy.
+        self._images: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+        self._values: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         self._count = 0
 
     def __len__(self) -> int:
@@ -44,7 +46,8 @@ class ImageIndex:
         scores = np.zeros(self._count)
         for word, value in zip(image.words.tolist(), image.values.tolist(), strict=True):
             if word in self._images:
-                scores[self._images[word]] += np.minimum(self._values[word], value)
+                values = np.frombuffer(self._values[word], np.float64)
+                scores[np.frombuffer(self._images[word], np.int64)] += np.minimum(values, value)
         best = np.argsort(-scores, kind="stable")[:count]
         best = best[scores[best] > 0]
         return best, scores[best]

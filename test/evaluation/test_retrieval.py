@@ -85,6 +85,6 @@ def test_warped_photographs(photos, vocabulary, capsys):
 def test_wrong_arguments_are_named(photos, vocabulary, capsys):
     arguments = ["evaluate", "retrieval", str(photos), "--vocabularies", str(vocabulary)]
     assert main(arguments) != 0
-    assert "has 1 files for 2 methods (orb ORB+Boost-B)" in capsys.readouterr().err
+    assert "names 1 for 2 methods (orb ORB+Boost-B)" in capsys.readouterr().err
     assert main([*arguments, "--methods", "orb"]) != 0
     assert "or --warped for a folder of photographs" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from feature_booster_ros.booster import Booster
 from feature_booster_ros.cli import main
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.retrieval import (
@@ -162,6 +163,22 @@ def test_the_command_trains_on_a_folder(tmp_path, capsys):
     assert len(read_vocabulary(path)) == 16
     assert main([*command, "--method", "sift"]) == 1
     assert "needs binary descriptors" in capsys.readouterr().err
+
+
+def test_the_shipped_vocabulary_is_one_of_the_shipped_weights():
+    vocabulary, booster = read_vocabulary("ORB+Boost-B"), Booster.from_pretrained("ORB+Boost-B")
+
+    def distance_to_words(features):
+        words = vocabulary.words(features.descriptors)
+        medians = vocabulary.descriptors[vocabulary.leaves[words]]
+        return np.unpackbits(medians ^ features.descriptors, axis=1).sum(1).mean()
+
+    # New weights need a new vocabulary: their descriptors would be as far from these words as
+    # raw ones are.
+    for image in photographs():
+        raw = orb(image)
+        assert distance_to_words(booster(raw, image.shape)) < 0.95 * distance_to_words(raw)
+    assert len(vocabulary) == 10_000
 
 
 def test_what_is_no_vocabulary_is_refused(vocabulary, images, tmp_path):
