@@ -64,7 +64,7 @@ def test_license_is_stated_alike():
 
 # From the lowest room to the highest: each imports only those before it.
 ROOMS = """__init__ errors progress memory colors lens camera pixels stamps features depth booster
-matching odometry sources rendering colmap photos retrieval evaluation integrations training
+methods matching odometry sources rendering colmap photos retrieval evaluation integrations training
 benchmark msg nodes live cli""".split()
 # The source of kind "rendered" is made by the renderer, imported when it is asked for.
 EXCEPTIONS = {("sources", "rendering")}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .methods import Method
+    from ..methods import Method
     from .metrics import Evaluation
 
 DEFAULT_METHODS = ("sift", "rootsift", "SIFT+Boost-F", "SIFT+Boost-B", "orb", "ORB+Boost-B")
@@ -298,7 +298,7 @@ def _add_images(parser: argparse.ArgumentParser, required: bool) -> None:
 
 
 def _evaluate(evaluate: _Evaluate, options: argparse.Namespace) -> None:
-    from .methods import create_methods
+    from ..methods import create_methods
     from .output import check_output
     from .report import evaluation_text, summary_text, write_evaluations
 
@@ -366,9 +366,9 @@ def _sequence(options: argparse.Namespace, methods: list[Method]) -> list[Evalua
 
 
 def _retrieval(options: argparse.Namespace) -> None:
+    from ..methods import create_methods
     from ..retrieval import read_vocabulary
     from ..sources import open_source
-    from .methods import create_methods
     from .output import check_output
     from .retrieval import evaluate_places, evaluate_warped, retrieval_text, write_retrieval
 
@@ -396,8 +396,8 @@ def _retrieval(options: argparse.Namespace) -> None:
 
 def _odometry(options: argparse.Namespace) -> None:
     from ..colmap.conventions import import_pycolmap
+    from ..methods import create_methods
     from ..sources import open_source
-    from .methods import create_methods
     from .odometry_report import odometry_text, write_odometry
     from .odometry_run import run_odometry
     from .output import check_output

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..features import Features
 from ..matching import match
+from ..methods import Method, describe_all
 from ..photos import warp_points
 from ..pixels import read_gray
 from ..progress import Progress
 from .image_pairs import HomographySet
-from .methods import Method, describe_all
 from .metrics import OVERALL, MethodScore, score_estimates, score_matches
 
 CORNER_THRESHOLDS = (1, 3, 5)

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..features import Features
+from ..methods import Method, describe_all
 from ..odometry import Estimate, OdometrySettings, State, VisualOdometry
 from ..pixels import to_gray
 from ..progress import Progress
 from ..sources import Camera, Source
 from ..stamps import rising
 from .colmap_run import run_colmap
-from .methods import Method, describe_all
 from .trajectories import TRUTH, OdometryComparison, OdometryRun, Poses, trajectory_error
 
 logger = logging.getLogger(__name__)

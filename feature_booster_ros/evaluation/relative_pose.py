@@ -15,10 +15,10 @@ import numpy as np
 from ..camera import Camera
 from ..features import Features
 from ..matching import TwoViewGeometry, match, verify
+from ..methods import Method, describe_all
 from ..pixels import read_gray, shrink
 from ..progress import Progress
 from .image_pairs import PosePair
-from .methods import Method, describe_all
 from .metrics import EstimationScore, MethodScore, score_estimates
 
 POSE_THRESHOLDS = (5, 10, 20)

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..features import Features
+from ..methods import Method
 from ..photos import find_photos, split_photos
 from ..pixels import to_gray
 from ..progress import Progress
 from ..retrieval import BagOfWords, ImageIndex, Vocabulary
 from ..sources import Source
-from .methods import Method
 from .metrics import bootstrap_error
 from .output import format_table
 from .warped_photos import warped_pairs

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..features import Extractor
+from ..methods import Method
 from ..photos import find_photos, split_photos
 from ..progress import Progress
 from ..sources import open_source
 from .homography import evaluate_homography_sets
 from .image_pairs import read_hpatches, read_pair, read_pose_pairs
-from .methods import Method
 from .metrics import OVERALL, Evaluation, MethodScore
 from .relative_pose import evaluate_pose_pairs
 from .sequence import evaluate_sequence

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..features import Extractor, Features
 from ..matching import match
+from ..methods import Method
 from ..pixels import to_gray
 from ..progress import Progress
 from ..sources import Frame, Source
-from .methods import Method
 from .metrics import MethodScore
 from .relative_pose import PoseTally, pose_error, recover_pose, verify_thoroughly
 

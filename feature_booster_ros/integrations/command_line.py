@@ -223,7 +223,7 @@ def _match_images(options: argparse.Namespace) -> None:
 
 
 def _view(options: argparse.Namespace) -> None:
-    from ..evaluation.methods import create_methods
+    from ..methods import create_methods
     from ..sources import open_source
     from .view import view_matches
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.methods import Method, create_method
 from ..features import Features
+from ..methods import Method, create_method
 from ..photos import find_photos
 from ..pixels import read_gray, shrink
 from ..progress import Progress
@@ -41,7 +41,7 @@ def extract_folder(
             a warning.
         output: HDF5 file.
         method: An extractor, a shipped model or a weights file, as
-            :func:`..evaluation.methods.create_method` takes it.
+            :func:`..methods.create_method` takes it.
         max_features: Most features of an image.
         longest_side: Longest side to which larger images are shrunk [px]; None for any. The
             keypoints are in pixels of the file.

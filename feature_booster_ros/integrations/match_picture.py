@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..evaluation.methods import create_methods, describe_all
 from ..matching import match, verify
 from ..matching.drawing import draw_matches
+from ..methods import create_methods, describe_all
 from ..pixels import read_image, shrink, to_drawable, to_gray
 
 MAX_LINES = 300
@@ -50,7 +50,7 @@ def draw_match_picture(
         first: Image file.
         second: Image file.
         output: Picture to write; its suffix is the format.
-        methods: As :func:`..evaluation.methods.create_methods` takes them.
+        methods: As :func:`..methods.create_methods` takes them.
         max_features: Most features of an image.
         longest_side: Longest side to which larger images are shrunk [px]; None for any.
         device: Device of boosters and matching: auto, cpu, cuda or cuda:N.

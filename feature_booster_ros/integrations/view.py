@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..evaluation.methods import Method, describe_all
 from ..features import FeatureFrame
 from ..matching import FrameMatch, FrameMatcher, FrameMatcherSettings
 from ..matching.drawing import choose_columns, draw_matches, tile
+from ..methods import Method, describe_all
 from ..pixels import to_drawable, to_gray
 from ..progress import Progress
 from ..sources import Frame, Source

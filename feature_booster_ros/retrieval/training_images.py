@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.methods import create_method
+from ..methods import create_method
 from ..photos import find_photos
 from ..pixels import read_gray, to_gray
 from ..progress import Progress
@@ -27,7 +27,7 @@ def extract_binary(
 
     Args:
         sources: Folders of images, searched with their subfolders, and what ``open_source`` takes.
-        method: With binary descriptors, as :func:`..evaluation.methods.create_method` takes it.
+        method: With binary descriptors, as :func:`..methods.create_method` takes it.
         max_features: Most features of an image.
         device: Device of the booster: auto, cpu, cuda or cuda:N.
 

@@ -11,7 +11,6 @@ import pytest
 from skimage import data
 
 from feature_booster_ros.cli import main
-from feature_booster_ros.evaluation.methods import create_method, create_methods, describe_all
 from feature_booster_ros.evaluation.warped_photos import (
     evaluate_warped_pairs,
     turned_pairs,
@@ -19,6 +18,7 @@ from feature_booster_ros.evaluation.warped_photos import (
 )
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.features.sift import SiftExtractor
+from feature_booster_ros.methods import create_method, create_methods, describe_all
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ import pytest
 
 from feature_booster_ros import cli
 from feature_booster_ros.evaluation.colmap_run import run_colmap
-from feature_booster_ros.evaluation.methods import create_methods
 from feature_booster_ros.evaluation.odometry_report import (
     odometry_text,
     plot_support,
@@ -31,6 +30,7 @@ from feature_booster_ros.evaluation.trajectories import (
     why_no_error,
 )
 from feature_booster_ros.features import Features, create_extractor
+from feature_booster_ros.methods import create_methods
 from feature_booster_ros.odometry.rigid import make_transform, rotation_matrix
 from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import Camera

@@ -15,7 +15,6 @@ from skimage import data
 
 from feature_booster_ros.camera import Camera
 from feature_booster_ros.evaluation.command_line import add_runs
-from feature_booster_ros.evaluation.methods import create_methods
 from feature_booster_ros.evaluation.report import evaluation_text
 from feature_booster_ros.evaluation.runs import (
     run_homography,
@@ -23,6 +22,7 @@ from feature_booster_ros.evaluation.runs import (
     run_pose,
     run_sequence,
 )
+from feature_booster_ros.methods import create_methods
 from feature_booster_ros.sources import open_source
 from feature_booster_ros.sources.calibration import write_camera
 

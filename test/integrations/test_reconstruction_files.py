@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from feature_booster_ros.cli import main
-from feature_booster_ros.evaluation.methods import create_method
 from feature_booster_ros.integrations.extraction import extract_folder
 from feature_booster_ros.integrations.hloc import FeatureFile
 from feature_booster_ros.integrations.pairs import choose_pairs
 from feature_booster_ros.matching import match
+from feature_booster_ros.methods import create_method
 from feature_booster_ros.pixels import read_gray
 from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.rendering.sequence import RenderedSequence

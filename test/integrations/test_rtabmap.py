@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from feature_booster_ros.evaluation.methods import create_method
 from feature_booster_ros.integrations.rtabmap import feature_booster_detector
 from feature_booster_ros.matching import match
+from feature_booster_ros.methods import create_method
 from feature_booster_ros.rendering.sequence import RenderedSequence
 
 # What RTAB-Map does in C++: append the folder, import by the bare name, call with plain numbers,

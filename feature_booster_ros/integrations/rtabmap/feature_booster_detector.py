@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from feature_booster_ros.evaluation.methods import Method, create_method
+from feature_booster_ros.methods import Method, create_method
 
 _method: Method | None = None
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..booster import Booster
-from ..booster.descriptors import root_sift
-from ..features import Extractor, Features, available_extractors, create_extractor
-from ..features.extractor import is_extractor_path
+from .booster import Booster
+from .booster.descriptors import root_sift
+from .features import Extractor, Features, available_extractors, create_extractor
+from .features.extractor import is_extractor_path
 
 
 @dataclass(frozen=True, eq=False)
