@@ -189,6 +189,7 @@ def test_share_folder():
         "package.xml",
         "config/booster.yaml",
         "config/fastdds.xml",
+        "config/foxglove_layout.json",
         "config/security/policy.xml",
         "config/matches.rviz",
         "config/models.yaml",

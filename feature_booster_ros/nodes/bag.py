@@ -40,6 +40,7 @@ from feature_booster_ros.stamps import UNUSABLE, Order, StampWatch
 from .booster_node_parameters import BoosterNodeParameters
 from .camera_info import CameraInfoError, camera_of, describe_image, uncalibrated
 from .feature_pipeline import FeaturePipeline
+from .image_annotations import ImageAnnotations, to_image_annotations
 from .images import message_to_gray
 from .matcher_node_parameters import MatcherNodeParameters
 from .messages import (
@@ -64,7 +65,13 @@ PART_FRAMES = 100
 """Frames of a part; what is lost at most when the work is stopped."""
 _BAG_VERSION: Literal[8] = 8
 """Version of metadata.yaml, which Humble and later distributions read."""
-_TYPES = {"/features": FeatureArray, "/matches": MatchArray, "/odometry": Odometry}
+_ANNOTATION_TYPES = {} if ImageAnnotations is None else {"/image_annotations": ImageAnnotations}
+_TYPES = {
+    "/features": FeatureArray,
+    "/matches": MatchArray,
+    **_ANNOTATION_TYPES,
+    "/odometry": Odometry,
+}
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,8 @@ def process_bag(
     source: Path, output: Path, settings: BagSettings | None = None, topic: str | None = None
 ) -> dict[str, int]:
     """Write a copy of a bag with ``/features``, ``/matches`` and ``/odometry``.
+
+    It also gets ``/image_annotations`` where foxglove_msgs is installed.
 
     Args:
         source: A rosbag2 of ROS 2, mcap or sqlite3; the output is stored in the same way.
@@ -330,9 +339,8 @@ def _write_whole(
         stages.append(_Odometry(settings.odometry))
     with _open_writer(path, bag.storage) as writer:
         copies = _copy_topics(writer, bag.reader)
-        added = {
-            name: _add_topic(writer, name) for name in ("/features", *(s.topic for s in stages))
-        }
+        topics = ["/features", *(topic for stage in stages for topic in stage.topics)]
+        added = {topic: _add_topic(writer, topic) for topic in topics}
         counts = dict.fromkeys(added, 0)
         recorded: Iterator[tuple[int, Connection | str, bytes]] = (
             (time_ns, copies[key], bytes(raw))
@@ -349,34 +357,35 @@ def _write_whole(
             counts[to] += 1
             features = deserialize_message(raw, FeatureArray)
             for stage in stages:
-                message = stage.process(features)
-                if message is not None:
-                    writer.write(added[stage.topic], time_ns, serialize_message(message))
-                    counts[stage.topic] += 1
+                for topic, message in zip(stage.topics, stage.process(features), strict=False):
+                    writer.write(added[topic], time_ns, serialize_message(message))
+                    counts[topic] += 1
     return counts
 
 
 class _Matches:
     """What matcher_node does with features."""
 
-    topic = "/matches"
+    topics = ("/matches", *_ANNOTATION_TYPES)
 
     def __init__(self, parameters: MatcherNodeParameters) -> None:
         self._limit = parameters.max_input_features
+        self._max_lines = parameters.match_image_max_lines
         self._matcher = FrameMatcher(parameters.matcher_settings())
         self._continuity = Continuity(StampWatch(logger.warning, unusable="frame left out"))
 
-    def process(self, message: FeatureArray) -> MatchArray | None:
+    def process(self, message: FeatureArray) -> tuple[Any, ...]:
+        """Return a message for each topic, or none."""
         frame = to_feature_frame(message, camera_of(message.camera_info), self._limit)
         order = self._continuity.add(frame)
         if order is Order.OUT_OF_ORDER:
-            return None
+            return ()
         if order is Order.RESTARTED:
             self._matcher.reset()
         result = self._matcher.match(frame)
         if result is None:
-            return None
-        return to_match_array(
+            return ()
+        matches = to_match_array(
             result.matches,
             result.query.features,
             result.reference.features,
@@ -384,12 +393,15 @@ class _Matches:
             to_header(result.query),
             to_header(result.reference).stamp,
         )
+        if ImageAnnotations is None:
+            return (matches,)
+        return matches, to_image_annotations(result, self._max_lines)
 
 
 class _Odometry:
     """What odometry_node does with features."""
 
-    topic = "/odometry"
+    topics = ("/odometry",)
 
     def __init__(self, parameters: OdometryNodeParameters) -> None:
         try:
@@ -413,23 +425,24 @@ class _Odometry:
         self._last: Estimate | None = None
         self._has_warned = False
 
-    def process(self, message: FeatureArray) -> Odometry | None:
+    def process(self, message: FeatureArray) -> tuple[Odometry, ...]:
+        """Return a message for the topic, or none."""
         camera = camera_of(message.camera_info)
         if camera is None:
             if not self._has_warned:
                 logger.warning("no odometry: the bag has no intrinsics of the camera")
             self._has_warned = True
-            return None
+            return ()
         frame = to_feature_frame(message, camera, self._parameters.max_input_features)
         resets = self._stream.resets
         order, estimate = self._stream.track(frame, self._parameters.jump_back)
         if estimate is None or order in UNUSABLE:
-            return None
+            return ()
         last = self._last if self._stream.resets == resets else None
         self._last = estimate
         header = Header(stamp=message.header.stamp, frame_id=self._parameters.odom_frame)
         messages = self._poses.convert(header, last, estimate)
-        return None if messages is None else messages[0]
+        return () if messages is None else messages[:1]
 
 
 def _open_writer(path: Path, storage: str) -> Writer:
@@ -442,12 +455,12 @@ def _open_writer(path: Path, storage: str) -> Writer:
 def _add_topic(writer: Writer, topic: str) -> Connection:
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-    store = get_typestore(Stores.LATEST)
-    package = __name__.partition(".")[0]
-    for file in Path(get_package_share_directory(package), "msg").glob("*.msg"):
-        store.register(get_types_from_msg(read_text(file), f"{package}/msg/{file.stem}"))
-    kind = _TYPES[topic]
-    name = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+    store, kind = get_typestore(Stores.LATEST), _TYPES[topic]
+    package = kind.__module__.partition(".")[0]
+    name = f"{package}/msg/{kind.__name__}"
+    if name not in store.fielddefs:
+        for file in Path(get_package_share_directory(package), "msg").glob("*.msg"):
+            store.register(get_types_from_msg(read_text(file), f"{package}/msg/{file.stem}"))
     return writer.add_connection(topic, name, typestore=store)
 
 

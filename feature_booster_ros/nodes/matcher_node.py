@@ -5,7 +5,8 @@
 Subscribes to ``features`` (FeatureArray) while somebody subscribes to its results, and to ``image``
 (sensor_msgs/Image, or ``image/compressed``) while somebody subscribes to ``match_image``; publishes
 ``matches`` (MatchArray), ``match_image`` (sensor_msgs/Image), ``match_image/compressed`` (JPEG as
-sensor_msgs/CompressedImage) and ``/diagnostics``.
+sensor_msgs/CompressedImage), where foxglove_msgs is installed ``image_annotations``
+(foxglove_msgs/ImageAnnotations), and ``/diagnostics``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import weakref
 from collections.abc import Sequence
 
 import numpy as np
+from rclpy.lifecycle import LifecyclePublisher
 from sensor_msgs.msg import CompressedImage, Image
 
 from feature_booster_ros.booster.booster import resolve_device
@@ -28,6 +30,7 @@ from feature_booster_ros.stamps import Order, StampWatch
 
 from .camera_info import CameraInfoError, camera_of
 from .diagnostics import FrameMonitor
+from .image_annotations import ImageAnnotations, to_image_annotations
 from .images import (
     ImageError,
     message_to_gray,
@@ -71,6 +74,11 @@ class MatcherWork(Work):
         self._matcher = FrameMatcher(parameters.matcher_settings())
         self._frames = FrameMonitor(node, self._topic, parameters.diagnostics_period)
         self._publisher = resources.lifecycle_publisher(MatchArray, "matches", qos)
+        self._annotations: LifecyclePublisher | None = None
+        if ImageAnnotations is not None:
+            self._annotations = resources.lifecycle_publisher(
+                ImageAnnotations, "image_annotations", qos
+            )
         self._pictures: MatchPictures | None = None
         if parameters.match_image:
             self._pictures = MatchPictures(node, resources)
@@ -102,6 +110,7 @@ class MatcherWork(Work):
             not self._node.parameters.lazy
             or pictures_wanted
             or self._publisher.get_subscription_count() > 0
+            or (self._annotations is not None and self._annotations.get_subscription_count() > 0)
         )
         if wanted and not self._is_subscribed:
             self._subscribe()
@@ -175,6 +184,10 @@ class MatcherWork(Work):
                     to_header(result.reference).stamp,
                 )
             )
+        if self._annotations is not None and self._annotations.get_subscription_count() > 0:
+            with self._frames.stage("annotate"):
+                limit = self._node.parameters.match_image_max_lines
+                self._annotations.publish(to_image_annotations(result, limit))
         if self._pictures is not None and self._pictures.are_wanted:
             with self._frames.stage("draw"):
                 self._pictures.publish(result, self._frames)

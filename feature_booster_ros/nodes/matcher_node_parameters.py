@@ -94,7 +94,11 @@ class MatcherNodeParameters(FeatureNodeParameters):
         choices=LAYOUTS,
     )
     match_image_max_lines: int = parameter(
-        200, "Matches drawn at most; the counts written in are of all.", minimum=0, maximum=100_000
+        200,
+        "Matches drawn at most, in match_image and image_annotations; the counts written in are of "
+        "all.",
+        minimum=0,
+        maximum=100_000,
     )
     match_image_max_width: int = parameter(
         1600,
@@ -121,7 +125,7 @@ class MatcherNodeParameters(FeatureNodeParameters):
         choices=WIDE_PIXELS,
     )
     lazy: bool = parameter(
-        True, "Subscribe to features only while somebody subscribes to matches or match_image."
+        True, "Subscribe to features only while somebody subscribes to the results."
     )
     qos_image_reliability: str = parameter(
         "best_effort",
