@@ -5,6 +5,7 @@
     ros2 launch feature_booster_ros booster.launch.py image:=/camera/image_raw
     ros2 launch feature_booster_ros booster.launch.py source:=/path/to/folder_or_video rviz:=true
     ros2 launch feature_booster_ros booster.launch.py image:=/camera/image_raw odometry:=true
+    ros2 launch feature_booster_ros booster.launch.py image:=/rgb/image depth:=/depth/image
 
 `ros2 launch feature_booster_ros booster.launch.py --show-args` describes the arguments. The nodes
 are lifecycle nodes that configure and activate themselves, hence no LifecycleNode here; with
@@ -102,6 +103,18 @@ def generate_launch_description() -> LaunchDescription:
                 "camera_info",
                 default_value="",
                 description="Topic of its intrinsics. Empty: camera_info beside the images",
+            ),
+            DeclareLaunchArgument(
+                "depth",
+                default_value="",
+                description="Topic of depth images that are aligned to the images. Empty: as in "
+                "the parameters (depth_input)",
+            ),
+            DeclareLaunchArgument(
+                "right_image",
+                default_value="",
+                description="Topic of the images of a stereo pair's right camera, with its "
+                "camera_info beside it. Empty: as in the parameters (depth_input)",
             ),
             DeclareLaunchArgument(
                 "image_transport",
@@ -239,6 +252,7 @@ def _nodes(context) -> list:
             device=argument["device"],
             max_features=_number(argument, "max_features", int),
             image_transport=transport,
+            depth_input=_depth_input(argument),
             **manual,
         )
     }
@@ -294,9 +308,17 @@ def _cameras(argument) -> list[str]:
         return [""]
     if argument["source"]:
         raise ValueError("source plays one camera, but cameras names several: leave out one")
-    if argument["image"].startswith("/") or argument["camera_info"].startswith("/"):
-        raise ValueError("image and camera_info are relative to each camera's name: no / first")
+    topics = ("image", "camera_info", "depth", "right_image")
+    if any(argument[topic].startswith("/") for topic in topics):
+        raise ValueError(f"{', '.join(topics)} are relative to each camera's name: no / first")
     return [name.strip() for name in argument["cameras"].split(",")]
+
+
+def _depth_input(argument) -> str:
+    """Return what measures depth; empty where the parameters say it."""
+    if argument["depth"] and argument["right_image"]:
+        raise ValueError("depth and right_image both measure depth: leave out one")
+    return "aligned" if argument["depth"] else "stereo" if argument["right_image"] else ""
 
 
 def _remappings(argument, camera: str = "") -> list[tuple[str, str]]:
@@ -305,6 +327,14 @@ def _remappings(argument, camera: str = "") -> list[tuple[str, str]]:
     camera_info = argument["camera_info"] or posixpath.join(posixpath.dirname(image), "camera_info")
     # Remapping a topic leaves the topics below it where they are.
     topics = {"image": image, "image/compressed": f"{image}/compressed", "camera_info": camera_info}
+    if depth := argument["depth"]:
+        topics |= {"depth": depth, "depth/compressedDepth": f"{depth}/compressedDepth"}
+    if right := argument["right_image"]:
+        topics |= {
+            "right/image": right,
+            "right/image/compressed": f"{right}/compressed",
+            "right/camera_info": posixpath.join(posixpath.dirname(right), "camera_info"),
+        }
     return [
         (posixpath.join(camera, old), posixpath.join(camera, new)) for old, new in topics.items()
     ]

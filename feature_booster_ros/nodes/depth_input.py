@@ -26,6 +26,8 @@ from .qos import why_incompatible
 from .synchronization import ImageWithCameraInfo
 
 _CHECK_PERIOD = 5.0  # Time after which depth that does not come is reported [s].
+_FEWEST_JUDGED = 10  # Fewer images tell no share of those without depth.
+_LARGEST_SHARE_MISSING = 0.1  # Share of images without depth above which it is a warning.
 _REPORTED_AFTER = 3  # Images in a row without depth, after which that is a warning.
 
 Measured = tuple[Image | CompressedImage, CameraInfo | None]
@@ -154,8 +156,15 @@ class DepthInput:
 
     def problem(self) -> str:
         """Return why the latest images have no depth and what to do; empty if they have it."""
-        if self._pairing.missing_in_row >= _REPORTED_AFTER:
+        latest = list(self._pairing.latest)
+        if len(latest) >= _REPORTED_AFTER and not any(latest[-_REPORTED_AFTER:]):
             return f"no depth: {self._why_missing()}"
+        if len(latest) >= _FEWEST_JUDGED and np.mean(latest) < 1 - _LARGEST_SHARE_MISSING:
+            return (
+                f"{len(latest) - sum(latest)} of the latest {len(latest)} images have no depth: "
+                f"images of {self._topic} are lost in the middleware (docs/reliability.md), or "
+                "are stamped otherwise"
+            )
         if self._unseen_in_row < _REPORTED_AFTER:
             return ""
         if self._is_stereo:

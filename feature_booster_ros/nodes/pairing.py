@@ -18,6 +18,8 @@ LONGEST_WAIT = 0.2
 """Time that an item waits for its companion, while these arrive in time at all [s]."""
 _KEPT = 10
 """Most items that wait, and most companions whose item is yet to arrive."""
+_REMEMBERED = 30
+"""Items of which it is remembered whether they had a companion."""
 
 
 class NearestPairing(Generic[Item, Companion]):
@@ -47,8 +49,8 @@ class NearestPairing(Generic[Item, Companion]):
         """Items handed on with a companion."""
         self.missing = 0
         """Items handed on without one."""
-        self.missing_in_row = 0
-        """Items handed on without one since the last that had one."""
+        self.latest: collections.deque[bool] = collections.deque(maxlen=_REMEMBERED)
+        """Whether each of the latest items had one."""
         self.nearest_ns: int | None = None
         """From the last item without companion to the nearest one in time; None without any."""
         self._within_ns = within_ns
@@ -109,13 +111,12 @@ class NearestPairing(Generic[Item, Companion]):
         distances = [abs(other_ns - stamp_ns) for other_ns, _ in self._recent]
         self.nearest_ns = min(distances, default=None)
         has_companion = self.nearest_ns is not None and self.nearest_ns <= self._within_ns
+        self.latest.append(has_companion)
         if has_companion:
             self.paired += 1
-            self.missing_in_row = 0
             self._hand_on(item, self._recent[distances.index(min(distances))][1])
         else:
             self.missing += 1
-            self.missing_in_row += 1
             self._alone.append((stamp_ns, since))
             self._hand_on(item, None)
         return has_companion

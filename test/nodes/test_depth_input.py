@@ -124,6 +124,14 @@ def test_depth_that_vanishes_costs_no_frame_and_comes_back(start_node, camera):
     camera.told(DiagnosticStatus.OK, "running")
 
 
+def test_depth_that_gets_lost_now_and_then_is_told(start_node, camera):
+    start_node("booster_node", parameters=ALIGNED)
+    for index in range(12):
+        message = camera.take(MILLIMETERS if index % 3 else None)
+        assert (len(message.depth) > 50) == (index % 3 > 0)
+    camera.told(DiagnosticStatus.WARN, "of the latest", "have no depth", "docs/reliability.md")
+
+
 def test_depth_that_never_comes_names_the_topic_and_the_remedy(start_node, camera):
     start_node("booster_node", parameters=ALIGNED)
     for _ in range(4):

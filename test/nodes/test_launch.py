@@ -109,6 +109,21 @@ def test_topics_and_namespace(started):
     }
 
 
+def test_topics_that_measure_depth(started):
+    nodes = started(image="/rgb/image", depth="/depth/image", source="rendered")
+    for executable in ("booster_node", "image_player_node"):
+        topics = dict(nodes[executable]["remappings"])
+        assert topics["depth"] == "/depth/image"
+        assert topics["depth/compressedDepth"] == "/depth/image/compressedDepth"
+    assert overridden(nodes["booster_node"])["depth_input"] == "aligned"
+    booster = started(right_image="/infra2/image_rect_raw")["booster_node"]
+    topics = dict(booster["remappings"])
+    assert topics["right/image"] == "/infra2/image_rect_raw"
+    assert topics["right/image/compressed"] == "/infra2/image_rect_raw/compressed"
+    assert topics["right/camera_info"] == "/infra2/camera_info"
+    assert overridden(booster)["depth_input"] == "stereo"
+
+
 def test_several_cameras_of_one_booster(started):
     nodes = started(cameras="left, right", image="image_raw", namespace="robot")
     booster, matcher = nodes["booster_node"], nodes["matcher_node"]
@@ -154,7 +169,7 @@ def test_parameters_are_those_of_the_node(started):
     parameters = pytest.importorskip("feature_booster_ros.nodes.parameters", reason="needs ROS 2")
     nodes = started(
         model="none", device="cpu", max_features="9", source="rendered", rate="1", loop="false",
-        odometry="true", camera_height="1.65",
+        odometry="true", camera_height="1.65", depth="depth",
     )  # fmt: skip
     assert len(nodes) == 4
     for executable, node in nodes.items():
@@ -203,6 +218,8 @@ def test_odometry_on_demand(started, arguments, overridden_by):
         ({"rviz": "perhaps"}, "perhaps"),
         ({"cameras": "left,right", "source": "rendered"}, "source plays one camera"),
         ({"cameras": "left,right", "image": "/image"}, "relative to each camera's name"),
+        ({"cameras": "left,right", "depth": "/depth"}, "relative to each camera's name"),
+        ({"depth": "a", "right_image": "b"}, "depth and right_image both measure depth"),
     ],
 )
 def test_bad_argument_is_named(started, arguments, error):

@@ -74,7 +74,7 @@ def test_companions_that_end_are_waited_for_once(streams):
     for stamp in (300, 400, 500):
         streams.item(stamp)
     assert streams.pairs[1:] == [(stamp, None) for stamp in (200, 300, 400, 500)]
-    assert streams.pairing.missing_in_row == 4
+    assert list(streams.pairing.latest) == [True, False, False, False, False]
 
 
 def test_companions_that_come_back_are_waited_for_again(streams):
@@ -86,7 +86,7 @@ def test_companions_that_come_back_are_waited_for_again(streams):
     assert streams.pairs == [(100, None), (200, None)]
     streams.companion(300)
     assert streams.pairs[2:] == [(300, 300)]
-    assert streams.pairing.missing_in_row == 0
+    assert list(streams.pairing.latest) == [False, False, True]
 
 
 def test_companions_of_another_time_are_not_waited_for(streams):
