@@ -119,6 +119,15 @@ def _add_bag(commands: argparse._SubParsersAction) -> None:
     command.add_argument("source", type=Path, metavar="IN", help="a rosbag2 (mcap or sqlite3)")
     command.add_argument("output", type=Path, metavar="OUT", help="folder of the new bag")
     command.add_argument("--topic", help="image topic (default: that of the only camera)")
+    measured = command.add_mutually_exclusive_group()
+    measured.add_argument(
+        "--depth-topic", metavar="TOPIC", help="depth images that are aligned to the images"
+    )
+    measured.add_argument(
+        "--right-topic",
+        metavar="TOPIC",
+        help="images of a stereo pair's right camera, with camera_info beside them",
+    )
     command.add_argument(
         "--params-file",
         type=Path,
@@ -138,7 +147,14 @@ def _bag(options: argparse.Namespace) -> None:
             "`source env.sh`"
         ) from error
     settings = read_settings(options.params_file, not options.no_odometry)
-    counts = process_bag(options.source, options.output, settings, options.topic)
+    counts = process_bag(
+        options.source,
+        options.output,
+        settings,
+        options.topic,
+        options.depth_topic,
+        options.right_topic,
+    )
     added = ", ".join(f"{count} on {topic}" for topic, count in counts.items())
     print(f"{options.output} has these messages more: {added}")
 

@@ -9,18 +9,18 @@ and goes on where it was. The output appears under its name when it is complete.
 
 from __future__ import annotations
 
-import bisect
 import heapq
 import json
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import yaml
 from ament_index_python.packages import get_package_share_directory
 from nav_msgs.msg import Odometry
@@ -28,17 +28,21 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from feature_booster_ros.depth import DepthSensor
+from feature_booster_ros.depth.images import DEPTH_WITHIN_NS
+from feature_booster_ros.depth.rig import RIGHT_WITHIN_NS
 from feature_booster_ros.errors import install_extra, read_text
-from feature_booster_ros.features import Continuity
+from feature_booster_ros.features import Continuity, Features
 from feature_booster_ros.matching import FrameMatcher
 from feature_booster_ros.msg import FeatureArray, MatchArray
 from feature_booster_ros.progress import Progress
 from feature_booster_ros.sources.bag_files import open_bag
-from feature_booster_ros.sources.bag_topics import IMAGE, BagTopics, is_ros
+from feature_booster_ros.sources.bag_topics import IMAGE, BagTopics
 from feature_booster_ros.stamps import UNUSABLE, Order, StampWatch
 
 from .booster_node_parameters import BoosterNodeParameters
 from .camera_info import CameraInfoError, camera_of, describe_image, uncalibrated
+from .depth_messages import Measured, measure_depth
 from .feature_pipeline import FeaturePipeline
 from .image_annotations import ImageAnnotations, to_image_annotations
 from .images import message_to_gray
@@ -52,6 +56,7 @@ from .messages import (
 )
 from .odometry_node_parameters import OdometryNodeParameters
 from .parameters import ParameterError, from_values
+from .recorded_messages import RecordedCameraInfos, RecordedImages, of_topic
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -118,7 +123,12 @@ def _section(content: dict[str, Any], node: str) -> dict[str, Any]:
 
 
 def process_bag(
-    source: Path, output: Path, settings: BagSettings | None = None, topic: str | None = None
+    source: Path,
+    output: Path,
+    settings: BagSettings | None = None,
+    topic: str | None = None,
+    depth_topic: str | None = None,
+    right_topic: str | None = None,
 ) -> dict[str, int]:
     """Write a copy of a bag with ``/features``, ``/matches`` and ``/odometry``.
 
@@ -129,6 +139,8 @@ def process_bag(
         output: Folder to make.
         settings: Parameters of the nodes; None for their defaults.
         topic: Image topic; None for the only camera.
+        depth_topic: Topic of depth images that are aligned to the images.
+        right_topic: Image topic of a stereo pair's right camera, with its camera_info beside it.
 
     Returns:
         The number of messages of each topic that was added.
@@ -138,13 +150,17 @@ def process_bag(
         ValueError: The bag cannot be read, the output exists, or a package is missing.
     """
     settings = settings or BagSettings()
+    depth_input = "aligned" if depth_topic else "stereo" if right_topic else "none"
+    if depth_topic and right_topic:
+        raise ValueError("depth and right images both measure depth: leave out one topic")
+    settings = replace(settings, booster=replace(settings.booster, depth_input=depth_input))
     if output.exists():
         raise ValueError(f"{output} exists: give another output, or remove it first")
     if not source.exists():
         raise FileNotFoundError(f"bag {source} does not exist")
     reader = open_bag(source)
     try:
-        bag = _InputBag(source, reader, topic)
+        bag = _InputBag(source, reader, topic, depth_topic or right_topic, bool(right_topic))
         parts = _Parts(output.with_name(output.name + ".partial"), bag, settings)
         pipeline = FeaturePipeline(settings.booster, None, logger.warning)
         with Progress(desc="features", total=bag.image_count, initial=parts.done) as progress:
@@ -167,9 +183,18 @@ class _InputBag:
         path: Of the bag.
         reader: Open rosbags AnyReader.
         topic: Image topic, or None for the only camera.
+        measured_topic: Topic of the images that tell depth, or None.
+        is_stereo: Whether these are a right camera's; else they are depth.
     """
 
-    def __init__(self, path: Path, reader: Any, topic: str | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reader: Any,
+        topic: str | None,
+        measured_topic: str | None,
+        is_stereo: bool,
+    ) -> None:
         self.reader = reader
         if not reader.is2:
             raise ValueError(f"{path} is a bag of ROS 1: convert it with rosbags-convert first")
@@ -178,41 +203,42 @@ class _InputBag:
             raise ValueError(f"{path} has {taken[0]} already: give the bag as it was recorded")
         self.image_topic = topics.choose_image(topic)
         self.image_count = topics.counts[self.image_topic]
-        self._image_type = Image if topics.types[self.image_topic] == IMAGE else CompressedImage
-        self._camera_info_topic = topics.choose_camera_info(self.image_topic, None)
+        self._image_type = _image_type(topics, self.image_topic)
+        info_topic = topics.choose_camera_info(self.image_topic, None)
+        self._camera_infos = RecordedCameraInfos(reader, info_topic)
+        self.measured_topic = topics.choose_image(measured_topic) if measured_topic else None
+        self._measured: RecordedImages | None = None
+        if self.measured_topic:
+            measured_type = _image_type(topics, self.measured_topic)
+            self._measured = RecordedImages(reader, self.measured_topic, measured_type)
+        right_info_topic = None
+        if self.measured_topic and is_stereo:
+            right_info_topic = topics.choose_camera_info(self.measured_topic, None)
+        self._right_infos = RecordedCameraInfos(reader, right_info_topic)
+        self._within_ns = RIGHT_WITHIN_NS if is_stereo else DEPTH_WITHIN_NS
         files = [path] if path.is_file() else path.iterdir()
         self.storage = "MCAP" if any(".mcap" in file.name for file in files) else "SQLITE3"
-        self._camera_infos = sorted(
-            ((stamp_of(deserialize_message(raw, CameraInfo)), raw) for raw in self._camera_info()),
-            key=itemgetter(0),
-        )
 
     def images(self, indices: range) -> Iterator[tuple[int, Image | CompressedImage]]:
         """Yield the time of recording [ns] and the message of some of the images, in order."""
-        messages = self._of_topic(self.image_topic)
+        messages = of_topic(self.reader, self.image_topic)
         for _, time_ns, raw in islice(messages, indices.start, indices.stop):
             yield time_ns, deserialize_message(bytes(raw), self._image_type)
 
     def camera_info(self, stamp_ns: int) -> CameraInfo | None:
-        """Return the camera_info of an image: of its stamp, else the newest before, or the first.
+        """Return the camera_info of an image; None if there is none."""
+        return self._camera_infos.at(stamp_ns)
 
-        None if there is none.
-        """
-        if not self._camera_infos:
+    def measured(self, stamp_ns: int) -> Measured | None:
+        """Return what tells the depth of an image; None if there is nothing of its time."""
+        if self._measured is None:
             return None
-        place = bisect.bisect_right(self._camera_infos, stamp_ns, key=itemgetter(0)) - 1
-        return deserialize_message(self._camera_infos[max(place, 0)][1], CameraInfo)
+        image = self._measured.nearest(stamp_ns, self._within_ns)
+        return None if image is None else Measured(image, self._right_infos.at(stamp_ns))
 
-    def _camera_info(self) -> Iterator[bytes]:
-        if self._camera_info_topic:
-            for _, _, raw in self._of_topic(self._camera_info_topic):
-                yield bytes(raw)
 
-    def _of_topic(self, topic: str) -> Iterator[tuple[Connection, int, bytes]]:
-        connections = [
-            each for each in self.reader.connections if each.topic == topic and is_ros(each)
-        ]
-        return self.reader.messages(connections)
+def _image_type(topics: BagTopics, topic: str) -> type[Image | CompressedImage]:
+    return Image if topics.types[topic] == IMAGE else CompressedImage
 
 
 class _Parts:
@@ -230,6 +256,7 @@ class _Parts:
         made_with = {
             "topic": bag.image_topic,
             "images": bag.image_count,
+            "measured_topic": bag.measured_topic,
             "booster_node": asdict(settings.booster),
         }
         record = folder / "settings.json"
@@ -285,12 +312,14 @@ def _features(
 ) -> Iterator[tuple[int, FeatureArray]]:
     """Yield the time of recording [ns] and the features of frames, as booster_node makes them."""
     parameters = pipeline.parameters
+    sensor = DepthSensor(parameters.depth_settings())
     for time_ns, message in bag.images(frames):
         progress.update()
         try:
             image = message_to_gray(message, parameters.wide_pixels)
             described = _describe(bag, message, image.shape, parameters.rectified)
             features = pipeline.extract(image)
+            features = _measure(bag, sensor, features, image, message, parameters)
             matrix = None
             if parameters.normalization == "intrinsics":
                 camera = camera_of(described)
@@ -310,6 +339,27 @@ def _features(
                 parameters.descriptor_type,
             ),
         )
+
+
+def _measure(
+    bag: _InputBag,
+    sensor: DepthSensor,
+    features: Features,
+    image: np.ndarray,
+    message: Image | CompressedImage,
+    parameters: BoosterNodeParameters,
+) -> Features:
+    """Return the features with their depths, or unchanged where nothing tells them."""
+    stamp_ns = stamp_of(message)
+    measured = bag.measured(stamp_ns)
+    if measured is None:
+        return features
+    camera_info = bag.camera_info(stamp_ns)
+    try:
+        return measure_depth(sensor, features, image, camera_info, measured, parameters)
+    except ValueError as error:
+        logger.warning("going on without the depth of stamp %d: %s", stamp_ns, error)
+        return features
 
 
 def _describe(

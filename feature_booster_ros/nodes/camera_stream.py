@@ -18,7 +18,8 @@ from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.stamps import Order, StampWatch
 
 from .booster_node_parameters import BoosterNodeParameters
-from .depth_input import DepthInput, Measured
+from .depth_input import DepthInput
+from .depth_messages import Measured
 from .diagnostics import FrameMonitor, MissingFrames
 from .image_input import ImageInput
 from .lifecycle import ManagedNode, Resources

@@ -10,15 +10,15 @@ from collections.abc import Callable
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from feature_booster_ros.depth import DepthSensor, RightImage
+from feature_booster_ros.depth import DepthSensor
 from feature_booster_ros.depth.images import DEPTH_WITHIN_NS
 from feature_booster_ros.depth.rig import RIGHT_WITHIN_NS
 from feature_booster_ros.features import Features
 
 from .booster_node_parameters import BoosterNodeParameters
-from .camera_info import camera_of
+from .depth_messages import Measured, measure_depth
 from .diagnostics import FrameMonitor
-from .images import message_to_depth, message_to_gray, transport_topic
+from .images import transport_topic
 from .lifecycle import ManagedNode, Resources
 from .messages import stamp_of
 from .pairing import LONGEST_WAIT, NearestPairing
@@ -30,9 +30,8 @@ _FEWEST_JUDGED = 10  # Fewer images tell no share of those without depth.
 _LARGEST_SHARE_MISSING = 0.1  # Share of images without depth above which it is a warning.
 _REPORTED_AFTER = 3  # Images in a row without depth, after which that is a warning.
 
-Measured = tuple[Image | CompressedImage, CameraInfo | None]
-"""A depth image, or the right image and its camera_info."""
-ReceiveMeasured = Callable[[Image | CompressedImage, CameraInfo | None, "Measured | None"], None]
+Receive = Callable[[Image | CompressedImage, CameraInfo | None, Measured | None], None]
+_ImageAndInfo = tuple[Image | CompressedImage, CameraInfo | None]
 
 
 class DepthInput:
@@ -67,7 +66,7 @@ class DepthInput:
         self._sensor = DepthSensor(parameters.depth_settings())
         self._right: ImageWithCameraInfo | None = None
 
-    def activate(self, resources: Resources, receive: ReceiveMeasured, frames: FrameMonitor) -> str:
+    def activate(self, resources: Resources, receive: Receive, frames: FrameMonitor) -> str:
         """Subscribe, and check the input from time to time.
 
         Args:
@@ -82,7 +81,7 @@ class DepthInput:
         self._frames = frames
         self._unseen_in_row = 0
         self._share = float("nan")
-        self._pairing: NearestPairing[Measured, Measured] = NearestPairing(
+        self._pairing: NearestPairing[_ImageAndInfo, Measured] = NearestPairing(
             RIGHT_WITHIN_NS if self._is_stereo else DEPTH_WITHIN_NS,
             lambda image, measured: receive(*image, measured),
         )
@@ -133,11 +132,9 @@ class DepthInput:
         if self._sensor.settings != parameters.depth_settings():
             self._sensor = DepthSensor(parameters.depth_settings())
         try:
-            if self._is_stereo:
-                features = self._match_stereo(features, image, camera_info, measured, parameters)
-            else:
-                depth = message_to_depth(measured[0])
-                features = self._sensor.read_aligned(features, depth, image.shape)
+            features = measure_depth(
+                self._sensor, features, image, camera_info, measured, parameters
+            )
         except ValueError as error:
             self._frames.report(error, f"going on without the depth of {self._topic}")
             return features
@@ -197,26 +194,7 @@ class DepthInput:
         return f"nothing comes on {self._topic}: remap it (-r {self._name}:=/camera/{self._name})"
 
     def _receive(self, image: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
-        self._pairing.add_companion(stamp_of(image), (image, camera_info))
-
-    def _match_stereo(
-        self,
-        features: Features,
-        image: np.ndarray,
-        camera_info: CameraInfo | None,
-        measured: Measured,
-        parameters: BoosterNodeParameters,
-    ) -> Features:
-        left = camera_info and camera_of(camera_info, parameters.rectified)
-        if left is None:
-            raise ValueError("stereo needs the intrinsics of the left camera: publish camera_info")
-        right_image, right_info = measured
-        right = RightImage(
-            message_to_gray(right_image, parameters.wide_pixels),
-            right_info and camera_of(right_info, parameters.rectified),
-            self._topic,
-        )
-        return self._sensor.match_stereo(features, image, left, right)
+        self._pairing.add_companion(stamp_of(image), Measured(image, camera_info))
 
     def _report_problem(self) -> None:
         if problem := self.problem():

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from feature_booster_ros.cli import main
 from feature_booster_ros.msg import FeatureArray, MatchArray
 from feature_booster_ros.nodes import bag
+from feature_booster_ros.nodes.messages import from_feature_array
 from feature_booster_ros.rendering.sequence import RenderedSequence
 
 highlevel = pytest.importorskip("rosbags.highlevel", reason="bags need rosbags")
@@ -206,3 +207,40 @@ def test_a_bag_is_not_processed_twice(tmp_path, recorded, parameters, capsys):
     assert main(["bag", str(recorded), str(tmp_path / "once"), *arguments]) == 0
     assert main(["bag", str(tmp_path / "once"), str(tmp_path / "twice"), *arguments]) == 1
     assert "/features already" in capsys.readouterr().err
+
+
+def test_features_have_the_depth_that_was_recorded(tmp_path, parameters):
+    flight = RenderedSequence(3, 4, 320, 240, rate=10.0, depth=True, baseline=0.1)
+    with BagWriter(tmp_path / "flight", "mcap") as writer:
+        for index, frame in enumerate(flight):
+            stamp_ns = 100 * SECOND + index * SECOND // 10
+            writer.image("/left/image_raw", stamp_ns, frame.image)
+            right_calibration = frame.right.camera.calibration
+            for name, calibration in (("left", frame.calibration), ("right", right_calibration)):
+                fields = {
+                    "width": 320, "height": 240, "d": np.zeros(5),
+                    "k": np.array(calibration.k), "p": np.array(calibration.p),
+                }  # fmt: skip
+                writer.camera_info(f"/{name}/camera_info", stamp_ns, **fields)
+            if index != 1:
+                writer.image("/depth", stamp_ns + 10_000_000, frame.depth, "32FC1")
+            if index != 2:
+                writer.image("/right/image_raw", stamp_ns, frame.right.image)
+    command = ["--topic", "/left/image_raw", "--params-file", str(parameters), "--no-odometry"]
+    for option, topic, missing in (
+        ("--depth-topic", "/depth", 1),
+        ("--right-topic", "/right/image_raw", 2),
+    ):
+        output = tmp_path / option
+        assert main(["bag", str(tmp_path / "flight"), str(output), *command, option, topic]) == 0
+        for index, (_, raw) in enumerate(messages_of(output)["/features"]):
+            features = from_feature_array(deserialize_message(raw, FeatureArray))
+            if index == missing:
+                assert features.depths is None
+                continue
+            is_known = np.isfinite(features.depths)
+            assert is_known.mean() > 0.5
+            columns, rows = np.rint(features.keypoints[is_known]).astype(int).T
+            truth = flight.depth(index)[rows, columns]
+            # A disparity is of 2 to 12 pixels here.
+            assert np.median(np.abs(features.depths[is_known] - truth) / truth) < 0.08
