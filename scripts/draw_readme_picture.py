@@ -16,7 +16,7 @@ import numpy as np
 from feature_booster_ros.booster import Booster
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.matching import match
-from feature_booster_ros.matching.drawing import draw_matches
+from feature_booster_ros.matching.drawing import draw_matches, tile
 from feature_booster_ros.rendering.sequence import RenderedSequence
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "matches.jpg"
@@ -63,9 +63,7 @@ def main() -> None:
         pairs = [(i + step, i) for step in (1, 2) for i in range(sequence.length - step)]
         judged = np.concatenate([match_and_confirm(sequence, features, *pair)[2] for pair in pairs])
         print(f"{name}: {judged.sum()} of {len(judged)} right ({100 * judged.mean():.1f} %)")
-    gap = np.full((6, panels[0].shape[1], 3), 255, np.uint8)
-    picture = np.vstack([panels[0], gap, panels[1]])
-    cv2.imwrite(str(PICTURE), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(str(PICTURE), tile(panels, columns=1), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 if __name__ == "__main__":

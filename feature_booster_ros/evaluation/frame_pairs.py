@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..matching.drawing import draw_matches
+from ..matching.drawing import draw_matches, tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,14 +107,11 @@ def common_pairs(
     }
 
 
-_GAP = 6  # Rows between two pictures [px].
-
-
 def compare_matches(
     pairs: Mapping[str, FramePair],
     query_image: np.ndarray,
     reference_image: np.ndarray,
-    max_lines: int = 250,
+    max_lines: int = 150,
 ) -> np.ndarray:
     """Draw one frame pair as matched by several methods, one below the other.
 
@@ -147,8 +144,7 @@ def compare_matches(
                 noun=noun,
             )
         )
-        rows.append(np.full((_GAP, rows[0].shape[1], 3), 255, np.uint8))
-    return np.vstack(rows[:-1])
+    return tile(rows, columns=1)
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, width: int = 320) -> np.ndarray:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from ..matching import match, verify
-from ..matching.drawing import draw_matches
+from ..matching.drawing import draw_matches, tile
 from ..methods import create_methods, describe_all
 from ..pixels import read_image, shrink, to_drawable, to_gray
 
-MAX_LINES = 300
+MAX_LINES = 150
 """Most matches that are drawn in a row."""
 
 
@@ -79,6 +78,6 @@ def draw_match_picture(
         )  # fmt: skip
         counts.append(MatchCount(maker.name, len(matches), int(inliers.sum())))
     output.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(output), np.vstack(rows)):
+    if not cv2.imwrite(str(output), tile(rows, 1)):
         raise OSError(f"{output} cannot be written: check the folder's permissions")
     return counts

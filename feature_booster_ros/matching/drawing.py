@@ -27,9 +27,9 @@ _SCREEN_ASPECT = 16 / 9
 """Width over height of the screens that pictures are arranged for."""
 _THIN_LINE_SIDE = 1250
 """Longest side of a picture whose lines are one pixel wide [px]; others are in proportion."""
-_INLIER_OPACITY = 0.6
+_INLIER_OPACITY = 0.7
 """Opacity of the lines of inliers, so that the image shows through where many of them cross."""
-_OUTLIER_OPACITY = 0.4
+_OUTLIER_OPACITY = 0.55
 """Opacity of the lines of outliers, which are longer and cross more."""
 
 
