@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from feature_booster_ros.evaluation.homography import transfer_errors
-from feature_booster_ros.evaluation.methods import Method, create_methods
+from feature_booster_ros.methods import Method, create_methods
 from feature_booster_ros.evaluation.output import format_table
 from feature_booster_ros.evaluation.warped_photos import warped_pairs
 from feature_booster_ros.features import Features
