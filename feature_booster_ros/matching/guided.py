@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..booster.descriptors import unpack_bits
 from .nearest import find_nearest, pair_distances
 
 
@@ -31,14 +30,14 @@ def match_near(
     Returns:
         Pairs (M, 2) int64 of a predicted and a found feature.
     """
-    first, second = _pairs_within(predicted, positions, radius)
+    first, second = _pairs_in_boxes(predicted - radius, predicted + radius, positions)
     if len(first) == 0:
         return np.zeros((0, 2), np.int64)
     distances = _distances(descriptors, candidates, first, second)
     # Sorted by predicted feature and then by distance, the first of each run is the nearest.
     order = np.lexsort((distances, first))
     first, second, distances = first[order], second[order], distances[order]
-    starts = np.flatnonzero(np.r_[True, first[1:] != first[:-1]])
+    starts = _run_starts(first)
     following = np.minimum(starts + 1, len(first) - 1)
     has_second = (following > starts) & (first[following] == first[starts])
     clear = ~has_second | (distances[starts] < ratio * distances[following])
@@ -76,9 +75,14 @@ def match_along_segments(
     """
     if len(begins) == 0 or len(positions) == 0:
         return np.zeros((0, 2), np.int64)
-    squared = _all_squared_distances(descriptors, candidates)
-    squared[~_near_segments(begins, ends, positions, widths)] = np.inf
-    return _mutually_nearest(squared, ratio, max_distance)
+    widest = widths.max()
+    first, second = _pairs_in_boxes(
+        np.minimum(begins, ends) - widest, np.maximum(begins, ends) + widest, positions
+    )
+    near = _near_segments(begins[first], ends[first], positions[second], widths[second])
+    first, second = first[near], second[near]
+    distances = _distances(descriptors, candidates, first, second)
+    return _mutually_nearest(first, second, distances, ratio, max_distance)
 
 
 def match_anywhere(
@@ -119,50 +123,76 @@ def descriptor_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(2 - 2 * np.einsum("ij,ij->i", a, b), 0))
 
 
-def _mutually_nearest(squared: np.ndarray, ratio: float, max_distance: float) -> np.ndarray:
-    """Return mutually nearest pairs (M, 2) of squared distances (P, N), which are overwritten."""
-    nearest = squared.argmin(axis=1)
-    rows = np.arange(len(squared))
-    best = squared[rows, nearest]
-    back = squared.argmin(axis=0)
-    kept = np.isfinite(best) & (back[nearest] == rows) & (best <= max_distance**2)
-    squared[rows, nearest] = np.inf
-    kept &= best < ratio**2 * squared.min(axis=1)
-    return np.stack([rows[kept], nearest[kept]], axis=1)
+def _mutually_nearest(
+    first: np.ndarray,
+    second: np.ndarray,
+    distances: np.ndarray,
+    ratio: float,
+    max_distance: float,
+) -> np.ndarray:
+    """Return those of P pairs that are mutually nearest, (M, 2).
+
+    Args:
+        first: (P,) one feature of each pair.
+        second: (P,) the other one.
+        distances: (P,) of their descriptors.
+        ratio: largest ratio of a pair's distance to that of the first feature's next pair.
+        max_distance: largest distance.
+    """
+    if len(first) == 0:
+        return np.zeros((0, 2), np.int64)
+    # Each run of equal first features begins with the nearest, of equally near ones the first.
+    order = np.lexsort((second, distances, first))
+    starts = _run_starts(first[order])
+    following = np.minimum(starts + 1, len(first) - 1)
+    has_second = first[order[following]] == first[order[starts]]
+    has_second &= following > starts
+    best = distances[order[starts]]
+    kept = ~has_second | (best < ratio * distances[order[following]])
+    kept &= best <= max_distance
+    back = np.lexsort((first, distances, second))
+    is_nearest = np.zeros(len(first), bool)
+    is_nearest[back[_run_starts(second[back])]] = True
+    chosen = order[starts[kept]]
+    chosen = chosen[is_nearest[chosen]]
+    return np.stack([first[chosen], second[chosen]], axis=1)
+
+
+def _run_starts(numbers: np.ndarray) -> np.ndarray:
+    """Return where each run of equal numbers begins in an array that is not empty."""
+    return np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
 
 
 def _near_segments(
     begins: np.ndarray, ends: np.ndarray, positions: np.ndarray, widths: np.ndarray
 ) -> np.ndarray:
-    """Return whether (P, N) a position is within its width of a segment."""
+    """Return whether (P,) each position is within its width of its segment."""
     direction = ends - begins
-    length = np.linalg.norm(direction, axis=1, keepdims=True)
+    length = np.linalg.norm(direction, axis=1)
     # A segment of length zero takes an arbitrary direction.
-    direction = np.where(length > 1e-9, direction / np.maximum(length, 1e-9), [1.0, 0.0])
-    begins, direction, length, positions, widths = (
-        each.astype(np.float32) for each in (begins, direction, length, positions, widths)
+    direction = np.where(
+        length[:, None] > 1e-9, direction / np.maximum(length, 1e-9)[:, None], [1.0, 0.0]
     )
-    along = direction @ positions.T - np.einsum("ij,ij->i", direction, begins)[:, None]
-    normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1)
-    across = normal @ positions.T - np.einsum("ij,ij->i", normal, begins)[:, None]
-    near = np.abs(across, out=across) <= widths
-    near &= along >= -widths
-    along -= length
-    near &= along <= widths
-    return near
+    offset = positions - begins
+    across = np.abs(offset[:, 0] * direction[:, 1] - offset[:, 1] * direction[:, 0])
+    along = (offset * direction).sum(axis=1)
+    return (across <= widths) & (along >= -widths) & (along <= length + widths)
 
 
-def _pairs_within(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of all pairs whose coordinates differ by at most ``radius``."""
-    order = np.argsort(b[:, 0], kind="stable")
-    x = b[order, 0]
-    begin = np.searchsorted(x, a[:, 0] - radius)
-    counts = np.searchsorted(x, a[:, 0] + radius, side="right") - begin
-    first = np.repeat(np.arange(len(a)), counts)
+def _pairs_in_boxes(
+    low: np.ndarray, high: np.ndarray, positions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of all pairs of a box, from ``low`` to ``high``, and a position in it."""
+    order = np.argsort(positions[:, 0], kind="stable")
+    x = positions[order, 0]
+    begin = np.searchsorted(x, low[:, 0])
+    counts = np.searchsorted(x, high[:, 0], side="right") - begin
+    first = np.repeat(np.arange(len(low)), counts)
     within = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
     second = order[np.repeat(begin, counts) + within]
-    near = np.abs(a[first, 1] - b[second, 1]) <= radius
-    return first[near], second[near]
+    y = positions[second, 1]
+    inside = (y >= low[first, 1]) & (y <= high[first, 1])
+    return first[inside], second[inside]
 
 
 _GATHER_SHARE = 32
@@ -174,11 +204,3 @@ def _distances(a: np.ndarray, b: np.ndarray, first: np.ndarray, second: np.ndarr
     if a.dtype == np.uint8 or _GATHER_SHARE * len(first) < len(a) * len(b):
         return descriptor_distances(a[first], b[second])
     return np.sqrt(np.maximum(2 - 2 * (a @ b.T)[first, second], 0))
-
-
-def _all_squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the squared distances (P, N): L2 of unit rows, Hamming of packed bits."""
-    if a.dtype == np.uint8:
-        a, b = unpack_bits(a), unpack_bits(b)
-        return ((a.shape[1] - a @ b.T) / 2) ** 2
-    return np.maximum(2 - 2 * (a @ b.T), 0)

@@ -221,14 +221,14 @@ def _solve(
             point_gradient = np.add.reduceat(
                 (by_point.transpose(0, 2, 1) @ residuals[:, :, None])[:, :, 0], begins
             )
-            mixed = np.zeros((cameras, len(points), 6, 3))
-            mixed[camera, point] = by_pose.transpose(0, 2, 1) @ by_point[free]
+            mixed = np.zeros((len(points), 3, cameras, 6))
+            mixed[point, :, camera] = by_point[free].transpose(0, 2, 1) @ by_pose
             linear = _NormalEquations(
                 pose_hessian,
                 pose_gradient,
                 point_hessian,
                 point_gradient,
-                mixed.transpose(0, 2, 1, 3).reshape(6 * cameras, -1),
+                mixed.reshape(-1, 6 * cameras),
             )
         else:
             damping *= _DAMPING_FACTOR**2
@@ -254,7 +254,7 @@ class _NormalEquations:
         pose_gradient: (F, 6).
         point_hessian: (M, 3, 3).
         point_gradient: (M, 3).
-        mixed: (6 F, 3 M), second derivatives by pose and point.
+        mixed: (3 M, 6 F), second derivatives by point and pose.
     """
 
     pose_hessian: np.ndarray
@@ -266,9 +266,9 @@ class _NormalEquations:
     def step(self, damping: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the damped steps of the poses (F, 6) and of the points (M, 3)."""
         reduced, weighted, inverse = self._eliminate_points(damping)
-        right = weighted @ self.point_gradient.ravel() - self.pose_gradient.ravel()
+        right = self.point_gradient.ravel() @ weighted - self.pose_gradient.ravel()
         poses = np.linalg.lstsq(reduced, right, rcond=1e-14)[0]
-        moved = self.point_gradient + (poses @ self.mixed).reshape(-1, 3)
+        moved = self.point_gradient + (self.mixed @ poses).reshape(-1, 3)
         return poses.reshape(-1, 6), -(inverse @ moved[:, :, None])[:, :, 0]
 
     def pose_information(self) -> np.ndarray:
@@ -282,10 +282,9 @@ class _NormalEquations:
         inverse = np.linalg.inv(
             self.point_hessian * (1 + damping * eye) + least[:, None, None] * eye
         )
-        size = len(self.mixed)
-        weighted = self.mixed.reshape(size, -1, 1, 3) @ inverse
-        weighted = weighted.reshape(size, -1)
-        reduced = -weighted @ self.mixed.T
+        size = self.mixed.shape[1]
+        weighted = (inverse @ self.mixed.reshape(-1, 3, size)).reshape(-1, size)
+        reduced = -weighted.T @ self.mixed
         for number, block in enumerate(self.pose_hessian):
             part = slice(6 * number, 6 * number + 6)
             reduced[part, part] += block * (1 + damping * np.eye(6))

@@ -270,6 +270,38 @@ def test_matching_along_segments_finds_what_lies_on_them():
 
 
 @pytest.mark.parametrize("binary", [False, True])
+def test_matching_along_segments_is_brute_force_near_them(binary):
+    rng = np.random.default_rng(0)
+    begins = rng.uniform(0, 100, (150, 2))
+    ends = begins + rng.normal(0, 20, (150, 2))
+    positions, widths = rng.uniform(0, 100, (200, 2)), rng.uniform(0.5, 4, 200)
+    if binary:  # few bits, so that distances are often equal
+        left, right = (rng.integers(0, 256, (n, 3), dtype=np.uint8) for n in (150, 200))
+        distances = np.unpackbits(left[:, None] ^ right[None], axis=2).sum(axis=2).astype(float)
+    else:
+        left, right = (rng.normal(size=(n, 16)).astype(np.float32) for n in (150, 200))
+        left, right = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (left, right))
+        distances = np.linalg.norm(left[:, None] - right[None], axis=2)
+    along = (ends - begins) / np.linalg.norm(ends - begins, axis=1, keepdims=True)
+    offset = positions[None] - begins[:, None]
+    reach = (offset * along[:, None]).sum(axis=2)
+    across = np.abs(offset[..., 0] * along[:, None, 1] - offset[..., 1] * along[:, None, 0])
+    beyond = np.maximum(-reach, reach - np.linalg.norm(ends - begins, axis=1)[:, None])
+    distances[(across > widths) | (beyond > widths)] = np.inf
+    limit = float(np.median(distances[np.isfinite(distances)]))
+    expected = []
+    for row, values in enumerate(distances):
+        column, order = int(values.argmin()), np.sort(values)
+        is_clear = order[0] < 0.9 * order[1] and order[0] <= limit
+        if is_clear and distances[:, column].argmin() == row:
+            expected.append((row, column))
+    pairs = match_along_segments(
+        begins, ends, left, positions, right, widths, ratio=0.9, max_distance=limit
+    )
+    assert len(expected) > 10 and list(map(tuple, pairs.tolist())) == expected
+
+
+@pytest.mark.parametrize("binary", [False, True])
 def test_matching_anywhere_is_that_of_match(binary):
     rng = np.random.default_rng(0)
     if binary:
