@@ -55,10 +55,9 @@ _MIN_HEIGHTS = 3
 _MAX_RELATIVE_SPREAD = 0.1
 """Largest standard deviation of a landmark of the ground, as a share of its depth."""
 _RESTART_SCALE_SIGMA = 0.5
-"""Relative standard deviation of the scale of a map that replaces another, and of a step that too
-few landmarks support."""
+"""Relative standard deviation of the scale of a map against the one before."""
 _MIN_SCALE_LANDMARKS = 10
-"""Landmarks that agree with a pose below which the scale of what follows is uncertain."""
+"""Landmarks that agree with a pose below which another map begins, as the scale is not known."""
 _ROTATION_ONLY_SIGMA = np.radians(0.1)
 """Standard deviation of a rotation that is estimated without a map [rad]."""
 
@@ -140,7 +139,10 @@ class VisualOdometry:
         self._uncertainty = np.inf  # of a predicted pose [px]
         self._stamp: float | None = None  # of the last frame
         self._pose_stamp: float | None = None  # of the last frame with a pose
-        self._covariance: np.ndarray = np.zeros((6, 6))  # of the last pose
+        self._covariance: np.ndarray = np.zeros((6, 6))  # of the last pose, without the next two
+        self._scale_sigma = 0.0  # relative, of the map against the one before
+        self._scale_origin = np.zeros(3)  # position from which on this scale holds
+        self._has_scale = True  # whether enough landmarks supported the last pose
         self._frame_covariance: np.ndarray = np.zeros(
             (6, 6)
         )  # of the last pose, relative to the map
@@ -294,11 +296,14 @@ class VisualOdometry:
         self._reference = self._last_known = None
         newest = landmarks.keyframes[-1]
         self._frame_covariance = world_covariance(found.pose)
-        drift = self.settings.scale_drift
-        if found.inliers < _MIN_SCALE_LANDMARKS:
+        has_scale = found.inliers >= _MIN_SCALE_LANDMARKS
+        if not has_scale:
             # Features of unknown depth carry the rotation on, but not the scale.
-            drift, reason = _RESTART_SCALE_SIGMA, reason or "few landmarks: the scale may leap"
-        covariance = self._propagate_covariance(newest, pose, drift)
+            reason = reason or "too few landmarks for the scale"
+            if self._has_scale:
+                self._lose_scale(landmarks)
+        self._has_scale = has_scale
+        covariance = self._propagate_covariance(newest, pose)
         if not was_lost and self._pose_stamp is not None:
             self._motion = pose @ inverse(self._pose)
             self._interval = stamp - self._pose_stamp
@@ -367,15 +372,33 @@ class VisualOdometry:
             self._keyframe_count, view, self._pose, landmark_of, self._covariance.copy()
         )
 
-    def _propagate_covariance(
-        self, keyframe: Keyframe, pose: np.ndarray, scale_drift: float
-    ) -> np.ndarray:
+    def _lose_scale(self, landmarks: LandmarkMap) -> None:
+        """Begin another map with the newest keyframe; its landmarks stay, as they may be right."""
+        newest = landmarks.keyframes[-1]
+        newest.covariance = newest.covariance + self._scale_covariance(newest.center)
+        self._begin_scale(newest.center)
+        self._trajectory.freeze(landmarks.keyframes)
+
+    def _begin_scale(self, origin: np.ndarray) -> None:
+        """Count another map, whose scale holds from a position (3,) on."""
+        self._map_number += 1
+        self._heights.clear()
+        self._scale_sigma, self._scale_origin = _RESTART_SCALE_SIGMA, origin
+
+    def _scale_covariance(self, center: np.ndarray) -> np.ndarray:
+        """Return the covariance (6, 6) of a position (3,) by the unknown scale of the map."""
+        covariance = np.zeros((6, 6))
+        error = self._scale_sigma * (center - self._scale_origin)
+        covariance[:3, :3] = np.outer(error, error)
+        return covariance
+
+    def _propagate_covariance(self, keyframe: Keyframe, pose: np.ndarray) -> np.ndarray:
         """Return the covariance of a pose, propagated from a keyframe's to the frame's position."""
         step = camera_center(pose) - keyframe.center
         carry = np.eye(6)
         carry[:3, 3:] = -cross_matrix(step)
         covariance = carry @ keyframe.covariance @ carry.T + self._frame_covariance
-        covariance[:3, :3] += scale_drift**2 * np.outer(step, step)
+        covariance[:3, :3] += self.settings.scale_drift**2 * np.outer(step, step)
         return covariance
 
     def _correct_scale(self, landmarks: LandmarkMap, keyframe: Keyframe) -> None:
@@ -396,6 +419,7 @@ class VisualOdometry:
             factor = self.settings.camera_height / float(np.median(self._heights))
             self._heights = deque((factor * each for each in self._heights), _HEIGHT_WINDOW)
             self._rescale(landmarks, factor, keyframe.center)
+            self._scale_sigma = 0.0
 
     def _rescale(self, landmarks: LandmarkMap, factor: float, about: np.ndarray) -> None:
         """Scale map, trajectory and covariances by ``factor`` about a fixed point (3,)."""
@@ -403,6 +427,7 @@ class VisualOdometry:
         self._change_poses(lambda pose: rescale_pose(pose, factor, about))
         self._trajectory.rescale(factor)
         self._median_depth *= factor
+        self._scale_origin = about + factor * (self._scale_origin - about)
         if self._motion is not None:
             self._motion[:3, 3] *= factor
         stretch = np.outer(*2 * [np.repeat([factor, 1.0], 3)])
@@ -491,8 +516,9 @@ class VisualOdometry:
         if self._map is not None:
             self._mapping = None  # of the former map
             self._trajectory.freeze(self._map.keyframes)
-            self._map_number += 1
-            self._heights.clear()
+            center = camera_center(reference.pose)
+            self._covariance = self._covariance + self._scale_covariance(center)
+            self._begin_scale(center)
             if not reference.is_known:  # the motion in between is unknown
                 self._covariance = self._covariance + _isotropic_covariance(self._median_depth, 0.1)
         good = structure.triangulation.is_good
@@ -524,12 +550,11 @@ class VisualOdometry:
         if len(depths):
             landmarks.rescale(depth / float(np.median(depths)), first.center)
         self._correct_scale(landmarks, second)
-        second.covariance = self._covariance = self._second_covariance(
-            landmarks, first, second, is_restart
-        )
+        second.covariance = self._covariance = self._second_covariance(landmarks, first, second)
         self._pose, self._pose_stamp, self._motion = second.pose, stamp, None
         self._median_depth = depth
         self._lost_frames, self._reference, self._last_known = 0, None, None
+        self._has_scale = True
         inliers = int((second.landmark_of >= 0).sum())
         self._reference_inliers = inliers
         if not is_restart:
@@ -556,12 +581,9 @@ class VisualOdometry:
         self._waiting.clear()
 
     def _second_covariance(
-        self, landmarks: LandmarkMap, first: Keyframe, second: Keyframe, is_restart: bool
+        self, landmarks: LandmarkMap, first: Keyframe, second: Keyframe
     ) -> np.ndarray:
-        """Return the covariance of the second keyframe of a new map.
-
-        The scale of the first map is exact by definition, that of a later one is a guess.
-        """
+        """Return the covariance of the second keyframe of a new map."""
         seen = np.flatnonzero(second.landmark_of >= 0)
         rows = second.landmark_of[seen]
         self._frame_covariance = world_covariance(
@@ -570,8 +592,7 @@ class VisualOdometry:
                 landmarks.positions[rows], landmarks.spreads[rows],
             )
         )  # fmt: skip
-        scale = _RESTART_SCALE_SIGMA if is_restart else self.settings.scale_drift
-        return self._propagate_covariance(first, second.pose, scale)
+        return self._propagate_covariance(first, second.pose)
 
     def _estimate(
         self,
@@ -588,6 +609,7 @@ class VisualOdometry:
         # Without a map the frame's uncertainty does not accumulate.
         is_held = state is not State.TRACKING
         covariance = self._covariance + is_held * self._frame_covariance
+        covariance += self._scale_covariance(camera_center(self._pose))
         return Estimate(
             stamp,
             state,

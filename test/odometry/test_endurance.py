@@ -16,7 +16,12 @@ from records import shared
 
 from feature_booster_ros.evaluation.trajectories import trajectory_error
 from feature_booster_ros.features import Features, create_extractor
-from feature_booster_ros.odometry import OdometrySettings, State, VisualOdometry
+from feature_booster_ros.odometry import (
+    EXTRACTOR_OPTIONS,
+    OdometrySettings,
+    State,
+    VisualOdometry,
+)
 from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
@@ -220,3 +225,30 @@ def test_another_place_is_said_to_be_lost_before_a_new_map(drive, turning):
     begun = [estimate.map_number for estimate in swapped].index(1)
     assert all(estimate.state is State.TRACKING for estimate in swapped[begun:])
     assert np.trace(swapped[begun].covariance) > np.trace(before.covariance)
+
+
+def test_a_turn_too_fast_for_the_scale_is_said_to_begin_another_map():
+    """By 27 degrees from image to image, of which ORB finds about 20 corners three times."""
+    frames = list(RenderedSequence(frames=60))[:30]
+    extractor = create_extractor("orb", max_features=1000, **EXTRACTOR_OPTIONS["orb"])
+    odometry = VisualOdometry(frames[0].camera.matrix)
+    estimates = [odometry.track(extractor(frame.image), frame.stamp) for frame in frames]
+    begun = [estimate.map_number for estimate in estimates].index(1)
+    assert "scale" in estimates[begun].reason or estimates[begun].reason == "new map"
+    known = [
+        (e, frame.pose)
+        for e, frame in zip(estimates, frames, strict=True)
+        if e.covariance is not None
+    ]
+    positions = np.array([estimate.pose[:3, 3] for estimate, _ in known])
+    truth = np.array([pose[:3, 3] for _, pose in known])
+    before = sum(estimate.map_number == 0 for estimate, _ in known)
+    geometry = pytest.importorskip("evo.core.geometry")
+    rotation, translation, scale = geometry.umeyama_alignment(
+        positions[:before].T, truth[:before].T, True
+    )
+    errors = np.linalg.norm(scale * positions @ rotation.T + translation - truth, axis=1)
+    sigmas = scale * np.sqrt([np.trace(estimate.covariance[:3, :3]) for estimate, _ in known])
+    assert (errors[before:] < 3 * sigmas[before:]).all()
+    # Without another map it would still be as sure as before.
+    assert sigmas[-1] > 3 * sigmas[before - 1]
