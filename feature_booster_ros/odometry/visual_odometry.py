@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,6 +38,9 @@ from .view import View, make_view
 _MIN_TRACKED_RATIO = 0.6
 """Inliers as a share of the last keyframe's below which a frame becomes a keyframe, even without a
 baseline."""
+_MIN_SECURE_RATIO = 0.4
+"""Inliers as a share of the last keyframe's below which a frame waits for a keyframe that is being
+mapped, and its landmarks."""
 _KEYFRAME_ANGLE = 15.0
 """Angle from the last keyframe's optical axis above which a frame becomes a keyframe [degrees]."""
 _SEARCH_FACTOR = 3.0
@@ -104,9 +107,9 @@ class VisualOdometry:
         distortion_model: of sensor_msgs/CameraInfo: "plumb_bob", "rational_polynomial" or
             "equidistant".
         settings: None for the defaults.
-        executor: maps keyframes while the next frames are tracked on the map as it was; a thread is
-            enough. One keyframe is mapped at a time. The poses then depend on how long that takes.
-            With None each keyframe is mapped before :meth:`track` returns.
+        executor: maps keyframes, one at a time, while the next frames are tracked on the map as it
+            was; a thread is enough. The poses then depend on how long that takes. With None each
+            keyframe is mapped before :meth:`track` returns.
 
     Raises:
         ValueError: the intrinsics are not valid.
@@ -129,6 +132,7 @@ class VisualOdometry:
         """Forget everything; the next frame is the world's origin."""
         self._map: LandmarkMap | None = None
         self._mapping: _Mapping | None = None
+        self._mapping_seconds = 0.0  # of keyframes mapped since the last estimate
         self._map_number = 0
         self._reference: _Reference | None = None
         self._last_known: _Reference | None = None  # newest view of known pose without a map
@@ -196,18 +200,15 @@ class VisualOdometry:
             except ValueError as error:
                 raise ValueError(f"{error}, or reset() to go on with these") from None
         begin = time.perf_counter()
-        mapping_seconds = 0.0
         if not self.is_mapping:
-            mapping_seconds = self.finish_mapping()
-        estimate = self._track(features, stamp, begin)
-        seconds = estimate.mapping_seconds + mapping_seconds
-        return replace(estimate, mapping_seconds=seconds) if mapping_seconds else estimate
-
-    def _track(self, features: Features, stamp: float, begin: float) -> Estimate:
+            self.finish_mapping()
         self._descriptor_kind, self._stamp = features.select(slice(0)), stamp
         view = make_view(features, self._camera, self.settings.pixel_sigma)
         if self._map is not None:
             found, how = self._locate(self._map, view, stamp)
+            if self._mapping is not None and not self._is_secure(found):
+                self.finish_mapping()
+                found, how = self._locate(self._map, view, stamp)
             if found is not None:
                 return self._update_from_pose(self._map, view, stamp, found, how, begin)
             self._lost_frames += 1
@@ -232,29 +233,30 @@ class VisualOdometry:
         mapping = self._mapping
         return mapping is not None and not mapping.result.done()
 
-    def finish_mapping(self) -> float:
+    def finish_mapping(self) -> None:
         """Wait until the executor has mapped the last keyframe, and take up the result.
-
-        Returns:
-            Time that the mapping took [s]; 0 if there was none.
 
         Raises:
             Exception: mapping failed. The map is as it was before.
         """
         if self._mapping is None or self._map is None:
-            return 0.0
+            return
         keyframe, result = self._mapping.keyframe, self._mapping.result
         self._mapping = None
         changed, seconds = result.result()
+        self._mapping_seconds += seconds
         tracked = keyframe.pose
         self._take_up(self._map, changed)
         # What was tracked meanwhile moves with the keyframe.
         correction = inverse(tracked) @ keyframe.pose
         self._change_poses(lambda pose: pose @ correction)
         self._correct_scale(self._map, keyframe)
-        return seconds
 
     # Localization in the map
+
+    def _is_secure(self, found: Location | None) -> bool:
+        """Return whether a frame is located by enough landmarks not to wait for more."""
+        return found is not None and found.inliers >= _MIN_SECURE_RATIO * self._reference_inliers
 
     def _locate(
         self, landmarks: LandmarkMap, view: View, stamp: float
@@ -313,7 +315,7 @@ class VisualOdometry:
         depths = transform_points(pose, landmarks.positions[found.rows[seen]])[:, 2]
         if len(depths) >= self.settings.min_inliers:
             self._median_depth = float(np.median(depths))
-        tracked, mapping_seconds = time.perf_counter(), 0.0
+        tracked = time.perf_counter()
         is_keyframe = self._mapping is None and (
             was_lost or self._is_keyframe_due(newest, found.inliers, pose)
         )
@@ -328,7 +330,7 @@ class VisualOdometry:
                 self._take_up(landmarks, map_keyframe(landmarks, self.settings))
                 self._correct_scale(landmarks, keyframe)
                 self._pose = keyframe.pose
-                mapping_seconds = time.perf_counter() - tracked
+                self._mapping_seconds = time.perf_counter() - tracked
             else:
                 result = self._executor.submit(_map_keyframe, landmarks, self.settings)
                 self._mapping = _Mapping(keyframe, result)
@@ -336,7 +338,7 @@ class VisualOdometry:
             self._trajectory.add(stamp, newest, pose)
         return self._estimate(
             stamp, State.TRACKING, True, found.inliers, len(found.rows), is_keyframe, reason,
-            tracked - begin, mapping_seconds,
+            tracked - begin,
         )  # fmt: skip
 
     def _is_keyframe_due(self, newest: Keyframe, inliers: int, pose: np.ndarray) -> bool:
@@ -477,8 +479,7 @@ class VisualOdometry:
         if state is State.LOST:
             reason = f"lost: {reason}" if not known else f"rotation only: {reason}"
         return self._estimate(
-            stamp, state, known, 0, len(views.pairs), False, reason,
-            time.perf_counter() - begin, 0.0,
+            stamp, state, known, 0, len(views.pairs), False, reason, time.perf_counter() - begin
         )  # fmt: skip
 
     def _match_reference(
@@ -498,7 +499,7 @@ class VisualOdometry:
             self._pose_stamp = stamp
         reason = "first view" if known else "no features in the image"
         return self._estimate(
-            stamp, State.INITIALIZING, known, 0, 0, False, reason, time.perf_counter() - begin, 0.0
+            stamp, State.INITIALIZING, known, 0, 0, False, reason, time.perf_counter() - begin
         )
 
     def _start_map(
@@ -514,7 +515,6 @@ class VisualOdometry:
         tracked = time.perf_counter()
         is_restart = self._map is not None
         if self._map is not None:
-            self._mapping = None  # of the former map
             self._trajectory.freeze(self._map.keyframes)
             center = camera_center(reference.pose)
             self._covariance = self._covariance + self._scale_covariance(center)
@@ -557,13 +557,14 @@ class VisualOdometry:
         self._has_scale = True
         inliers = int((second.landmark_of >= 0).sum())
         self._reference_inliers = inliers
+        self._mapping_seconds = time.perf_counter() - tracked
         if not is_restart:
             self._locate_waiting(landmarks, reference.stamp, stamp)
         self._trajectory.add(stamp, second, second.pose)
         return self._estimate(
             stamp, State.TRACKING, True, inliers, len(pairs), True,
             "new map" if is_restart else "map begun",
-            tracked - begin, time.perf_counter() - tracked,
+            tracked - begin,
         )  # fmt: skip
 
     def _locate_waiting(self, landmarks: LandmarkMap, begin: float, end: float) -> None:
@@ -604,12 +605,12 @@ class VisualOdometry:
         is_keyframe: bool,
         reason: str,
         tracking_seconds: float,
-        mapping_seconds: float,
     ) -> Estimate:
         # Without a map the frame's uncertainty does not accumulate.
         is_held = state is not State.TRACKING
         covariance = self._covariance + is_held * self._frame_covariance
         covariance += self._scale_covariance(camera_center(self._pose))
+        mapping_seconds, self._mapping_seconds = self._mapping_seconds, 0.0
         return Estimate(
             stamp,
             state,
