@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from feature_booster_ros.evaluation.homography import transfer_errors
-from feature_booster_ros.methods import Method, create_methods
 from feature_booster_ros.evaluation.output import format_table
 from feature_booster_ros.evaluation.warped_photos import warped_pairs
 from feature_booster_ros.features import Features
 from feature_booster_ros.matching import match
+from feature_booster_ros.methods import Method, create_methods
 from feature_booster_ros.photos import find_photos, split_photos, warp_points
 from feature_booster_ros.pixels import to_gray
 from feature_booster_ros.sources import Frame, open_source
