@@ -46,8 +46,9 @@ def _add_match(commands: argparse._SubParsersAction) -> None:
         "--pairs",
         default="exhaustive",
         metavar="PAIRS",
-        help="exhaustive, sequential:N (each image with the N that follow, by default 10), or a "
-        "file with two names a line (default: %(default)s)",
+        help="exhaustive, sequential:N (each image with the N that follow, by default 10), "
+        "retrieved:N (with the N most similar, by default 20, found in --images by a vocabulary), "
+        "or a file with two names a line (default: %(default)s)",
     )
     file.add_argument(
         "--ratio",
@@ -251,7 +252,7 @@ def _match_file(options: argparse.Namespace) -> None:
     (features,) = options.inputs
     chosen = options.pairs, options.ratio, options.device
     if options.output.suffix in (".h5", ".hdf5"):
-        count = match_for_hloc(features, options.output, *chosen)
+        count = match_for_hloc(features, options.output, *chosen, options.images)
         print(f"{options.output} has the matches of {count} pairs")
     elif options.output.suffix == ".db":
         if options.images is None:

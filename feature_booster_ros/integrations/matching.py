@@ -34,6 +34,7 @@ def match_for_hloc(
     pairs: str = "exhaustive",
     ratio: float | None = RATIO,
     device: str = "auto",
+    images: Path | None = None,
 ) -> int:
     """Match pairs of images and write the matches to a file of hloc's layout.
 
@@ -45,6 +46,7 @@ def match_for_hloc(
         pairs: As :func:`.pairs.choose_pairs` takes it.
         ratio: As :func:`match` takes it.
         device: Device of matching: auto, cpu, cuda or cuda:N.
+        images: Folder of the images, for pairs that are retrieved.
 
     Returns:
         The number of pairs in the file of those chosen.
@@ -53,7 +55,7 @@ def match_for_hloc(
         ValueError: The files or the pairs cannot be used, or h5py is missing.
     """
     file, matches = _existing(features), MatchFile(output)
-    chosen = choose_pairs(pairs, file.names())
+    chosen = choose_pairs(pairs, file.names(), images, device)
     for pair, found, a, b in _match(file, matches.missing(chosen), ratio, device):
         matches.write(pair, found, a, b)
     return len(chosen)
@@ -88,7 +90,7 @@ def match_for_colmap(
     import_pycolmap("colmap")
     file = _existing(features)
     names = file.names()
-    chosen = choose_pairs(pairs, names)
+    chosen = choose_pairs(pairs, names, images, device)
     if not output.exists():
         output.parent.mkdir(parents=True, exist_ok=True)
         colmap_database.import_images(output, images, names, None, False)
