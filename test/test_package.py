@@ -20,7 +20,7 @@ import feature_booster_ros
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "feature_booster_ros"
-NODES = ["booster_node", "image_player_node", "matcher_node", "odometry_node"]
+NODES = ["booster_node", "image_player_node", "matcher_node", "odometry_node", "rgbd_image_node"]
 MODELS = ["SIFT+Boost-F", "SIFT+Boost-B", "ORB+Boost-B"]
 
 

@@ -17,7 +17,7 @@ Companion = TypeVar("Companion")
 LONGEST_WAIT = 0.2
 """Time that an item waits for its companion, while these arrive in time at all [s]."""
 _KEPT = 10
-"""Most items that wait, and most companions whose item is yet to arrive."""
+"""Most items that wait, and by default most companions whose item is yet to arrive."""
 _REMEMBERED = 30
 """Items of which it is remembered whether they had a companion."""
 
@@ -35,6 +35,7 @@ class NearestPairing(Generic[Item, Companion]):
         within_ns: Largest difference of the stamps [ns].
         hand_on: Takes an item and its companion, or None without one.
         clock: Returns the time [s].
+        kept: Most companions whose item is yet to arrive.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class NearestPairing(Generic[Item, Companion]):
         within_ns: int,
         hand_on: Callable[[Item, Companion | None], None],
         clock: Callable[[], float] = time.monotonic,
+        kept: int = _KEPT,
     ) -> None:
         self.companions = 0
         """Companions received so far."""
@@ -58,7 +60,7 @@ class NearestPairing(Generic[Item, Companion]):
         self._clock = clock
         self._waits = True
         self._waiting: collections.deque[tuple[int, Item, float]] = collections.deque()
-        self._recent: collections.deque[tuple[int, Companion]] = collections.deque(maxlen=_KEPT)
+        self._recent: collections.deque[tuple[int, Companion]] = collections.deque(maxlen=kept)
         # Stamps of items that were handed on without companion, and when they had arrived.
         self._alone: collections.deque[tuple[int, float]] = collections.deque(maxlen=_KEPT)
 

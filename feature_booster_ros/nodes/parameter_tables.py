@@ -11,11 +11,13 @@ from feature_booster_ros.nodes.image_player_node import ImagePlayerNodeParameter
 from feature_booster_ros.nodes.matcher_node_parameters import MatcherNodeParameters
 from feature_booster_ros.nodes.odometry_node_parameters import OdometryNodeParameters
 from feature_booster_ros.nodes.parameters import markdown_table, parameter_file_section
+from feature_booster_ros.nodes.rgbd_image_node import RgbdImageNodeParameters
 
 _NODES = {
     "booster_node": BoosterNodeParameters,
     "matcher_node": MatcherNodeParameters,
     "odometry_node": OdometryNodeParameters,
+    "rgbd_image_node": RgbdImageNodeParameters,
     "image_player_node": ImagePlayerNodeParameters,
 }
 _FILE_HEAD = """\
