@@ -25,11 +25,13 @@ from feature_booster_ros.nodes.parameters import (
     parameter,
     specifications,
 )
+from feature_booster_ros.nodes.rgbd_image_node import RgbdImageNodeParameters
 
 NODES = {
     "booster_node": BoosterNodeParameters,
     "matcher_node": MatcherNodeParameters,
     "odometry_node": OdometryNodeParameters,
+    "rgbd_image_node": RgbdImageNodeParameters,
     "image_player_node": ImagePlayerNodeParameters,
 }
 ROOT = Path(__file__).resolve().parents[2]
