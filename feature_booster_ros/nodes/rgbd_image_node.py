@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from sensor_msgs.msg import Image
@@ -104,14 +103,23 @@ class RgbdImageWork(Work):
             self._frames.count("received")
             images.add(stamp_of(message), message)
 
-        qos = stream_profile(parameters.qos_image_reliability, parameters.qos_input_depth)
-        for topic, pairing in (("image", images), ("depth", depths)):
-            resources.callback(pairing.clear)
-            resources.timer(LONGEST_WAIT / 2, pairing.hand_on_decided)
-            resources.subscription(Image, topic, partial(_add_companion, pairing), qos)
+        self._subscribe(resources, "image", images)
+        self._subscribe(resources, "depth", depths)
         resources.subscription(FeatureArray, "features", receive, parameters.input_profile())
         topics = [self._node.resolve_topic_name(name) for name in ("image", "depth")]
         return f"waiting for {self._topic}, {topics[0]} and, where there is such, {topics[1]}"
+
+    def _subscribe(
+        self, resources: Resources, topic: str, pairing: NearestPairing[Item, Image]
+    ) -> None:
+        """Give the messages of a topic to a pairing, as companions of its items."""
+        parameters = self._node.parameters
+        qos = stream_profile(parameters.qos_image_reliability, parameters.qos_input_depth)
+        resources.callback(pairing.clear)
+        resources.timer(LONGEST_WAIT / 2, pairing.hand_on_decided)
+        resources.subscription(
+            Image, topic, lambda image: pairing.add_companion(stamp_of(image), image), qos
+        )
 
     # Worker's thread
 
@@ -142,10 +150,6 @@ class RgbdImageWork(Work):
             if camera is not None:
                 result.points = to_points(features, camera, self._messages)
         return result
-
-
-def _add_companion(pairing: NearestPairing[Item, Image], image: Image) -> None:
-    pairing.add_companion(stamp_of(image), image)
 
 
 def main(args: Sequence[str] | None = None) -> int:
