@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ _MIN_RECEIVED = 0.95
 _MIN_SENT = 0.95
 # Factor by which the latency grows during a measurement, above which it has no bound.
 _GROWTH = 2.0
+# Characters in a line of the plot's title.
+_TITLE_WIDTH = 95
 
 
 @dataclass(frozen=True)
@@ -256,5 +259,5 @@ def _plot(path: Path, results: Sequence[RateResult], title: str) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    axes.set_title(title, fontsize=8)
+    axes.set_title(textwrap.fill(title, _TITLE_WIDTH), fontsize=8)
     figure.savefig(path, dpi=120)
