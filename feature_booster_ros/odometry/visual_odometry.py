@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -51,6 +52,8 @@ _MIN_REFERENCE_SHARE = 0.2
 """Share of features matched with the first view below which another one takes its place."""
 _MAX_WAITING = 100
 """Newest frames before the first map that get a pose once there is one."""
+_MAX_LOCATED = 10
+"""Most of these frames that are located in the map; the others' poses are interpolated."""
 _HEIGHT_WINDOW = 20
 """Newest heights above the ground, whose median sets the scale."""
 _MIN_HEIGHTS = 3
@@ -571,14 +574,19 @@ class VisualOdometry:
         """Add the poses of the frames between the first two keyframes to the trajectory."""
         first, second = landmarks.keyframes
         localizer = Localizer(landmarks, self._camera.focal_length, self.settings)
-        motion = second.pose @ inverse(first.pose)
+        waiting = [(stamp, view) for stamp, view in self._waiting if stamp > begin]
+        known = [(begin, first.pose), (end, second.pose)]
+        for stamp, view in waiting[:: len(waiting) // _MAX_LOCATED + 1]:
+            predicted = _interpolate(known[-2:], stamp)
+            found = localizer.locate(view, predicted, np.inf, self._median_depth)
+            if found is not None:
+                known.insert(-1, (stamp, found.pose.pose))
         self._trajectory.drop_after(begin)
-        for stamp, view in self._waiting:
-            if stamp > begin:
-                predicted = scale_motion(motion, (stamp - begin) / (end - begin)) @ first.pose
-                found = localizer.locate(view, predicted, np.inf, self._median_depth)
-                pose = predicted if found is None else found.pose.pose
-                self._trajectory.add(stamp, first, pose)
+        stamps = [stamp for stamp, _ in known]
+        for stamp, _ in waiting:
+            after = bisect_left(stamps, stamp)
+            pose = _interpolate(known[after - 1 : after + 1], stamp)
+            self._trajectory.add(stamp, first, pose)
         self._waiting.clear()
 
     def _second_covariance(
@@ -632,6 +640,13 @@ def _map_keyframe(landmarks: LandmarkMap, settings: OdometrySettings) -> tuple[L
     """Return the map with its newest keyframe mapped, and the time that this took [s]."""
     begin = time.perf_counter()
     return map_keyframe(landmarks, settings), time.perf_counter() - begin
+
+
+def _interpolate(poses: list[tuple[float, np.ndarray]], stamp: float) -> np.ndarray:
+    """Return the pose (4, 4) at a time between two poses, at constant velocity."""
+    (begin, first), (end, second) = poses
+    share = (stamp - begin) / (end - begin)
+    return scale_motion(second @ inverse(first), share) @ first
 
 
 def _isotropic_covariance(position: float, rotation: float) -> np.ndarray:

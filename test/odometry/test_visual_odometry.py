@@ -69,6 +69,25 @@ def test_the_frames_before_the_map_get_their_poses_with_it(flight):
     assert np.allclose(ratios, np.median(ratios), rtol=0.2)
 
 
+def test_many_frames_before_the_map_get_their_poses_too(flight):
+    """The camera hovers for 40 frames, and then flies."""
+    still = [(flight[0][0], flight[0][1])] * 40
+    odometry = VisualOdometry(flight[0][0].camera.matrix)
+    for number, (_, features) in enumerate(still + flight):
+        odometry.track(features, 0.1 * number)
+    trajectory = odometry.trajectory()
+    assert [stamp for stamp, _ in trajectory] == [0.1 * number for number in range(52)]
+    positions = np.array([pose[:3, 3] for _, pose in trajectory])
+    truth = np.array([frame.pose[:3, 3] for frame, _ in still + flight])
+    steps = np.linalg.norm(np.diff(positions[40:], axis=0), axis=1)
+    ratio = np.median(steps / np.linalg.norm(np.diff(truth[40:], axis=0), axis=1))
+    # Interpolated between every fifth frame, the begin of the motion is rounded.
+    assert np.abs(positions[:36]).max() < 0.1 * steps[0]
+    away = np.linalg.norm(positions - positions[0], axis=1)
+    expected = ratio * np.linalg.norm(truth - truth[0], axis=1)
+    assert np.allclose(away, expected, atol=3 * steps.max())
+
+
 def test_it_follows_a_drive(drive):
     odometry, estimates = follow(drive)
     assert all(estimate.pose is not None for estimate in estimates)
