@@ -37,7 +37,7 @@ _LINE_RADIUS = 0.5
 """Half of a match's width on the screen [px]."""
 _TRAJECTORY_COLORS = ((240, 120, 60), (60, 230, 60), (80, 160, 250), (230, 90, 230))
 """One for each method, as RGB."""
-_FRUSTUM_DEPTH = 0.5
+_FRUSTUM_DEPTH = 0.2
 """Distance of the image from the camera in space, in map units (the first median depth is 1)."""
 _JPEG_QUALITY = 85
 
