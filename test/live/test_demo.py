@@ -297,7 +297,7 @@ def test_statistics_are_over_common_pairs():
 def test_pictures_of_pairs():
     image = np.full((60, 80), 100, np.uint8)
     picture = compare_matches({"a": pair(1, 10, 3, 5), "b": pair(1, 0, 0, 0)}, image, image)
-    assert picture.shape[0] == 2 * 60 + 6
+    assert picture.shape == (2 * 60 + 4, 2 * 80 + 4, 3)
     assert contact_sheet([image] * 5, columns=4, width=40).shape == (60, 160)
     assert contact_sheet([image], columns=4, width=40).shape == (30, 40)
 
