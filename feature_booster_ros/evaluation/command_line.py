@@ -123,6 +123,13 @@ def add_runs(command: argparse.ArgumentParser) -> None:
         help="add a row for COLMAP with SIFT on the same frames and intrinsics: the limit, as it "
         "sees the whole sequence and takes its time",
     )
+    odometry.add_argument(
+        "--depth",
+        choices=("both", "measured", "none"),
+        default="both",
+        help="use of the depth images or right images of a source that has them: a row without and "
+        "one with them for each method, or one of these (default: %(default)s)",
+    )
 
     retrieval = _add(
         runs,
@@ -428,6 +435,7 @@ def _odometry(options: argparse.Namespace) -> None:
             count=options.count,
             limit=methods[-1] if limit else None,
             wide_pixels=options.wide_pixels,
+            depth=options.depth,
         )
     taken = "every frame" if options.every == 1 else f"one frame of {options.every}"
     if options.start or options.count:

@@ -31,11 +31,14 @@ def odometry_text(comparison: OdometryComparison) -> str:
     """Format a table with one row per method, and reasons for what could not be computed.
 
     If COLMAP's trajectory is the reference, the table says so and gives no lengths, as they would
-    have no unit.
+    have no unit. Runs with measured depth are aligned by a rigid motion, and the others by a
+    similarity; then the table says which, and gives the scale of the former.
     """
     is_true = comparison.reference_name in ("", TRUTH)
     suffix = "" if is_true else f" against {comparison.reference_name}"
     errors = ["ATE m", "ATE %", "RPE m", "RPE deg"] if is_true else ["ATE %", "RPE deg"]
+    if is_true and any(run.is_metric for run in comparison.runs):
+        errors = ["aligned by", "scale", *errors]
     header = [
         "method", "frames", "tracked %", "maps", *[name + suffix for name in errors], "inliers",
         "track ms", "95th", "map ms", "all s",
@@ -59,6 +62,8 @@ def _reasons(comparison: OdometryComparison) -> list[str]:
 def _row(run: OdometryRun, errors: list[str]) -> list[str]:
     found = run.error
     values = {} if found is None else {
+        "aligned by": "SE(3)" if run.is_metric else "Sim(3)",
+        "scale": f"{found.scale:.3f}" if run.is_metric else "free",
         "ATE m": f"{found.ate:.3f}",
         "ATE %": f"{found.ate_share:.2f}",
         "RPE m": f"{found.rpe_translation:.3f}",
@@ -124,6 +129,7 @@ def _run_record(run: OdometryRun, reference_name: str) -> dict[str, object]:
         "frames": len(run.stamps),
         "tracked": run.tracked,
         "maps": run.maps,
+        "is_metric": run.is_metric,
         "inliers": run.mean_inliers,
         "seconds": run.seconds,
         "stamps": run.stamps.tolist(),
@@ -133,6 +139,8 @@ def _run_record(run: OdometryRun, reference_name: str) -> dict[str, object]:
     record |= _milliseconds(run)
     if run.error is not None:
         record |= {"ate_percent": run.error.ate_share, "rpe_deg": run.error.rpe_rotation}
+        if run.is_metric:
+            record["scale"] = run.error.scale
         if reference_name == TRUTH:  # else lengths have no unit
             record |= {"ate_m": run.error.ate, "rpe_m": run.error.rpe_translation}
     return record
@@ -152,9 +160,9 @@ def _milliseconds(run: OdometryRun) -> dict[str, float]:
 def plot_trajectories(path: Path, comparison: OdometryComparison, title: str) -> None:
     """Plot the trajectories from above (x to the right, z ahead) and their errors over time (PNG).
 
-    All are aligned by a similarity: to the ground truth, else to COLMAP's trajectory, else to that
-    of the run with the most poses. The last is no measure of error, so the second panel is left
-    out.
+    All are aligned as their errors are: to the ground truth, else to COLMAP's trajectory, else to
+    that of the run with the most poses. The last is no measure of error, so the second panel is
+    left out.
     """
     name, reference = comparison.reference_name, comparison.reference
     if not name:

@@ -23,7 +23,7 @@ Poses = list[tuple[float, np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class TrajectoryError:
-    """Error of a trajectory from a reference, after alignment by a similarity (Umeyama, 1991).
+    """Error of a trajectory from a reference, after alignment (Umeyama, 1991).
 
     Attributes:
         ate: Absolute trajectory error, RMSE in the reference's unit.
@@ -32,7 +32,9 @@ class TrajectoryError:
         rpe_rotation: The same of the rotation, in degrees.
         errors: (N,) absolute errors of the poses at ``stamps``, in the reference's unit.
         stamps: (N,) in seconds.
-        alignment: Similarity (4, 4) from the trajectory's world to the reference's.
+        alignment: Rigid motion of a metric trajectory, else similarity, (4, 4), from the
+            trajectory's world to the reference's.
+        scale: Length of the trajectory by that of the reference, from the best similarity.
     """
 
     ate: float
@@ -42,6 +44,7 @@ class TrajectoryError:
     errors: np.ndarray
     stamps: np.ndarray
     alignment: np.ndarray
+    scale: float
 
 
 def check_evo() -> None:
@@ -71,8 +74,10 @@ def why_no_error(trajectory: Poses, reference: Poses) -> str:
     return ""
 
 
-def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | None:
-    """Return the error of a trajectory of free scale and pose.
+def trajectory_error(
+    trajectory: Poses, reference: Poses, is_metric: bool = False
+) -> TrajectoryError | None:
+    """Return the error of a trajectory of free pose, and of free scale unless it is metric.
 
     On a straight line, the rotation about it is undetermined, but the errors do not depend on it.
 
@@ -87,6 +92,11 @@ def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | N
     common, truth = _common(trajectory, reference)
     estimated, true = evo_trajectory(common), evo_trajectory(truth)
     rotation, translation, scale = _similarity(positions(common), positions(truth))
+    length_ratio = 1 / scale
+    if is_metric:
+        # The rotation of the best similarity is that of the best rigid motion.
+        centers = [positions(poses).mean(axis=0) for poses in (common, truth)]
+        scale, translation = 1.0, centers[1] - rotation @ centers[0]
     estimated.scale(scale)
     estimated.transform(se3(rotation, translation))
     alignment = np.eye(4)
@@ -112,6 +122,7 @@ def trajectory_error(trajectory: Poses, reference: Poses) -> TrajectoryError | N
         errors=np.asarray(ape.error),
         stamps=np.array([stamp for stamp, _ in common]),
         alignment=alignment,
+        scale=length_ratio,
     )
 
 
@@ -179,6 +190,7 @@ class OdometryRun:
         tracking_seconds: (N,) time of matching and pose; None if frames do not come one by one.
         mapping_seconds: (N,) time of keyframes; None likewise.
         seconds: Time of the whole run, without feature extraction.
+        is_metric: Whether its lengths are in meters, by measured depth.
         error: Error from the reference; None without a reference, or if :func:`why_no_error` has a
             reason.
     """
@@ -192,6 +204,7 @@ class OdometryRun:
     tracking_seconds: np.ndarray | None
     mapping_seconds: np.ndarray | None
     seconds: float
+    is_metric: bool = False
     error: TrajectoryError | None = None
 
     @property

@@ -47,6 +47,8 @@ def estimate_pose(
     focal_length: float,
     threshold: float,
     seed: int = 0,
+    inverse_depths: np.ndarray | None = None,
+    inverse_depth_sigmas: np.ndarray | None = None,
 ) -> AbsolutePose | None:
     """Estimate a pose by poselib's LO-RANSAC, then refine it (:func:`refine_pose`).
 
@@ -58,6 +60,8 @@ def estimate_pose(
         focal_length: converts the threshold to the unit of the rays [px].
         threshold: largest reprojection error of an inlier of RANSAC [px].
         seed: of RANSAC.
+        inverse_depths: (M,) as of :func:`refine_pose`, or None.
+        inverse_depth_sigmas: (M,) of the inverse depths, or None.
 
     Returns:
         The pose, or None where the points give none.
@@ -74,7 +78,8 @@ def estimate_pose(
     )
     if report["num_inliers"] < 4 or not np.isfinite(found.t).all():
         return None
-    return refine_pose(make_transform(found.R, found.t), rays, sigmas, points, spreads)
+    pose = make_transform(found.R, found.t)
+    return refine_pose(pose, rays, sigmas, points, spreads, inverse_depths, inverse_depth_sigmas)
 
 
 def refine_pose(
@@ -83,6 +88,8 @@ def refine_pose(
     sigmas: np.ndarray,
     points: np.ndarray,
     spreads: np.ndarray,
+    inverse_depths: np.ndarray | None = None,
+    inverse_depth_sigmas: np.ndarray | None = None,
 ) -> AbsolutePose:
     """Refine a pose by Gauss-Newton on its reprojection errors in sigmas, under Cauchy's loss.
 
@@ -94,12 +101,18 @@ def refine_pose(
 
     poselib's refinement takes no weight for each point and gives no covariance.
 
+    A measured depth adds a residual, given the reprojection error: the covariance of both, due to
+    the slide, is factored in this order. It has a loss of its own, as a pixel at an object's edge
+    may have the depth of the background, and decides on no inlier.
+
     Args:
         pose: (4, 4) to start from, world to camera.
         rays: (M, 2) at depth 1.
         sigmas: (M,) of the rays.
         points: (M, 3) in the world.
         spreads: (M, 3), one standard deviation of each point along its line of sight.
+        inverse_depths: (M,) measured in this frame, NaN where unknown; None without any.
+        inverse_depth_sigmas: (M,) of the inverse depths, or None.
     """
     slide = np.zeros(len(points))
     least, most = _slide_limits(pose, points, spreads)
@@ -115,14 +128,29 @@ def refine_pose(
         rows = white_jacobian.reshape(-1, 6)
         weighted = rows * np.repeat(weights, 2)[:, None]
         hessian, gradient = weighted.T @ rows, weighted.T @ white.ravel()
+        depth = None
+        if inverse_depths is not None and inverse_depth_sigmas is not None:
+            depth = _linearize_depth(
+                pose, inverse_depths, inverse_depth_sigmas, points, slide, spreads
+            )
+            white_depth, white_rows = depth.given_rays(residuals, jacobian, smear)
+            depth_weights = weights * depth.known / (1 + white_depth**2 / _MAX_RESIDUAL**2)
+            weighted = white_rows * depth_weights[:, None]
+            hessian, gradient = (
+                hessian + weighted.T @ white_rows,
+                gradient + weighted.T @ white_depth,
+            )
         damping = 1e-9 * np.trace(hessian)
         if not damping > 0:  # no point in front of the camera
             break
         step = -np.linalg.solve(hessian + damping * np.eye(6), gradient)
         pose = make_transform(rotation_matrix(step[3:]), step[:3]) @ pose
         residuals += jacobian @ step
-        along = (smear * residuals).sum(axis=1) / (1 + (smear**2).sum(axis=1))
-        slide = np.clip(-along, least, most)
+        along, length = (smear * residuals).sum(axis=1), 1 + (smear**2).sum(axis=1)
+        if depth is not None:
+            along += depth_weights * depth.smear * (depth.residuals + depth.jacobian @ step)
+            length += depth_weights * depth.smear**2
+        slide = np.clip(-along / length, least, most)
         if step @ hessian @ step < _MIN_STEP**2:
             break
     residuals, jacobian, smear, valid = _linearize(
@@ -132,7 +160,13 @@ def refine_pose(
     white, white_jacobian = _whiten(residuals, jacobian, smear)
     inliers = valid & (np.linalg.norm(white, axis=1) < _MAX_RESIDUAL)
     rows = white_jacobian[inliers].reshape(-1, 6)
-    return AbsolutePose(pose, inliers, rows.T @ rows)
+    information = rows.T @ rows
+    if inverse_depths is not None and inverse_depth_sigmas is not None:
+        depth = _linearize_depth(pose, inverse_depths, inverse_depth_sigmas, points, slide, spreads)
+        white_depth, white_rows = depth.given_rays(residuals, jacobian, smear)
+        rows = white_rows[inliers & depth.known & (np.abs(white_depth) < _MAX_RESIDUAL)]
+        information = information + rows.T @ rows
+    return AbsolutePose(pose, inliers, information)
 
 
 def world_covariance(found: AbsolutePose) -> np.ndarray:
@@ -142,6 +176,65 @@ def world_covariance(found: AbsolutePose) -> np.ndarray:
     # The parameters are of a motion in the camera's frame, T' = exp(x) T: the opposite direction.
     turn[:3, :3] = turn[3:, 3:] = -found.pose[:3, :3].T
     return turn @ covariance @ turn.T
+
+
+@dataclass(frozen=True, eq=False)
+class _DepthErrors:
+    """Errors of the inverse depths of M points that are where they were before they slid.
+
+    Attributes:
+        residuals: (M,) in sigmas; 0 where the depth is unknown, as all others.
+        jacobian: (M, 6), derivatives by the pose.
+        smear: (M,), derivatives by the slide of the point.
+        known: (M,) bool, whether the depth is known and the point in front of the camera.
+    """
+
+    residuals: np.ndarray
+    jacobian: np.ndarray
+    smear: np.ndarray
+    known: np.ndarray
+
+    def given_rays(
+        self, residuals: np.ndarray, jacobian: np.ndarray, smear: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return errors (M,) and derivatives (M, 6) less what the reprojection errors explain.
+
+        They are divided by the standard deviation that remains, as the slide is known in part.
+
+        Args:
+            residuals: (M, 2), the reprojection errors of the points.
+            jacobian: (M, 2, 6), their derivatives by the pose.
+            smear: (M, 2), their derivatives by the slide.
+        """
+        length = 1 + (smear**2).sum(axis=1)
+        gain = (self.smear / length)[:, None] * smear
+        deviation = np.sqrt(1 + self.smear**2 / length)
+        return (
+            (self.residuals - (gain * residuals).sum(axis=1)) / deviation,
+            (self.jacobian - (gain[:, :, None] * jacobian).sum(axis=1)) / deviation[:, None],
+        )
+
+
+def _linearize_depth(
+    pose: np.ndarray,
+    inverse_depths: np.ndarray,
+    sigmas: np.ndarray,
+    points: np.ndarray,
+    slide: np.ndarray,
+    spreads: np.ndarray,
+) -> _DepthErrors:
+    """Linearize the errors of measured inverse depths at the points that slid."""
+    seen = transform_points(pose, points + slide[:, None] * spreads)
+    known = np.isfinite(inverse_depths) & (seen[:, 2] > 1e-6)
+    inverse_depth = np.where(known, 1 / np.where(known, seen[:, 2], 1.0), 0.0)
+    sigmas = np.where(known, sigmas, 1.0)
+    residuals = np.where(known, inverse_depth - inverse_depths, 0.0) / sigmas
+    by_depth = -(inverse_depth**2) / sigmas
+    jacobian = np.zeros((len(points), 6))
+    jacobian[:, 2] = by_depth
+    jacobian[:, 3], jacobian[:, 4] = by_depth * seen[:, 1], -by_depth * seen[:, 0]
+    smear = by_depth * (spreads @ pose[2, :3])
+    return _DepthErrors(residuals - smear * slide, jacobian, smear, known)
 
 
 def _slide_limits(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ class Adjustment:
         points: (M, 3) float64.
         residuals: (O,) float64, reprojection error of each observation in its sigmas; infinite
             where the point lies behind the camera.
+        depth_residuals: (O,) float64, error of each measured inverse depth in its sigmas, NaN where
+            it is unknown.
         information: (6 F, 6 F) of the F poses that are not fixed: the inverse covariance of their
             translations and rotations in the camera's axes, with the points unknown.
     """
@@ -40,7 +43,31 @@ class Adjustment:
     poses: np.ndarray
     points: np.ndarray
     residuals: np.ndarray
+    depth_residuals: np.ndarray
     information: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Observations:
+    """O observations of points by cameras; see :func:`adjust`."""
+
+    camera_indices: np.ndarray
+    point_indices: np.ndarray
+    rays: np.ndarray
+    sigmas: np.ndarray
+    inverse_depths: np.ndarray | None
+    inverse_depth_sigmas: np.ndarray | None
+
+    def select(self, which: np.ndarray) -> _Observations:
+        """Return the observations at indices, or of a mask (O,) bool."""
+        return _Observations(
+            self.camera_indices[which],
+            self.point_indices[which],
+            self.rays[which],
+            self.sigmas[which],
+            None if self.inverse_depths is None else self.inverse_depths[which],
+            None if self.inverse_depth_sigmas is None else self.inverse_depth_sigmas[which],
+        )
 
 
 def adjust(
@@ -54,8 +81,13 @@ def adjust(
     loss_width: float = 2.0,
     points_per_pose: int | None = None,
     max_iterations: int = 10,
+    inverse_depths: np.ndarray | None = None,
+    inverse_depth_sigmas: np.ndarray | None = None,
 ) -> Adjustment:
     """Minimize the reprojection errors under Cauchy's loss (Triggs et al., 2000).
+
+    Measured depths, which determine the scale, add the errors of their inverse, with a loss of
+    their own.
 
     A few hundred points determine a pose as well as a thousand do, in a fraction of the time: with
     ``points_per_pose`` the poses are adjusted with that many of the points that each observes,
@@ -63,7 +95,8 @@ def adjust(
 
     Args:
         poses: (K, 4, 4), world to camera.
-        is_fixed: (K,) bool, poses that are not adjusted. Two of them fix position and scale.
+        is_fixed: (K,) bool, poses that are not adjusted. Two of them fix position and scale,
+            one the position where depths were measured.
         points: (M, 3) in the world.
         camera_indices: (O,) rows of ``poses``.
         point_indices: (O,) rows of ``points``. Points with one observation are not adjusted.
@@ -72,7 +105,8 @@ def adjust(
         loss_width: width of the loss; larger residuals lose weight [sigmas].
         points_per_pose: points chosen for each pose that is not fixed; None for all.
         max_iterations: largest number of Levenberg-Marquardt steps.
-        threads: threads of Ceres.
+        inverse_depths: (O,) measured, NaN where unknown; None without any.
+        inverse_depth_sigmas: (O,) of the inverse depths, or None.
 
     Raises:
         ValueError: the arrays' lengths do not fit.
@@ -83,6 +117,9 @@ def adjust(
             raise ValueError(f"{name} has {len(array)} rows, but camera_indices has {count}")
     if len(is_fixed) != len(poses):
         raise ValueError(f"is_fixed has {len(is_fixed)} rows, but there are {len(poses)} poses")
+    observations = _Observations(
+        camera_indices, point_indices, rays, sigmas, inverse_depths, inverse_depth_sigmas
+    )
     poses, points = np.array(poses, np.float64), np.array(points, np.float64)
     seen = np.bincount(point_indices, minlength=len(points))
     chosen = seen >= 2
@@ -93,23 +130,16 @@ def adjust(
     information = np.zeros((size, size))
     if used.any() and not np.all(is_fixed):
         row = np.cumsum(chosen) - 1
+        theirs = observations.select(used)
+        theirs = dataclasses.replace(theirs, point_indices=row[theirs.point_indices])
         poses, points[chosen], information = _solve(
-            poses, ~np.asarray(is_fixed), points[chosen], camera_indices[used],
-            row[point_indices[used]], rays[used], sigmas[used], loss_width, max_iterations,
-        )  # fmt: skip
+            poses, ~np.asarray(is_fixed), points[chosen], theirs, loss_width, max_iterations
+        )
         follow = (seen >= 2) & ~chosen
         if follow.any():
-            theirs = follow[point_indices]
-            points[follow] = _refine_points(
-                poses, points, camera_indices[theirs], point_indices[theirs], rays[theirs],
-                sigmas[theirs], loss_width,
-            )[follow]  # fmt: skip
-    return Adjustment(
-        poses,
-        points,
-        _residuals(poses, points, camera_indices, point_indices, rays, sigmas),
-        information,
-    )
+            theirs = observations.select(follow[point_indices])
+            points[follow] = _refine_points(poses, points, theirs, loss_width)[follow]
+    return Adjustment(poses, points, *_residuals(poses, points, observations), information)
 
 
 def _choose_points(
@@ -133,13 +163,12 @@ def _choose_points(
 def _refine_points(
     poses: np.ndarray,
     points: np.ndarray,
-    camera_indices: np.ndarray,
-    point_indices: np.ndarray,
-    rays: np.ndarray,
-    sigmas: np.ndarray,
+    observations: _Observations,
     loss_width: float,
 ) -> np.ndarray:
     """Return the points (M, 3) adjusted to fixed poses, by Gauss-Newton on all points at once."""
+    camera_indices, point_indices = observations.camera_indices, observations.point_indices
+    rays, sigmas = observations.rays, observations.sigmas
     rotations = poses[camera_indices, :3, :3]
     for _ in range(_POINT_ITERATIONS):
         seen = (
@@ -163,6 +192,14 @@ def _refine_points(
                 hessian[:, row, column] = hessian[:, column, row] = np.bincount(
                     point_indices, product, len(points)
                 )
+        depth = _depth_errors(scale, observations)
+        if depth is not None:
+            depth_residuals, by_depth = depth
+            weights = 1 / (1 + depth_residuals**2 / loss_width**2)
+            by_point = by_depth[:, None] * rotations[:, 2]
+            np.add.at(gradient, point_indices, (weights * depth_residuals)[:, None] * by_point)
+            outer = by_point[:, :, None] * by_point[:, None]
+            np.add.at(hessian, point_indices, weights[:, None, None] * outer)
         # Damping limits the steps of points of uncertain depth.
         trace = np.trace(hessian, axis1=1, axis2=2)
         hessian += (_POINT_DAMPING * trace + 1e-12)[:, None, None] * np.eye(3)
@@ -174,10 +211,7 @@ def _solve(
     poses: np.ndarray,
     is_free: np.ndarray,
     points: np.ndarray,
-    camera_indices: np.ndarray,
-    point_indices: np.ndarray,
-    rays: np.ndarray,
-    sigmas: np.ndarray,
+    observations: _Observations,
     loss_width: float,
     max_iterations: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,10 +220,9 @@ def _solve(
     The points are eliminated from each step (the Schur complement; Triggs et al., section 6.1).
     Every point has an observation, and no camera observes a point twice.
     """
-    order = np.lexsort((camera_indices, point_indices))
-    camera_indices, point_indices, rays, sigmas = (
-        each[order] for each in (camera_indices, point_indices, rays, sigmas)
-    )
+    order = np.lexsort((observations.camera_indices, observations.point_indices))
+    observations = observations.select(order)
+    camera_indices, point_indices = observations.camera_indices, observations.point_indices
     begins = np.flatnonzero(np.r_[True, np.diff(point_indices) > 0])
     place = np.where(is_free, np.cumsum(is_free) - 1, -1)
     free = np.flatnonzero(place[camera_indices] >= 0)  # observations of cameras that move
@@ -198,18 +231,14 @@ def _solve(
     damping, cost, linear = _INITIAL_DAMPING, np.inf, None
     best = poses, points
     for _ in range(max_iterations):
-        residuals, by_pose, by_point = _linearize(
-            poses[camera_indices], points[point_indices], rays, sigmas
-        )
-        squared = (residuals**2).sum(axis=1) / loss_width**2
-        trial = float(np.log1p(squared).sum())
+        residuals, by_pose, by_point = _linearize(poses, points, observations)
+        trial, roots = _apply_loss(residuals, loss_width)
         is_done = trial <= cost < trial * (1 + _FUNCTION_TOLERANCE)
         if trial < cost:
             best, cost, damping = (poses, points), trial, damping / _DAMPING_FACTOR
-            root = 1 / np.sqrt(1 + squared)
-            residuals *= root[:, None]
-            by_point *= root[:, None, None]
-            by_pose = by_pose[free] * root[free, None, None]
+            residuals *= roots
+            by_point *= roots[:, :, None]
+            by_pose = by_pose[free] * roots[free, :, None]
             pose_hessian = np.zeros((cameras, 6, 6))
             pose_gradient = np.zeros((cameras, 6))
             for number in range(cameras):
@@ -291,38 +320,75 @@ class _NormalEquations:
         return reduced, weighted, inverse
 
 
-def _linearize(
-    poses: np.ndarray, points: np.ndarray, rays: np.ndarray, sigmas: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return residuals (O, 2) in sigmas, and their derivatives by pose and by point.
+def _apply_loss(residuals: np.ndarray, loss_width: float) -> tuple[float, np.ndarray]:
+    """Return the cost of residuals (O, D), and the roots of their weights (O, 1) or (O, 3)."""
+    squared = (residuals[:, :2] ** 2).sum(axis=1) / loss_width**2
+    cost = float(np.log1p(squared).sum())
+    if residuals.shape[1] == 2:
+        return cost, (1 / np.sqrt(1 + squared))[:, None]
+    depth_squared = residuals[:, 2] ** 2 / loss_width**2
+    roots = 1 / np.sqrt(1 + np.stack([squared, squared, depth_squared], axis=1))
+    return cost + float(np.log1p(depth_squared).sum()), roots
 
-    A point behind its camera has a residual of zero derivatives that no step can lower.
+
+def _linearize(
+    poses: np.ndarray, points: np.ndarray, observations: _Observations
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return residuals (O, D) in sigmas, and their derivatives by pose and by point.
+
+    D is 2, or 3 with inverse depths. A point behind its camera has a residual of zero derivatives
+    that no step can lower.
     """
+    rays, sigmas = observations.rays, observations.sigmas
+    poses, points = poses[observations.camera_indices], points[observations.point_indices]
     seen = (poses[:, :3, :3] @ points[:, :, None])[:, :, 0] + poses[:, :3, 3]
     in_front = seen[:, 2] > 1e-9
     scale = np.where(in_front, 1 / np.where(in_front, seen[:, 2], 1.0), 0.0)
     image = seen[:, :2] * scale[:, None]
     residuals = np.where(in_front[:, None], image - rays, 1.0) / sigmas[:, None]
-    by_seen = np.zeros((len(rays), 2, 3))
+    depth = _depth_errors(scale, observations)
+    if depth is not None:
+        residuals = np.column_stack([residuals, depth[0]])
+    by_seen = np.zeros((len(rays), residuals.shape[1], 3))
     by_seen[:, 0, 0] = by_seen[:, 1, 1] = scale / sigmas
-    by_seen[:, :, 2] = -image * (scale / sigmas)[:, None]
-    by_pose = np.empty((len(rays), 2, 6))
+    by_seen[:, :2, 2] = -image * (scale / sigmas)[:, None]
+    if depth is not None:
+        by_seen[:, 2, 2] = depth[1]
+    by_pose = np.empty((*residuals.shape, 6))
     by_pose[:, :, :3] = by_seen
     by_pose[:, :, 3:] = np.cross(seen[:, None], by_seen)
     return residuals, by_pose, by_seen @ poses[:, :3, :3]
 
 
+def _depth_errors(
+    inverse_depths: np.ndarray, observations: _Observations
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return errors (O,) of inverse depths in sigmas, and their derivatives (O,) by the depth.
+
+    Both are 0 where no depth was measured; None without any. ``inverse_depths`` (O,) are those of
+    the points, 0 for points behind the camera.
+    """
+    measured, sigmas = observations.inverse_depths, observations.inverse_depth_sigmas
+    if measured is None or sigmas is None:
+        return None
+    known = np.isfinite(measured) & (inverse_depths > 0)
+    sigmas = np.where(known, sigmas, 1.0)
+    errors = np.where(known, inverse_depths - measured, 0.0) / sigmas
+    return errors, np.where(known, -(inverse_depths**2) / sigmas, 0.0)
+
+
 def _residuals(
-    poses: np.ndarray,
-    points: np.ndarray,
-    camera_indices: np.ndarray,
-    point_indices: np.ndarray,
-    rays: np.ndarray,
-    sigmas: np.ndarray,
-) -> np.ndarray:
-    mine = poses[camera_indices]
-    seen = np.einsum("nij,nj->ni", mine[:, :3, :3], points[point_indices]) + mine[:, :3, 3]
+    poses: np.ndarray, points: np.ndarray, observations: _Observations
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the reprojection and the depth errors, (O,) and (O,), as in :class:`Adjustment`."""
+    mine = poses[observations.camera_indices]
+    points = points[observations.point_indices]
+    seen = np.einsum("nij,nj->ni", mine[:, :3, :3], points) + mine[:, :3, 3]
     in_front = seen[:, 2] > 1e-9
     depth = np.where(in_front, seen[:, 2], 1.0)
-    error = np.linalg.norm(seen[:, :2] / depth[:, None] - rays, axis=1) / sigmas
-    return np.where(in_front, error, np.inf)
+    error = np.linalg.norm(seen[:, :2] / depth[:, None] - observations.rays, axis=1)
+    reprojection = np.where(in_front, error / observations.sigmas, np.inf)
+    measured, sigmas = observations.inverse_depths, observations.inverse_depth_sigmas
+    if measured is None or sigmas is None:
+        return reprojection, np.full(len(seen), np.nan)
+    return reprojection, np.where(in_front, (1 / depth - measured) / sigmas, np.nan)

@@ -168,6 +168,10 @@ class Localizer:
         """Count the landmarks of ``rows`` that the pose projects among the view's features."""
         if len(view) == 0:
             return 0
+        # With measured depths every feature is a landmark at once, and many are not found again.
+        confirmed = rows[self._map.observations()[rows] >= 2]
+        if len(confirmed) >= self._settings.min_inliers:
+            rows = confirmed
         seen = transform_points(pose, self._map.positions[rows])
         seen = seen[seen[:, 2] > 1e-9]
         rays = seen[:, :2] / seen[:, 2:]
@@ -198,6 +202,7 @@ class Localizer:
             self._focal_length,
             _RANSAC_PIXELS,
             self._settings.seed,
+            *view.depths_of(features),
         )
         if found is None or found.inliers.sum() < self._settings.min_inliers:
             return None
@@ -246,7 +251,12 @@ class Localizer:
         if len(observing) < self._settings.min_inliers:
             return None
         found = refine_pose(
-            start.pose, view.rays[observing], view.sigmas[observing], positions, spreads
+            start.pose,
+            view.rays[observing],
+            view.sigmas[observing],
+            positions,
+            spreads,
+            *view.depths_of(observing),
         )
         mapped = found.inliers[: len(rows)]
         location = Location(

@@ -12,6 +12,12 @@ from ..matching.guided import descriptor_distances, match_along_segments
 from .bundle_adjustment import adjust
 from .epipolar import epipolar_segments
 from .landmark_map import Keyframe, LandmarkMap
+from .measured_depth import (
+    add_measured_landmarks,
+    carry_landmarks,
+    distance_information,
+    measured_depths,
+)
 from .rigid import inverse, transform_points
 from .settings import OdometrySettings
 from .triangulation import position_spreads, triangulate
@@ -33,6 +39,9 @@ _MIN_DEPTH_RATIO = 0.3
 points of the epipolar line give wrong matches, the more the less the two views overlap."""
 _MAX_RESIDUAL = 3.0
 """Residual above which an observation is removed after the adjustment [sigmas]."""
+_UNCONFIRMED_KEYFRAMES = 3
+"""Newest keyframes whose landmarks of measured depth are kept though no other keyframe observes
+them."""
 _POINTS_PER_POSE = 200
 """Landmarks that bundle adjustment chooses for each keyframe."""
 _FIXED_KEYFRAMES = 6
@@ -78,16 +87,30 @@ def map_keyframe(landmarks: LandmarkMap, settings: OdometrySettings) -> Landmark
         landmarks.descriptors[rows] = descriptors
         for partner in landmarks.keyframes[-2 : -_TRIANGULATION_KEYFRAMES - 2 : -1]:
             _triangulate_with(landmarks, keyframe, partner, visible, settings)
+    add_measured_landmarks(landmarks, keyframe)
     adjust_window(landmarks, settings)
-    landmarks.cull(landmarks.observations() >= 2)
+    _cull_unsupported(landmarks)
     return landmarks
+
+
+def _cull_unsupported(landmarks: LandmarkMap) -> None:
+    """Remove the landmarks that fewer than two keyframes observe.
+
+    Those of measured depth may be found again while their keyframe is one of the newest.
+    """
+    is_kept = landmarks.observations() >= 2
+    for keyframe in landmarks.keyframes[-_UNCONFIRMED_KEYFRAMES:]:
+        if keyframe.view.inverse_depths is not None:
+            seen = (keyframe.landmark_of >= 0) & np.isfinite(keyframe.view.inverse_depths)
+            is_kept[keyframe.landmark_of[seen]] = True
+    landmarks.cull(is_kept)
 
 
 def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
     """Adjust the newest keyframes and the landmarks that they observe.
 
     Older keyframes that observe these landmarks are fixed, or else the two oldest, which fixes
-    position and scale.
+    position and scale. Measured depths fix the scale themselves, so then it is the oldest alone.
     """
     window = landmarks.keyframes[-settings.window :]
     rows = landmarks.seen_by(window)
@@ -99,8 +122,9 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
         if in_window[keyframe.landmark_of[keyframe.landmark_of >= 0]].any()
     ]
     involved = fixed_keyframes + window
+    has_depths = any(keyframe.view.inverse_depths is not None for keyframe in involved)
     is_fixed = np.zeros(len(involved), bool)
-    is_fixed[: max(len(fixed_keyframes), min(2, len(involved) - 1))] = True
+    is_fixed[: max(len(fixed_keyframes), min(1 if has_depths else 2, len(involved) - 1))] = True
     cameras, features = [], []
     for number, keyframe in enumerate(involved):
         sees = np.flatnonzero(keyframe.landmark_of >= 0)
@@ -112,6 +136,7 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
     )
     place = np.full(len(landmarks), -1)
     place[rows] = np.arange(len(rows))
+    measured = measured_depths(involved, features)
     result = adjust(
         np.stack([keyframe.pose for keyframe in involved]),
         is_fixed,
@@ -125,8 +150,12 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
             [keyframe.view.sigmas[sees] for keyframe, sees in zip(involved, features, strict=True)]
         ),
         points_per_pose=_POINTS_PER_POSE,
+        inverse_depths=measured[0],
+        inverse_depth_sigmas=measured[1],
     )
     landmarks.positions[rows] = result.points
+    if has_depths:
+        carry_landmarks(landmarks, involved, result.poses)
     for keyframe, pose in zip(involved, result.poses, strict=True):
         keyframe.pose = pose
     landmarks.spreads[rows] = position_spreads(
@@ -136,6 +165,7 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
             [keyframe.view.sigmas[sees] for keyframe, sees in zip(involved, features, strict=True)]
         ),
         place[landmark],
+        distance_information(involved, features, result.depth_residuals),
     )
     begin = 0
     for keyframe, sees in zip(involved, features, strict=True):

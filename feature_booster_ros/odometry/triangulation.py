@@ -81,7 +81,11 @@ def triangulate(
 
 
 def position_spreads(
-    points: np.ndarray, centers: np.ndarray, sigmas: np.ndarray, point_indices: np.ndarray
+    points: np.ndarray,
+    centers: np.ndarray,
+    sigmas: np.ndarray,
+    point_indices: np.ndarray,
+    distance_information: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return one standard deviation (M, 3) of each point along its mean line of sight.
 
@@ -90,6 +94,8 @@ def position_spreads(
         centers: (O, 3) of the cameras, one for each observation.
         sigmas: (O,) of the observations' rays.
         point_indices: (O,) rows of ``points``.
+        distance_information: (O,) inverse variance of each measured distance from the camera, 0
+            where none was measured; None without any.
     """
     sight = points[point_indices] - centers
     distances = np.maximum(np.linalg.norm(sight, axis=1), 1e-12)
@@ -102,6 +108,9 @@ def position_spreads(
     information = np.bincount(
         point_indices, np.maximum(sine, 0) / (sigmas * distances) ** 2, len(points)
     )
+    if distance_information is not None:
+        # A measured distance is taken for that along the mean line.
+        information += np.bincount(point_indices, distance_information, len(points))
     nearest = np.full(len(points), np.inf)
     np.minimum.at(nearest, point_indices, distances)
     # The distance itself is the largest standard deviation: the depth is unknown.

@@ -21,6 +21,13 @@ from .initialization import TwoViewEstimate, TwoViewStructure, estimate_two_view
 from .landmark_map import Keyframe, LandmarkMap
 from .localization import Localizer, Location
 from .mapping import adjust_window, map_keyframe
+from .measured_depth import (
+    DepthComparison,
+    DepthMonitor,
+    compare_depths,
+    makes_landmarks,
+    measured_map,
+)
 from .rigid import (
     camera_center,
     cross_matrix,
@@ -64,6 +71,11 @@ _RESTART_SCALE_SIGMA = 0.5
 """Relative standard deviation of the scale of a map against the one before."""
 _MIN_SCALE_LANDMARKS = 10
 """Landmarks that agree with a pose below which another map begins, as the scale is not known."""
+_MAX_SCALE_CORRECTION = 2.0
+"""Largest ratio, and its inverse, of measured depths to those of a map in meters that is taken for
+the drift of its scale; with another one the depths are taken to be wrong."""
+_CORRECT_SCALE_AFTER = 5
+"""Successive frames of such depths after which the map is scaled to them."""
 _ROTATION_ONLY_SIGMA = np.radians(0.1)
 """Standard deviation of a rotation that is estimated without a map [rad]."""
 
@@ -155,11 +167,18 @@ class VisualOdometry:
         )  # of the last pose, relative to the map
         self._lost_frames = 0
         self._median_depth = self.settings.initial_scale
+        self._trust_depths(False)
         self._keyframe_count = 0
         self._heights: deque[float] = deque(maxlen=_HEIGHT_WINDOW)  # above the ground [map units]
         self._reference_inliers = 0
         self._trajectory = Trajectory(self.settings.trajectory_length)
         self._descriptor_kind: Features | None = None  # no features, but their kind
+
+    def _trust_depths(self, is_metric: bool) -> None:
+        """Begin a map, or its scale, that is that of measured depths or not."""
+        self._is_metric = is_metric
+        self._contradictions = 0  # newest frames whose depths contradicted the map
+        self._depth_monitor = DepthMonitor()
 
     def set_camera(
         self,
@@ -208,10 +227,11 @@ class VisualOdometry:
         self._descriptor_kind, self._stamp = features.select(slice(0)), stamp
         view = make_view(features, self._camera, self.settings.pixel_sigma)
         if self._map is not None:
-            found, how = self._locate(self._map, view, stamp)
+            given = view
+            view, found, how = self._locate_with_depths(self._map, given, stamp)
             if self._mapping is not None and not self._is_secure(found):
                 self.finish_mapping()
-                found, how = self._locate(self._map, view, stamp)
+                view, found, how = self._locate_with_depths(self._map, given, stamp)
             if found is not None:
                 return self._update_from_pose(self._map, view, stamp, found, how, begin)
             self._lost_frames += 1
@@ -261,6 +281,48 @@ class VisualOdometry:
         """Return whether a frame is located by enough landmarks not to wait for more."""
         return found is not None and found.inliers >= _MIN_SECURE_RATIO * self._reference_inliers
 
+    def _locate_with_depths(
+        self, landmarks: LandmarkMap, view: View, stamp: float
+    ) -> tuple[View, Location | None, str]:
+        """Return the frame, without its depths if they contradict the map, and its location."""
+        plain = view.without_depths()
+        trusted = view if self._is_metric and not self._contradictions else plain
+        found, how = self._locate(landmarks, trusted, stamp)
+        if found is None or view.inverse_depths is None:
+            return view, found, how
+        comparison = compare_depths(landmarks, view, found)
+        if not (comparison.contradicts if self._is_metric else comparison.is_scale):
+            if not self._is_metric:
+                return plain, found, how
+            if comparison.is_compared:
+                self._contradictions = 0
+            return trusted, found, how or self._depth_monitor.add(comparison)
+        if self._mapping is None and self._is_scale_due(comparison):
+            self._rescale(landmarks, comparison.ratio, camera_center(found.pose.pose))
+            self._scale_sigma = 0.0
+            self._trust_depths(True)
+            how = f"map scaled by {comparison.ratio:.3g} to the measured depths"
+            return view, self._locate(landmarks, view, stamp)[0], how
+        self._contradictions += 1
+        if trusted is view:
+            found, how = self._locate(landmarks, plain, stamp)
+        return (
+            plain,
+            found,
+            how
+            or (
+                f"depths contradict parallax: {100 * comparison.disagreeing:.0f} % of "
+                f"{comparison.count} differ, by a median factor of {comparison.ratio:.3g}; not used"
+            ),
+        )
+
+    def _is_scale_due(self, comparison: DepthComparison) -> bool:
+        """Return whether the map takes its scale from the measured depths."""
+        if not self._is_metric:
+            return True
+        is_drift = 1 / _MAX_SCALE_CORRECTION < comparison.ratio < _MAX_SCALE_CORRECTION
+        return comparison.is_scale and is_drift and self._contradictions >= _CORRECT_SCALE_AFTER
+
     def _locate(
         self, landmarks: LandmarkMap, view: View, stamp: float
     ) -> tuple[Location | None, str]:
@@ -301,14 +363,16 @@ class VisualOdometry:
         self._reference = self._last_known = None
         newest = landmarks.keyframes[-1]
         self._frame_covariance = world_covariance(found.pose)
-        has_scale = found.inliers >= _MIN_SCALE_LANDMARKS
+        is_measured = self._is_metric and view.inverse_depths is not None
+        has_scale = is_measured or found.inliers >= _MIN_SCALE_LANDMARKS
         if not has_scale:
             # Features of unknown depth carry the rotation on, but not the scale.
             reason = reason or "too few landmarks for the scale"
             if self._has_scale:
                 self._lose_scale(landmarks)
         self._has_scale = has_scale
-        covariance = self._propagate_covariance(newest, pose)
+        drift = 0.0 if is_measured else self.settings.scale_drift
+        covariance = self._propagate_covariance(newest, pose, drift)
         if not was_lost and self._pose_stamp is not None:
             self._motion = pose @ inverse(self._pose)
             self._interval = stamp - self._pose_stamp
@@ -318,6 +382,8 @@ class VisualOdometry:
         depths = transform_points(pose, landmarks.positions[found.rows[seen]])[:, 2]
         if len(depths) >= self.settings.min_inliers:
             self._median_depth = float(np.median(depths))
+        if newest.view.inverse_depths is not None and not self._reference_inliers:
+            self._reference_inliers = found.inliers
         tracked = time.perf_counter()
         is_keyframe = self._mapping is None and (
             was_lost or self._is_keyframe_due(newest, found.inliers, pose)
@@ -362,7 +428,7 @@ class VisualOdometry:
     def _take_up(self, landmarks: LandmarkMap, changed: LandmarkMap) -> None:
         """Take up the map with its newest keyframe mapped."""
         landmarks.take_up(changed)
-        self._reference_inliers = int((landmarks.keyframes[-1].landmark_of >= 0).sum())
+        self._reference_inliers = _count_reference(landmarks.keyframes[-1])
 
     def _change_poses(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
         """Apply a change of the map to those poses in the world that are not its keyframes'."""
@@ -382,6 +448,7 @@ class VisualOdometry:
         newest = landmarks.keyframes[-1]
         newest.covariance = newest.covariance + self._scale_covariance(newest.center)
         self._begin_scale(newest.center)
+        self._trust_depths(False)
         self._trajectory.freeze(landmarks.keyframes)
 
     def _begin_scale(self, origin: np.ndarray) -> None:
@@ -397,13 +464,15 @@ class VisualOdometry:
         covariance[:3, :3] = np.outer(error, error)
         return covariance
 
-    def _propagate_covariance(self, keyframe: Keyframe, pose: np.ndarray) -> np.ndarray:
+    def _propagate_covariance(
+        self, keyframe: Keyframe, pose: np.ndarray, scale_drift: float
+    ) -> np.ndarray:
         """Return the covariance of a pose, propagated from a keyframe's to the frame's position."""
         step = camera_center(pose) - keyframe.center
         carry = np.eye(6)
         carry[:3, 3:] = -cross_matrix(step)
         covariance = carry @ keyframe.covariance @ carry.T + self._frame_covariance
-        covariance[:3, :3] += self.settings.scale_drift**2 * np.outer(step, step)
+        covariance[:3, :3] += scale_drift**2 * np.outer(step, step)
         return covariance
 
     def _correct_scale(self, landmarks: LandmarkMap, keyframe: Keyframe) -> None:
@@ -411,7 +480,7 @@ class VisualOdometry:
 
         One keyframe may take a kerb or a car's roof for the ground, hence the median of many.
         """
-        if self.settings.camera_height is None:
+        if self.settings.camera_height is None or self._is_metric:
             return
         rows = landmarks.seen_by(landmarks.keyframes[-self.settings.window :])
         seen = transform_points(keyframe.pose, landmarks.positions[rows])
@@ -450,7 +519,10 @@ class VisualOdometry:
             # A turn on the spot can be followed from the map's newest keyframe.
             newest = self._map.keyframes[-1]
             self._reference = _Reference(newest.view, newest.pose, True, stamp)
+        can_start = makes_landmarks(view).sum() >= self.settings.min_landmarks
         if self._reference is None:
+            if can_start:
+                return self._start_measured_map(view, stamp, True, begin)
             return self._set_first_view(view, stamp, begin)
         reference, views, share = self._match_reference(self._reference, view)
         if share < _MIN_REFERENCE_SHARE and self._last_known is not None:
@@ -459,7 +531,7 @@ class VisualOdometry:
         self._reference = reference
         waited = self._map is None or self._lost_frames > self.settings.restart_after
         structure = views.structure
-        if structure is not None:
+        if structure is not None and not can_start:
             clear = reference.is_known and structure.inlier_ratio > _IMMEDIATE_START_RATIO
             if waited or clear:
                 return self._start_map(reference, view, stamp, views, structure, begin)
@@ -469,6 +541,9 @@ class VisualOdometry:
         known = rotation is not None
         if rotation is not None:
             self._pose = make_transform(rotation, np.zeros(3)) @ reference.pose
+        if can_start and waited:
+            return self._start_measured_map(view, stamp, known, begin)
+        if known:
             self._trajectory.add_fixed(stamp, self._pose)
             self._motion, self._pose_stamp = None, stamp
             self._last_known = _Reference(view, self._pose, True, stamp)
@@ -505,6 +580,41 @@ class VisualOdometry:
             stamp, State.INITIALIZING, known, 0, 0, False, reason, time.perf_counter() - begin
         )
 
+    def _start_measured_map(
+        self, view: View, stamp: float, is_known: bool, begin: float
+    ) -> Estimate:
+        """Make a map of the measured depths of one frame, in place of the former map if any."""
+        tracked = time.perf_counter()
+        is_restart = self._map is not None
+        if self._map is not None:
+            self._mapping = None  # of the former map
+            self._trajectory.freeze(self._map.keyframes)
+            center = camera_center(self._pose)
+            # How far the camera has moved meanwhile is unknown.
+            rotation = _ROTATION_ONLY_SIGMA if is_known else 0.1
+            moved = _isotropic_covariance(self._median_depth, rotation)
+            self._covariance = self._covariance + self._scale_covariance(center) + moved
+            self._begin_scale(center)
+        self._scale_sigma, self._has_scale = 0.0, True
+        keyframe = self._new_keyframe(view, np.full(len(view), -1))
+        self._map = measured_map(keyframe)
+        self._trust_depths(True)
+        self._median_depth = float(
+            np.median(transform_points(keyframe.pose, self._map.positions)[:, 2])
+        )
+        self._pose_stamp, self._motion = stamp, None
+        self._lost_frames, self._reference, self._last_known = 0, None, None
+        self._waiting.clear()
+        self._reference_inliers = _count_reference(keyframe)
+        self._frame_covariance = np.zeros((6, 6))
+        self._trajectory.add(stamp, keyframe, keyframe.pose)
+        self._mapping_seconds = time.perf_counter() - tracked
+        return self._estimate(
+            stamp, State.TRACKING, True, len(self._map), len(self._map), True,
+            "new map" if is_restart else "map begun",
+            tracked - begin,
+        )  # fmt: skip
+
     def _start_map(
         self,
         reference: _Reference,
@@ -537,6 +647,7 @@ class VisualOdometry:
             view.features.descriptors[pairs[:, 1]],
         )
         self._map = landmarks
+        self._trust_depths(False)
         for seen, pose, column in (
             (reference.view, reference.pose, 0),
             (view, motion @ reference.pose, 1),
@@ -601,7 +712,7 @@ class VisualOdometry:
                 landmarks.positions[rows], landmarks.spreads[rows],
             )
         )  # fmt: skip
-        return self._propagate_covariance(first, second.pose)
+        return self._propagate_covariance(first, second.pose, self.settings.scale_drift)
 
     def _estimate(
         self,
@@ -647,6 +758,16 @@ def _interpolate(poses: list[tuple[float, np.ndarray]], stamp: float) -> np.ndar
     (begin, first), (end, second) = poses
     share = (stamp - begin) / (end - begin)
     return scale_motion(second @ inverse(first), share) @ first
+
+
+def _count_reference(keyframe: Keyframe) -> int:
+    """Return the landmarks that the next frames may find, 0 if the next frame tells.
+
+    With measured depths every feature is a landmark at once, whether it will be found again or not.
+    """
+    if keyframe.view.inverse_depths is not None:
+        return 0
+    return int((keyframe.landmark_of >= 0).sum())
 
 
 def _isotropic_covariance(position: float, rotation: float) -> np.ndarray:
