@@ -41,6 +41,35 @@ def parse_pose(text: str) -> np.ndarray:
     return pose
 
 
+def parse_rotation(text: str) -> np.ndarray:
+    """Return the rotation (3, 3) of a text "roll pitch yaw", as of :func:`parse_pose`.
+
+    Raises:
+        ValueError: It is not three finite numbers.
+    """
+    try:
+        return parse_pose(f"0 0 0 {text}")[:3, :3]
+    except ValueError:
+        raise ValueError(
+            f"must be three numbers, 'roll pitch yaw' in radians, such as '0 0 1.57', not {text!r}"
+        ) from None
+
+
+def level_from_base(up: np.ndarray) -> np.ndarray:
+    """Return the rotation, as a pose (4, 4), that takes a direction up (3,) in the base to z.
+
+    The base's x axis keeps its heading: it stays in the plane of x and z.
+    """
+    z = up / np.linalg.norm(up)
+    y = np.cross(z, [1.0, 0.0, 0.0])
+    if np.linalg.norm(y) < 1e-3:  # a base that looks straight up or down has no heading
+        y = np.array([0.0, 1.0, 0.0])
+    y = y / np.linalg.norm(y)
+    pose = np.eye(4)
+    pose[:3, :3] = [np.cross(y, z), y, z]
+    return pose
+
+
 def base_from_optical(camera_pose: np.ndarray) -> np.ndarray:
     """Return the pose (4, 4) of the optical frame in the base.
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """odometry_node: estimate the motion of a robot from the features of its camera.
 
-Subscribes to ``features`` (FeatureArray); publishes ``odometry`` (nav_msgs/Odometry), ``path``
+Subscribes to ``features`` (FeatureArray) and, where one is set up, to ``imu`` (sensor_msgs/Imu),
+which tells what is up; publishes ``odometry`` (nav_msgs/Odometry), ``path``
 (nav_msgs/Path), ``landmarks`` (sensor_msgs/PointCloud2), TF and ``/diagnostics``; serves
 ``~/reset`` (std_srvs/Trigger). docs/odometry_node.md explains them.
 """
@@ -20,7 +21,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.lifecycle import LifecyclePublisher
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Imu, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -28,8 +29,9 @@ from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.stamps import StampWatch
 
 from .camera_info import CameraInfoError, camera_of
-from .coordinate_frames import points_to_odom, to_odom
+from .coordinate_frames import level_from_base, parse_rotation
 from .diagnostics import FrameMonitor
+from .gravity import GravityEstimator
 from .lifecycle import ManagedNode, Resources, Work
 from .messages import to_feature_frame
 from .odometry_messages import to_path, to_point_cloud
@@ -49,6 +51,7 @@ except ImportError:
 if TYPE_CHECKING:
     from feature_booster_ros.odometry import Estimate
 
+_IMU_SAMPLES_KEPT = 50  # Depth of imu: a tenth of a second at 500 Hz.
 _TRANSFORMS_KEPT = 100  # Depth of /tf, as in tf2_ros, so that a listener receives bursts whole.
 
 
@@ -99,6 +102,8 @@ class OdometryWork(Work):
         self._lock = threading.Lock()  # of the stream; ~/reset comes in the executor's thread
         self._estimate: Estimate | None = None
         self._pose_messages = PoseMessages(parameters)
+        self._gravity = GravityEstimator() if parameters.imu_rotation else None
+        self._is_level = False  # whether odom's z axis is up, for this origin
         self._odometry_publisher = resources.lifecycle_publisher(Odometry, "odometry", qos)
         self._path = _MapPublisher(resources.lifecycle_publisher(Path, "path", qos))
         self._landmarks = _MapPublisher(
@@ -117,6 +122,9 @@ class OdometryWork(Work):
         self._worker = NewestWorker(self._process, "odometry", parameters.queue_size)
         resources.callback(self._worker.stop)
         resources.subscription(FeatureArray, "features", self._receive, parameters.input_profile())
+        if self._gravity is not None:
+            profile = stream_profile("best_effort", _IMU_SAMPLES_KEPT)
+            resources.subscription(Imu, "imu", self._gravity.add, profile)
         return f"waiting for {self._topic}"
 
     # Executor's thread
@@ -132,6 +140,7 @@ class OdometryWork(Work):
         with self._lock:
             self._stream.reset()
             self._estimate = None
+            self._is_level = False
         self._log_info("reset, as asked: the next frame is the origin")
         response.success = True
         response.message = "everything is forgotten: the next frame is the origin"
@@ -139,6 +148,11 @@ class OdometryWork(Work):
 
     def _condition(self) -> tuple[bytes, str]:
         estimate = self._estimate
+        if estimate is None and self._gravity is not None and not self._is_level:
+            return DiagnosticStatus.WARN, (
+                "waiting for imu to tell what is up: an orientation at the time of the image, or "
+                "an accelerometer that is still"
+            )
         if estimate is None:
             return DiagnosticStatus.WARN, "no frame tracked yet"
         level = DiagnosticStatus.OK if is_tracking(estimate) else DiagnosticStatus.WARN
@@ -153,7 +167,7 @@ class OdometryWork(Work):
         estimate = self._estimate
         if estimate is not None:
             values["state"] = estimate.state.value
-            for name in ("reason", "map_number", "inliers", "matches", "landmarks"):
+            for name in ("reason", "is_metric", "map_number", "inliers", "matches", "landmarks"):
                 values[name] = str(getattr(estimate, name))
         return values
 
@@ -179,12 +193,20 @@ class OdometryWork(Work):
                     "calibrate the camera if its driver publishes none"
                 )
             frame = to_feature_frame(message, camera, self._node.parameters.max_input_features)
+        if not self._is_level and not self._level_odom(frame.stamp_ns):
+            return False
         resets = self._stream.resets
         order, estimate = self._stream.track(frame, self._node.parameters.jump_back)
         self._frames.count_order(order)
         if estimate is None:
             return False
-        last = self._estimate if self._stream.resets == resets else None
+        last = self._estimate
+        if self._stream.resets != resets:
+            last, self._is_level = None, False
+            if not self._level_odom(frame.stamp_ns):
+                self._stream.reset()
+                self._estimate = None
+                return False
         self._log_change(last, estimate)
         self._estimate = estimate
         self._frames.record("track", estimate.tracking_seconds)
@@ -194,6 +216,17 @@ class OdometryWork(Work):
             header = Header(stamp=message.header.stamp, frame_id=self._node.parameters.odom_frame)
             self._publish_pose(header, last, estimate)
             self._publish_map(header)
+        return True
+
+    def _level_odom(self, stamp: int) -> bool:
+        """Make odom's z axis point up for an origin at a time [ns]; return whether up is known."""
+        if self._gravity is not None:
+            up = self._gravity.up(stamp)
+            if up is None:
+                return False
+            rotation = parse_rotation(self._node.parameters.imu_rotation)
+            self._pose_messages.level = level_from_base(rotation @ up)
+        self._is_level = True
         return True
 
     def _publish_pose(self, header: Header, last: Estimate | None, estimate: Estimate) -> None:
@@ -208,16 +241,16 @@ class OdometryWork(Work):
 
     def _publish_map(self, header: Header) -> None:
         """Publish path and landmarks, if somebody subscribes and their period has passed."""
-        parameters, camera = self._node.parameters, self._pose_messages.base_from_optical
+        parameters, frames = self._node.parameters, self._pose_messages
         if self._path.is_due(parameters.path_period):
             stamps, poses = self._stream.trajectory()
             shown = _evenly(len(stamps), parameters.path_length)
             self._path.publisher.publish(
-                to_path(header, [stamps[i] for i in shown], to_odom(camera, poses[shown]))
+                to_path(header, [stamps[i] for i in shown], frames.to_odom(poses[shown]))
             )
         if self._landmarks.is_due(parameters.landmarks_period):
             landmarks = self._stream.landmarks()
-            points = points_to_odom(camera, landmarks.positions)
+            points = frames.points_to_odom(landmarks.positions)
             self._landmarks.publisher.publish(
                 to_point_cloud(header, points, landmarks.observations)
             )
@@ -225,9 +258,8 @@ class OdometryWork(Work):
     def _log_change(self, last: Estimate | None, estimate: Estimate) -> None:
         log = self._node.get_logger()
         if last is not None and estimate.map_number != last.map_number:
-            log.warning(
-                f"{_describe(estimate)}: it goes on from the last pose, and its scale is a guess"
-            )
+            scale = "" if estimate.is_metric else ", and its scale is a guess"
+            log.warning(f"{_describe(estimate)}: it goes on from the last pose{scale}")
         elif last is not None and last.state is estimate.state:
             return
         elif is_tracking(estimate):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .coordinate_frames import parse_pose
+from .coordinate_frames import parse_pose, parse_rotation
 from .parameters import Change, FeatureNodeParameters, parameter
 
 _SETTINGS = (
@@ -45,6 +45,12 @@ class OdometryNodeParameters(FeatureNodeParameters):
         "0 0 0 0 0 0",
         "Pose of the camera in base_frame, 'x y z roll pitch yaw' in meters and radians as in "
         "URDF; zeros for one at its origin that looks along x.",
+        change=Change.UNCONFIGURED,
+    )
+    imu_rotation: str = parameter(
+        "",
+        "Orientation of the IMU of the topic imu in base_frame, 'roll pitch yaw' in radians as in "
+        "URDF, so that odom_frame's z axis is up; empty where there is none.",
         change=Change.UNCONFIGURED,
     )
     publish_tf: bool = parameter(
@@ -189,6 +195,10 @@ class OdometryNodeParameters(FeatureNodeParameters):
             parse_pose(self.camera_pose)
         except ValueError as error:
             raise ValueError(f"parameter 'camera_pose' {error}") from error
+        try:
+            parse_rotation(self.imu_rotation or "0 0 0")
+        except ValueError as error:
+            raise ValueError(f"parameter 'imu_rotation' {error}") from error
 
     def odometry_settings(self) -> dict[str, Any]:
         """Return the keyword arguments of OdometrySettings."""

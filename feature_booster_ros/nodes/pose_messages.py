@@ -15,6 +15,7 @@ from .coordinate_frames import (
     base_from_optical,
     covariance_to_odom,
     parse_pose,
+    points_to_odom,
     rotate_covariance,
     to_odom,
     twist_between,
@@ -40,6 +41,16 @@ class PoseMessages:
         self._parameters = parameters
         self.base_from_optical = base_from_optical(parse_pose(parameters.camera_pose))
         """(4, 4), the camera's optical frame in the robot's base frame."""
+        self.level = np.eye(4)
+        """(4, 4), rotation from the base at the first image to odom; the identity without IMU."""
+
+    def to_odom(self, poses: np.ndarray) -> np.ndarray:
+        """Convert poses (..., 4, 4) of the camera in the world to those of the base in odom."""
+        return self.level @ to_odom(self.base_from_optical, poses)
+
+    def points_to_odom(self, points: np.ndarray) -> np.ndarray:
+        """Convert points (N, 3) of the world to odom."""
+        return points_to_odom(self.level @ self.base_from_optical, points)
 
     def convert(
         self, header: Header, last: Estimate | None, estimate: Estimate
@@ -53,9 +64,8 @@ class PoseMessages:
         """
         if estimate.pose is None or estimate.covariance is None:
             return None
-        base, camera = self._parameters.base_frame, self.base_from_optical
-        pose = to_odom(camera, estimate.pose)
-        covariance = covariance_to_odom(camera, estimate.covariance, estimate.pose)
+        base, pose = self._parameters.base_frame, self.to_odom(estimate.pose)
+        covariance = self._covariance_to_odom(estimate.covariance, estimate.pose)
         twist, twist_covariance = self._twist(last, estimate)
         return (
             to_odometry(header, base, pose, covariance, twist, twist_covariance),
@@ -87,9 +97,13 @@ class PoseMessages:
         """Return the base's pose (4, 4) in odom, and its covariance (6, 6) in the map alone."""
         if estimate.pose is None or estimate.frame_covariance is None:
             raise ValueError("the pose of a tracked frame is missing")
-        camera = self.base_from_optical
-        covariance = covariance_to_odom(camera, estimate.frame_covariance, estimate.pose)
-        return to_odom(camera, estimate.pose), covariance
+        covariance = self._covariance_to_odom(estimate.frame_covariance, estimate.pose)
+        return self.to_odom(estimate.pose), covariance
+
+    def _covariance_to_odom(self, covariance: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """Return the covariance (6, 6) of the base's pose in odom's axes."""
+        in_base = covariance_to_odom(self.base_from_optical, covariance, pose)
+        return rotate_covariance(self.level[:3, :3], in_base)
 
 
 def is_tracking(estimate: Estimate) -> bool:

@@ -38,6 +38,8 @@ class Estimate:
         landmarks: landmarks in the map.
         is_keyframe: whether the frame was added to the map, or is being added by an executor.
         map_number: 0 for the first map, one more for each new one.
+        is_metric: whether the scale of the map is that of measured depths, so that its unit is the
+            meter.
         reason: what happened, or what the odometry waits for; empty in plain tracking.
         tracking_seconds: time of matching and pose estimation [s].
         mapping_seconds: time of a keyframe's triangulation and bundle adjustment [s], of this frame
@@ -54,6 +56,7 @@ class Estimate:
     landmarks: int
     is_keyframe: bool
     map_number: int
+    is_metric: bool
     reason: str
     tracking_seconds: float
     mapping_seconds: float

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Monocular visual odometry from the features of a calibrated camera."""
+"""Visual odometry from the features of a calibrated camera, with depth where it is measured."""
 
 from __future__ import annotations
 
@@ -111,10 +111,11 @@ class _Mapping:
 
 
 class VisualOdometry:
-    """Monocular visual odometry on keyframes and a local map.
+    """Visual odometry on keyframes and a local map.
 
     The world is the first frame's optical frame (REP 103: x right, y down, z forward). One camera
-    cannot measure scale: :class:`OdometrySettings` says how to set it.
+    cannot measure scale: :class:`OdometrySettings` says how to set it. With features of measured
+    depth (RGB-D, stereo) lengths are in meters.
 
     Args:
         camera_matrix: (3, 3) intrinsics [px].
@@ -741,6 +742,7 @@ class VisualOdometry:
             0 if self._map is None else len(self._map),
             is_keyframe,
             self._map_number,
+            self._is_metric,
             reason,
             tracking_seconds,
             mapping_seconds,

@@ -4,6 +4,7 @@
 
 import importlib.util
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -14,7 +15,7 @@ from camera_messages import camera_info_message
 from conftest import wait_for
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry, Path
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Imu, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -220,6 +221,27 @@ def test_poses_are_those_of_the_library(start_odometry, stream, flight, camera_p
     went = pose_of(stream.odometry[-1].pose.pose)[:3, 3]
     assert truth @ went > 0.98 * np.linalg.norm(truth) * np.linalg.norm(went)
     assert "rror" not in node.output() and "Traceback" not in node.output()
+
+
+def test_the_z_axis_of_odom_is_up(start_odometry, stream, ros):
+    """The base is pitched by 0.3 rad; a still accelerometer, turned on the base, tells it."""
+    start_odometry(imu_rotation="0 0 1.5707963", camera_pose=CAMERA_POSE)
+    imu = ros.publisher(Imu, "imu")
+    wait_for(imu.get_subscription_count, "a subscription to imu")
+    ros.publish("features", stream.message(0))
+    stream.wait_for_status(DiagnosticStatus.WARN, "waiting for imu")
+    up = 9.81 * np.array([-np.sin(0.3), 0, np.cos(0.3)])
+    for number in range(50):
+        sample = Imu(header=Header(stamp=Time(sec=START, nanosec=number * 20_000_000)))
+        sample.orientation_covariance[0] = -1.0
+        acceleration = sample.linear_acceleration
+        # The IMU's x axis is the base's y.
+        acceleration.x, acceleration.y, acceleration.z = up[1], -up[0], up[2]
+        ros.publish("imu", sample)
+        time.sleep(0.005)
+    pose = pose_of(stream.take(0).pose.pose)
+    expected = cv2.Rodrigues(np.array([0, 0.3, 0]))[0]
+    assert np.allclose(pose[:3, :3], expected, atol=1e-6) and not pose[:3, 3].any()
 
 
 def test_twist(start_odometry, stream, flight):
