@@ -242,8 +242,9 @@ def _write(canvas: np.ndarray, texts: Sequence[tuple[str, tuple[int, int, int]]]
     """Write a line of colored texts in the top-left corner, in a size that fits the width."""
     font, width = cv2.FONT_HERSHEY_SIMPLEX, canvas.shape[1]
     (full_width, _), _ = cv2.getTextSize("".join(text for text, _ in texts), font, 1.0, 1)
-    scale = min(max(0.5, width / 1800), 0.96 * width / max(full_width, 1))
-    thickness = max(1, round(1.8 * scale))
+    scale = min(max(0.5, width / 1600), 0.96 * width / max(full_width, 1))
+    # Thick enough for RViz, which shrinks pictures by leaving out pixels.
+    thickness = max(1, round(2.2 * scale))
     sizes = [cv2.getTextSize(text, font, scale, thickness) for text, _ in texts]
     height, baseline = max(size[1] for size, _ in sizes), max(below for _, below in sizes)
     margin = max(3, round(8 * scale))
