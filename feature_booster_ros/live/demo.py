@@ -4,7 +4,8 @@
 
 The demo starts image_player_node and, for each model, a booster_node and a matcher_node in a
 separate namespace, records what they publish, prints a table and writes pictures. By default it
-plays the rendered sequence, whose depth and poses show which matches are right.
+plays the rendered sequence, whose depth and poses show which matches are right. Where the source
+has depth or a right camera, an odometry_node for each model estimates the way in meters.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
 from feature_booster_ros.sources.source import Source
 
+from .demo_odometry import choose_depth_input, compare_odometry, true_poses, why_no_odometry
 from .demo_report import Pipeline, report_demo
 from .node_process import NodeError, NodeGroup, NodeProcess, use_private_domain
 from .pipeline_recorder import PipelineRecorder, PlayingPace
@@ -40,6 +42,8 @@ _IMAGE_PATIENCE = 30.0
 # Time without a message after the end of the source, after which the demo ends [s].
 _END_PATIENCE = 10.0
 _DIAGNOSTICS_PERIOD = 0.5  # seconds
+# Topics of the player, which all models share.
+_IMAGE_TOPICS = ("image", "camera_info", "depth", "right/image", "right/camera_info")
 # Folder that has one folder for each source that was played.
 _OUTPUT = Path("demo_output")
 
@@ -108,7 +112,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--source", default="rendered", help="what to play: whatever image_player_node takes")
+    add(
+        "--source",
+        default="rendered:depth=true",
+        help="what to play: whatever image_player_node takes",
+    )
     add("--camera", default="", help="intrinsics: a calibration file, or fx,fy,cx,cy")
     add("--models", nargs="+", type=ModelChoice.parse, metavar="NAME[=WEIGHTS]",
         default=[ModelChoice("none", ""), ModelChoice("SIFT+Boost-F", "")],
@@ -151,6 +159,12 @@ def _run(options: argparse.Namespace) -> None:
                 f"{options.source} from frame {options.start} by {options.step} gives {total} "
                 "frame: matching takes two"
             )
+        depth_input, truth = choose_depth_input(source), []
+        if depth_input != "none" and (reason := why_no_odometry()):
+            print(f"no odometry: {reason}")
+            depth_input = "none"
+        if depth_input != "none":
+            truth = true_poses(source.frames(options.start, options.step, options.frames))
     if "output" in options:
         output = options.output
     else:
@@ -165,10 +179,15 @@ def _run(options: argparse.Namespace) -> None:
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     recorder = None
     try:
-        recorder = PipelineRecorder(namespaces)
+        recorder = PipelineRecorder(namespaces, has_odometry=depth_input != "none")
         with NodeGroup() as group:
             rectified = source.camera is not None and source.camera.rectified
-            _start_pipelines(options, output, namespaces, detector, rectified, group, recorder)
+            common: dict[str, str | bool] = {
+                "detector": detector,
+                "rectified": rectified,
+                "depth_input": depth_input,
+            }
+            _start_pipelines(options, output, namespaces, common, group, recorder)
             player = _start_player(options, output, len(namespaces) + 1, group)
             _follow(options, total, source.is_live, player, group, recorder)
         pipelines = _pipelines(options.models, namespaces, source, recorder)
@@ -179,7 +198,11 @@ def _run(options: argparse.Namespace) -> None:
             for number, stamp in enumerate(recorder.arrivals)
             if stamp in recorder.images
         }
-        report_demo(pipelines, images, f"{source.kind} {source.name}", output)
+        odometry = None
+        if depth_input != "none":
+            poses = {pipeline.label: pipeline.record.poses for pipeline in pipelines}
+            odometry = compare_odometry(poses, recorder.arrivals, truth)
+        report_demo(pipelines, images, odometry, f"{source.kind} {source.name}", output)
     finally:
         if recorder is not None:
             recorder.close()
@@ -227,12 +250,20 @@ def _start_pipelines(
     options: argparse.Namespace,
     output: Path,
     namespaces: Sequence[str],
-    detector: str,
-    rectified: bool,
+    of_source: Mapping[str, str | bool],
     group: NodeGroup,
     recorder: PipelineRecorder,
 ) -> None:
-    """Start the boosters and matchers, and wait until all are active and connected."""
+    """Start the nodes of all models, and wait until all are active and connected.
+
+    Args:
+        options: Of the command.
+        output: Folder whose logs/ takes what the nodes print.
+        namespaces: Of the models.
+        of_source: Parameters of booster_node that the source and the models decide.
+        group: To start the nodes in.
+        recorder: That waits for them.
+    """
     folder = output / "logs"
     common = {
         "device": options.device,
@@ -251,11 +282,10 @@ def _start_pipelines(
                 **common,
                 "model": model.name,
                 "weights": model.weights,
-                "detector": detector,
                 "max_features": options.max_features,
-                "rectified": rectified,
+                **of_source,
             },
-            remappings={"image": "/image", "camera_info": "/camera_info"},
+            remappings={name: f"/{name}" for name in _IMAGE_TOPICS},
             environment=environment,
         )
         group.start(
@@ -265,6 +295,14 @@ def _start_pipelines(
             parameters={**common, "reference": options.reference, "match_image": False},
             environment=environment,
         )
+        if of_source["depth_input"] != "none":
+            group.start(
+                "odometry_node",
+                folder,
+                namespace=namespace,
+                parameters={"publish_tf": False, "diagnostics_period": _DIAGNOSTICS_PERIOD},
+                environment=environment,
+            )
     recorder.wait_until_ready(group, recorder.topics())
 
 

@@ -20,8 +20,11 @@ from feature_booster_ros.evaluation.frame_pairs import (
     pair_statistics,
     plot_pairs,
 )
+from feature_booster_ros.evaluation.odometry_report import plot_trajectories
 from feature_booster_ros.evaluation.output import format_table
+from feature_booster_ros.evaluation.trajectories import OdometryComparison
 
+from .demo_odometry import odometry_rows
 from .pipeline_recorder import PipelineRecord
 
 _SHEET_IMAGES = 12
@@ -45,14 +48,19 @@ class Pipeline:
 
 
 def report_demo(
-    pipelines: Sequence[Pipeline], images: Mapping[int, np.ndarray], title: str, output: Path
+    pipelines: Sequence[Pipeline],
+    images: Mapping[int, np.ndarray],
+    odometry: OdometryComparison | None,
+    title: str,
+    output: Path,
 ) -> None:
     """Print the tables, and write them, the pictures and the plot into a folder.
 
     Args:
         pipelines: Pipelines to compare, of at least one pair each.
         images: (H, W) uint8 by number of the frame, of the frames that were kept.
-        title: Title of the plot.
+        odometry: Of the pipelines, in meters; None if there was none.
+        title: Title of the plots.
         output: Existing folder.
     """
     matching = _matching_table(pipelines)
@@ -60,6 +68,9 @@ def report_demo(
     print(_format(matching))
     if pipelines[0].pairs[0].confirmed is not None:
         print("confirmed: within 3 px of where depth and pose put the point, in both frames")
+    if odometry is not None:
+        print("\nOdometry in meters, by measured depth, against the true way:")
+        print(_format(odometry_rows(odometry)))
     work = _work_table(pipelines)
     print("\nWork, mean milliseconds of a frame while all nodes share this machine:")
     print(_format(work))
@@ -73,10 +84,16 @@ def report_demo(
     _write_csv(output / "work.csv", work)
     _write_csv(output / "pairs.csv", _pairs_table(pipelines))
     written = ["matching.csv", "work.csv", "pairs.csv"]
+    if odometry is not None:
+        _write_csv(output / "odometry.csv", odometry_rows(odometry))
+        written.append("odometry.csv")
     written += _write_pictures(pipelines, images, output)
     try:
         plot_pairs(output / "pairs.png", {p.label: p.pairs for p in pipelines}, title)
         written.append("pairs.png")
+        if odometry is not None:
+            plot_trajectories(output / "trajectory.png", odometry, title)
+            written.append("trajectory.png")
     except ImportError:
         print("no plot, as matplotlib is not installed: pip install matplotlib")
     print(f"\nwritten to {output}: {', '.join(written)}")

@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Record running pipelines (booster_node and matcher_node in a namespace), and set their pace.
+"""Record running pipelines (booster_node, matcher_node and so on), and set their pace.
 
 Several pipelines fed by the same images are compared frame by frame: everything is stored by the
 stamps of the frames, which all pipelines pass on unchanged.
@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.client import Client
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from feature_booster_ros.msg import FeatureArray, MatchArray
+from feature_booster_ros.sources.ground_truth import rigid_transform
 
 from ..nodes.images import ImageError, message_to_gray
 from ..nodes.messages import from_match_array
@@ -58,6 +60,7 @@ class PipelineRecord:
     Attributes:
         features: Number of features by the stamp of the frame.
         matches: Matches by (query stamp, reference stamp).
+        poses: Pose (4, 4) in odom by the stamp of the frame, as odometry_node publishes it.
         matched_at: Time of arrival in seconds of time.monotonic() by the stamp of the query.
         counts: Newest totals of /diagnostics by (node, event), such as ("booster_node", "dropped").
         settings: Newest other values of /diagnostics by (node, key), such as the device.
@@ -65,6 +68,7 @@ class PipelineRecord:
 
     features: dict[int, int] = field(default_factory=dict)
     matches: dict[tuple[int, int], RecordedMatches] = field(default_factory=dict)
+    poses: dict[int, np.ndarray] = field(default_factory=dict)
     matched_at: dict[int, float] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     settings: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -97,12 +101,17 @@ class PipelineRecorder(ListeningNode):
 
     Args:
         namespaces: Namespaces of the pipelines, such as "raw".
+        has_odometry: Whether each pipeline has an odometry_node.
         image_topic: Topic of the images, which all pipelines share.
         keep_images: Number of images to keep for drawing, the first ones.
     """
 
     def __init__(
-        self, namespaces: list[str], image_topic: str = "/image", keep_images: int = 300
+        self,
+        namespaces: list[str],
+        has_odometry: bool = False,
+        image_topic: str = "/image",
+        keep_images: int = 300,
     ) -> None:
         super().__init__("pipeline_recorder")
         self.records = {namespace: PipelineRecord() for namespace in namespaces}
@@ -113,6 +122,7 @@ class PipelineRecorder(ListeningNode):
         self.last_heard = time.monotonic()
         """Time of arrival of the last image, features or matches [s]."""
         self._keep_images = keep_images
+        self._topics = ("features", "matches", *(["odometry"] if has_odometry else []))
         self.create_subscription(Image, image_topic, self._on_image, _QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         for namespace, record in self.records.items():
@@ -128,14 +138,17 @@ class PipelineRecorder(ListeningNode):
                 lambda message, record=record: self._on_matches(record, message),
                 _QOS,
             )
+            if has_odometry:
+                self.create_subscription(
+                    Odometry,
+                    f"/{namespace}/odometry",
+                    lambda message, record=record: _add_pose(record, message),
+                    _QOS,
+                )
 
     def topics(self) -> list[str]:
         """Return the topics of all pipelines."""
-        return [
-            f"/{namespace}/{topic}"
-            for namespace in self.records
-            for topic in ("features", "matches")
-        ]
+        return [f"/{namespace}/{topic}" for namespace in self.records for topic in self._topics]
 
     def latency(self) -> float | None:
         """Return the time that the slowest pipeline takes from an image to its matches [s].
@@ -186,6 +199,15 @@ class PipelineRecorder(ListeningNode):
             if namespace in self.records:
                 values = {value.key: value.value for value in status.values}
                 self.records[namespace].add_diagnostics(node, values)
+
+
+def _add_pose(record: PipelineRecord, message: Odometry) -> None:
+    pose = message.pose.pose
+    position, turn = pose.position, pose.orientation
+    record.poses[Time.from_msg(message.header.stamp).nanoseconds] = rigid_transform(
+        np.array([position.x, position.y, position.z]),
+        np.array([turn.x, turn.y, turn.z, turn.w]),
+    )
 
 
 class PlayingPace:

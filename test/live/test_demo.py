@@ -82,7 +82,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def rendered_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    source = "rendered:width=320,height=240,rate=10"
+    source = "rendered:width=320,height=240,rate=10,depth=true"
     return folder, run(folder, "--source", source, "--frames", "9", "--max-features", "400")
 
 
@@ -107,6 +107,21 @@ def test_table_has_what_ground_truth_says(rendered_run):
         assert int(row["processed"]) + int(row["dropped"]) == 9
         assert float(row["extract"]) > 0 and float(row["match"]) > 0
     assert float(read_csv(folder / "work.csv")[1]["boost"]) > 0
+
+
+def test_trajectories_are_in_meters_beside_the_truth(rendered_run):
+    pytest.importorskip("poselib", reason="the odometry needs poselib")
+    pytest.importorskip("evo", reason="errors of trajectories need evo")
+    folder, result = rendered_run
+    rows = read_csv(folder / "odometry.csv")
+    assert [row["descriptors"] for row in rows] == ["raw", "SIFT+Boost-F"]
+    for row in rows:
+        assert row["scale"] in result.stdout
+        assert float(row["tracked"].removesuffix(" %")) > 50
+        assert 0.95 < float(row["scale"]) < 1.05
+        assert float(row["error"].removesuffix(" cm")) < 5
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    assert cv2.imread(str(folder / "trajectory.png")) is not None
 
 
 def test_both_are_judged_on_the_same_pairs(rendered_run):
