@@ -25,6 +25,7 @@ OPSET = 18
 TORCH = (2, 6)
 """First release whose exporter supports any number of features."""
 
+_EXPORTER_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 _EXAMPLE_COUNT = 300
 """Number of features that the network is traced with; the file takes any number except 0."""
 
@@ -76,10 +77,11 @@ def export_onnx(network: FeatureBooster, path: str | Path) -> None:
         torch.zeros(_EXAMPLE_COUNT, config.keypoint_dim),
     )
     partial = path.with_name(path.name + ".partial")
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
+    loggers = [logging.getLogger(name) for name in _EXPORTER_LOGGERS]
+    levels = [logger.level for logger in loggers]
     try:
-        exporter.setLevel(logging.ERROR)  # without its warning of missing torchvision
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)  # without a line for each optimization
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of deprecations within the exporter
             features = torch.export.Dim("features", min=1)
@@ -108,7 +110,8 @@ def export_onnx(network: FeatureBooster, path: str | Path) -> None:
         onnx.save(model, partial)
         os.replace(partial, path)
     finally:
-        exporter.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         partial.unlink(missing_ok=True)
 
 

@@ -4,6 +4,7 @@
 
 import dataclasses
 import json
+import logging
 
 import cv2
 import numpy as np
@@ -32,10 +33,12 @@ PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 
 
 @pytest.mark.parametrize("name", available_models())
-def test_a_shipped_model_with_any_number_of_features(name, tmp_path, capsys):
+def test_a_shipped_model_with_any_number_of_features(name, tmp_path, capsys, caplog):
     path = tmp_path / "model.onnx"
+    caplog.set_level(logging.INFO)  # as the command has it
     assert main(["export", name, "--output", str(path)]) == 0
     assert "written to" in capsys.readouterr().out
+    assert not caplog.messages
     assert [each.name for each in tmp_path.iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(path)
     metadata = session.get_modelmeta().custom_metadata_map
