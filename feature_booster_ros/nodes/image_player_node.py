@@ -10,10 +10,12 @@ millimeters); ``right/image`` and ``right/camera_info`` of a stereo pair.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
@@ -29,6 +31,7 @@ from feature_booster_ros.sources.source import USUAL_RATE, play
 from feature_booster_ros.stamps import NANOSECONDS, Order, StampWatch, show
 
 from .camera_info import to_camera_info
+from .handshake import Handshakes
 from .image_output import ImageOutput
 from .images import transport_topic
 from .lifecycle import (
@@ -44,9 +47,8 @@ from .process import run
 
 _PROGRESS_PERIOD = 5.0  # seconds between two lines of progress
 _PATIENCE = 10.0  # seconds between two lines that say what is waited for
-# Both ends of a topic learn of each other separately: the publisher may know a subscription that
-# does not yet take its messages.
-_DISCOVERY_GRACE = 0.5  # seconds
+# Time that listeners have to know their publishers, after which the player plays all the same [s].
+_CONNECTION_PATIENCE = 20.0
 _IMAGE_TYPE = "sensor_msgs/msg/Image"
 _LISTENED_TYPES = {
     _IMAGE_TYPE,
@@ -202,39 +204,49 @@ class Playback(Work):
             self._node.get_logger().error(f"playing stopped: {kind}{error}")
             self._node.get_logger().debug(traceback.format_exc())
         if not self._stop.is_set() and self.parameters.at_end == "exit":
-            for publisher in (*self._image_publishers(), self._camera_info_publisher):
+            for publisher in self._publishers():
                 # A reliable message may still be on its way; at_end must not cut it off.
                 publisher.wait_for_all_acked(Duration(seconds=2))
             self._node.context.try_shutdown()
 
     def _wait_for_listeners(self) -> bool:
-        """Return True as soon as all listeners are there, False when playing is to stop.
+        """Return True once all listeners are there and will receive the first frame.
+
+        They are given up, with a warning, where they do not know their publishers for long. False
+        when playing is to stop.
 
         Raises:
             RuntimeError: they are not there after `wait_timeout`.
         """
-        begun, reported, waited = time.monotonic(), -_PATIENCE, False
-        while missing := self._missing_listeners():
-            now, waited = time.monotonic(), True
-            if now - begun > self.parameters.wait_timeout:
-                raise RuntimeError(
-                    f"gave up waiting for {missing} after {self.parameters.wait_timeout:g} s "
-                    "(parameter wait_timeout)"
-                )
-            if now - reported >= _PATIENCE:
-                reported = now
-                self._node.get_logger().info(f"waiting for {missing}")
-            if self._stop.wait(0.02):
-                return False
-        return not self._stop.wait(_DISCOVERY_GRACE if waited else 0.0)
+        begun, reported, complete = time.monotonic(), -_PATIENCE, math.inf
+        with closing(Handshakes(self._node)) as handshakes:
+            while True:
+                now, missing = time.monotonic(), self._missing_listeners()
+                if missing and now - begun > self.parameters.wait_timeout:
+                    raise RuntimeError(
+                        f"gave up waiting for {missing} after {self.parameters.wait_timeout:g} s "
+                        "(parameter wait_timeout)"
+                    )
+                if not missing:
+                    complete = min(complete, now)
+                    missing = self._missing_connections(handshakes)
+                    if missing and now - complete > _CONNECTION_PATIENCE:
+                        self._warn(f"playing without {missing}: first frames may be lost there")
+                        return True
+                if not missing:
+                    return True
+                if now - reported >= _PATIENCE:
+                    reported = now
+                    self._node.get_logger().info(f"waiting for {missing}")
+                if self._stop.wait(0.02):
+                    return False
 
     def _missing_listeners(self) -> str:
         """Return what the first frame still waits for; empty when it can be played."""
         if self.parameters.stamp == "now" and is_clock_missing(self._node):
             return f"the time, for stamp: now. {CLOCK_MISSING}"
-        names = [name.strip() for name in self.parameters.wait_for_nodes.split(",") if name.strip()]
         missing = []
-        if nodes := [text for name in names if (text := self._missing_node(name))]:
+        if nodes := [text for name in self._node_names() if (text := self._missing_node(name))]:
             missing.append(f"{', '.join(nodes)} (parameter wait_for_nodes)")
         images = self._image_publishers()
         wanted = self.parameters.wait_for_subscribers
@@ -246,6 +258,26 @@ class Playback(Work):
                 "wait_for_subscribers)"
             )
         return ", and for ".join(missing)
+
+    def _missing_connections(self, handshakes: Handshakes) -> str:
+        """Return why the listeners that are there may lose the first frames; empty if none may."""
+        names = self._node_names()
+        if not names and not self.parameters.wait_for_subscribers:
+            return ""
+        missing = [
+            f"an answer of {name}"
+            for name in handshakes.missing(
+                subscription
+                for publisher in self._publishers()
+                for subscription in self._node.get_subscriptions_info_by_topic(publisher.topic_name)
+            )
+        ]
+        reports = (handshakes.unconnected(name, self._node.get_namespace()) for name in names)
+        return ", and for ".join([*missing, *filter(None, reports)])
+
+    def _node_names(self) -> list[str]:
+        names = (name.strip() for name in self.parameters.wait_for_nodes.split(","))
+        return [name for name in names if name]
 
     def _missing_node(self, name: str) -> str:
         """Return the name of a node of this namespace that does not listen, and why if known.
@@ -387,6 +419,9 @@ class Playback(Work):
 
     def _warn(self, text: str) -> None:
         self._node.get_logger().warning(text)
+
+    def _publishers(self) -> list[LifecyclePublisher]:
+        return [*self._image_publishers(), self._camera_info_publisher]
 
     def _image_publishers(self) -> list[LifecyclePublisher]:
         return self._images.publishers

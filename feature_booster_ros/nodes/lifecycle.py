@@ -25,7 +25,9 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
+from std_srvs.srv import Trigger
 
+from .handshake import Handshakes
 from .parameters import NodeParameters, changed, declare
 
 Message = TypeVar("Message")
@@ -38,6 +40,8 @@ CLOCK_MISSING = (
 # value. Their message names the cause and the remedy, so that one line in the log says enough.
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 
+# Topics of rclpy, not of the nodes' work.
+_TOPICS_OF_RCLPY = {"/clock", "/parameter_events"}
 _CLOCK_PATIENCE = 5.0  # Wait for /clock before its absence is reported [s].
 _FAULT_PERIOD = 10.0  # Shortest time between two reports of one kind of fault [s].
 
@@ -183,6 +187,8 @@ class ManagedNode(LifecycleNode):
         self.failed = False
         """Whether the process is to end with an error status."""
         self._fault_throttle = Throttle(_FAULT_PERIOD)
+        self._connected: list[Subscription] = []
+        self._handshakes = Handshakes(self)
         self.parameters: Any = declare(self, self.parameter_type)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._clock_timer = steady_timer(self, _CLOCK_PATIENCE, self._check_clock)
@@ -271,12 +277,37 @@ class ManagedNode(LifecycleNode):
         return super().on_error(state)
 
     def _configure(self) -> None:
+        # First: who knows the subscriptions of the work knows this service.
+        self._configured.service(Trigger, "~/is_connected", self._report_connection)
+        self._configured.callback(lambda: self._handshakes.close())
         self._work = self.configure(self._configured)
 
     def _activate(self) -> None:
         if self._work is None:
             raise RuntimeError("the node is not configured")
         self.get_logger().info(f"active: {self._work.activate(self._active)}")
+
+    def _report_connection(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Say whether each topic has a publisher, and all of them know the subscriptions."""
+        subscriptions = [
+            subscription
+            for subscription in self.subscriptions
+            if subscription.topic_name not in _TOPICS_OF_RCLPY
+        ]
+        if subscriptions != self._connected:
+            self._handshakes.close()
+            self._connected, self._handshakes = subscriptions, Handshakes(self)
+        missing = []
+        for topic in sorted({subscription.topic_name for subscription in subscriptions}):
+            publishers = self.get_publishers_info_by_topic(topic)
+            if not publishers:
+                missing.append(f"nobody publishes {topic}")
+            elif names := self._handshakes.missing(publishers):
+                missing.append(f"no answer of {', '.join(names)}, which publishes {topic}")
+        response.success, response.message = not missing, "; ".join(missing)
+        return response
 
     def _attempt(self, transition: str, hook: Callable[[], None]) -> bool:
         try:
