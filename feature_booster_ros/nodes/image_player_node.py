@@ -421,7 +421,8 @@ class Playback(Work):
         self._node.get_logger().warning(text)
 
     def _publishers(self) -> list[LifecyclePublisher]:
-        return [*self._image_publishers(), self._camera_info_publisher]
+        others = [each.publishers for each in (self._depths, self._rights) if each is not None]
+        return [*self._image_publishers(), *sum(others, []), self._camera_info_publisher]
 
     def _image_publishers(self) -> list[LifecyclePublisher]:
         return self._images.publishers
