@@ -209,9 +209,10 @@ class _DepthErrors:
         length = 1 + (smear**2).sum(axis=1)
         gain = (self.smear / length)[:, None] * smear
         deviation = np.sqrt(1 + self.smear**2 / length)
+        explained = gain[:, :1] * jacobian[:, 0] + gain[:, 1:] * jacobian[:, 1]
         return (
             (self.residuals - (gain * residuals).sum(axis=1)) / deviation,
-            (self.jacobian - (gain[:, :, None] * jacobian).sum(axis=1)) / deviation[:, None],
+            (self.jacobian - explained) / deviation[:, None],
         )
 
 

@@ -33,6 +33,12 @@ _MAX_MEAN_DISAGREEING = 0.1
 """Mean share of depths that disagree above which the user is told; good ones have 0.03 to 0.06."""
 _MAX_MEAN_RATIO = 1.05
 """Mean ratio of measured depth to the map's, and its inverse, above which the user is told."""
+_PLAUSIBLE_DEPTHS = (0.03, 300.0)
+"""Least and largest plausible median depth [m]. One factor of all depths, as by a wrong unit or
+baseline, makes a map of another size, which parallax does not contradict."""
+_MAX_HEIGHT_RATIO = 1.25
+"""Largest ratio of the camera's height by measured depth to the one it is known to have, and its
+inverse, that is not told to the user."""
 _FORGETTING = 0.1
 """Weight of a frame in these means."""
 
@@ -43,6 +49,7 @@ class DepthComparison:
 
     Attributes:
         count: number of depths compared.
+        median: of the measured depths [m].
         ratio: median of measured depth by the landmark's.
         disagreeing: share of the depths that differ from the landmarks' by more than their
             uncertainty.
@@ -50,6 +57,7 @@ class DepthComparison:
     """
 
     count: int
+    median: float
     ratio: float
     disagreeing: float
     scattered: float
@@ -71,13 +79,14 @@ class DepthComparison:
 
 
 class DepthMonitor:
-    """Means of the comparisons of the newest frames.
+    """Tells what is suspicious of the depths of many frames, though none contradicts the map.
 
-    Depths of another time, or of a wrong disparity, make a map that is bent, but never so far that
-    a single frame's contradict it.
+    Depths of another time, or of a wrong disparity, make a map that is bent.
     """
 
     def __init__(self) -> None:
+        self.height_ratio = 1.0
+        """Height of the camera above the ground by measured depth, by its known height."""
         self._disagreeing = 0.0
         self._log_ratio = 0.0
 
@@ -86,6 +95,17 @@ class DepthMonitor:
         if comparison.is_compared:
             self._disagreeing += _FORGETTING * (comparison.disagreeing - self._disagreeing)
             self._log_ratio += _FORGETTING * (np.log(comparison.ratio) - self._log_ratio)
+            least, most = _PLAUSIBLE_DEPTHS
+            if not least <= comparison.median <= most:
+                return (
+                    f"the median of the measured depths is {comparison.median:.3g} m; check "
+                    "whether they are in meters"
+                )
+        if abs(np.log(self.height_ratio)) > np.log(_MAX_HEIGHT_RATIO):
+            return (
+                f"by measured depth the camera is {self.height_ratio:.2f} times as high above the "
+                "ground as camera_height; check unit and baseline"
+            )
         if self._disagreeing <= _MAX_MEAN_DISAGREEING and abs(self._log_ratio) <= np.log(
             _MAX_MEAN_RATIO
         ):
@@ -144,7 +164,7 @@ def add_measured_landmarks(landmarks: LandmarkMap, keyframe: Keyframe) -> None:
 
 def compare_depths(landmarks: LandmarkMap, view: View, found: Location) -> DepthComparison:
     """Compare a frame's measured depths with the landmarks that agree with its pose."""
-    none = DepthComparison(0, 1.0, 0.0, 0.0)
+    none = DepthComparison(0, 1.0, 1.0, 0.0, 0.0)
     if view.inverse_depths is None or view.inverse_depth_sigmas is None:
         return none
     seen = found.pose.inliers
@@ -167,6 +187,7 @@ def compare_depths(landmarks: LandmarkMap, view: View, found: Location) -> Depth
     ratio = float(np.median(logarithms))
     return DepthComparison(
         len(depths),
+        float(np.median(1 / measured)),
         float(np.exp(ratio)),
         float((np.abs(logarithms) > _MAX_ERROR * sigmas).mean()),
         float((np.abs(logarithms - ratio) > _MAX_ERROR * sigmas).mean()),

@@ -19,10 +19,10 @@ class OdometrySettings:
     Attributes:
         initial_scale: median depth of the first landmarks [map units]. One camera cannot measure
             scale: with the true median depth in meters, or with ``camera_height``, the map is in
-            meters, else in units of that depth.
+            meters, else in units of that depth. Measured depths tell the scale themselves.
         camera_height: height of the camera's center above flat ground [m], from which the scale
             follows where the ground is in view; None where it is unknown. Down is the optical
-            frame's +y.
+            frame's +y. With measured depth it is only compared.
         pixel_sigma: standard deviation of a keypoint of median scale [px].
         search_radius: largest distance of a landmark from its prediction before the pose is
             refined [px].

@@ -479,9 +479,11 @@ class VisualOdometry:
     def _correct_scale(self, landmarks: LandmarkMap, keyframe: Keyframe) -> None:
         """Scale the map so that the ground lies ``camera_height`` below the camera.
 
+        A map of measured depths is not scaled, but its height is compared.
+
         One keyframe may take a kerb or a car's roof for the ground, hence the median of many.
         """
-        if self.settings.camera_height is None or self._is_metric:
+        if self.settings.camera_height is None:
             return
         rows = landmarks.seen_by(landmarks.keyframes[-self.settings.window :])
         seen = transform_points(keyframe.pose, landmarks.positions[rows])
@@ -492,6 +494,9 @@ class VisualOdometry:
         self._heights.append(height)
         if len(self._heights) >= _MIN_HEIGHTS:
             factor = self.settings.camera_height / float(np.median(self._heights))
+            if self._is_metric:
+                self._depth_monitor.height_ratio = 1 / factor
+                return
             self._heights = deque((factor * each for each in self._heights), _HEIGHT_WINDOW)
             self._rescale(landmarks, factor, keyframe.center)
             self._scale_sigma = 0.0

@@ -19,6 +19,7 @@ from sensor_msgs.msg import Imu, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from feature_booster_ros.depth import DepthSensor, to_meters
 from feature_booster_ros.features import Features, create_extractor
 from feature_booster_ros.msg import FeatureArray
 from feature_booster_ros.nodes.coordinate_frames import (
@@ -221,6 +222,20 @@ def test_poses_are_those_of_the_library(start_odometry, stream, flight, camera_p
     went = pose_of(stream.odometry[-1].pose.pose)[:3, 3]
     assert truth @ went > 0.98 * np.linalg.norm(truth) * np.linalg.norm(went)
     assert "rror" not in node.output() and "Traceback" not in node.output()
+
+
+def test_features_of_measured_depth_give_meters(start_odometry, stream, flight):
+    start_odometry()
+    sequence, sensor = RenderedSequence(frames=60, rate=10), DepthSensor()
+    for number in range(6):
+        frame, found = flight[number]
+        depth = to_meters(sequence.depth(number))
+        values = stream.send(number, features=sensor.read_aligned(found, depth, frame.image.shape))
+        assert (values["state"], values["is_metric"]) == ("tracking", "True")
+    wait_for(lambda: len(stream.odometry) == 6, "all odometry")
+    went = np.linalg.norm(pose_of(stream.odometry[-1].pose.pose)[:3, 3])
+    true = np.linalg.norm(flight[5][0].pose[:3, 3] - flight[0][0].pose[:3, 3])
+    assert went == pytest.approx(true, rel=0.03)
 
 
 def test_the_z_axis_of_odom_is_up(start_odometry, stream, ros):

@@ -7,6 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+from records import shared
 
 from feature_booster_ros.depth import DepthSensor
 from feature_booster_ros.evaluation.trajectories import trajectory_error
@@ -17,6 +18,7 @@ from feature_booster_ros.odometry.bundle_adjustment import adjust
 from feature_booster_ros.odometry.rigid import make_transform, rotation_matrix, transform_points
 from feature_booster_ros.rendering.camera_paths import walk_through
 from feature_booster_ros.rendering.sequence import RenderedSequence
+from feature_booster_ros.sources import open_source
 
 FRAMES = 14
 
@@ -138,6 +140,33 @@ def test_millimeters_labeled_as_meters_are_noticed_and_not_used(flight):
     for estimate in estimates[5:]:
         assert "depths contradict" in estimate.reason and "factor of 1e+03" in estimate.reason
     assert score(odometry, frames).scale == pytest.approx(1, abs=0.03)
+
+
+def test_implausible_depths_are_told(flight):
+    """Parallax cannot contradict one factor of all depths."""
+    frames = [(frame, change(features, 1000)) for frame, features in flight[:4]]
+    odometry, estimates = follow(frames)
+    assert "check whether they are in meters" in estimates[-1].reason
+    assert score(odometry, frames).scale == pytest.approx(1000, rel=0.02)
+
+
+def test_depths_that_contradict_the_cameras_height_are_told():
+    """KITTI's camera is 1.65 m above the road; a baseline twice as long puts it at 3.3 m."""
+    extractor, sensor = create_extractor("sift", max_features=800), DepthSensor()
+    with open_source(shared("sequences/kitti_stereo")) as source:
+        frames = [
+            (
+                frame,
+                sensor.match_stereo(extractor(frame.image), frame.image, frame.camera, frame.right),
+            )
+            for frame in list(source)[:10]
+        ]
+    odometry, estimates = follow(frames, camera_height=1.65)
+    assert score(odometry, frames).scale == pytest.approx(1, abs=0.03)
+    assert not any("camera_height" in estimate.reason for estimate in estimates)
+    doubled = [(frame, change(features, 2)) for frame, features in frames]
+    reasons = [estimate.reason for estimate in follow(doubled, camera_height=1.65)[1]]
+    assert "times as high above the ground as camera_height" in reasons[-1]
 
 
 def test_depths_of_another_time_are_noticed(flight):
