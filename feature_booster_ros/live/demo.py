@@ -39,6 +39,8 @@ from .pipeline_recorder import PipelineRecorder, PlayingPace
 
 # Time for the first image to arrive [s].
 _IMAGE_PATIENCE = 30.0
+# Number of unreadable frames that are named at the end.
+_MAX_SKIPPED = 10
 # Time without a message after the end of the source, after which the demo ends [s].
 _END_PATIENCE = 10.0
 _DIAGNOSTICS_PERIOD = 0.5  # seconds
@@ -203,6 +205,7 @@ def _run(options: argparse.Namespace) -> None:
             poses = {pipeline.label: pipeline.record.poses for pipeline in pipelines}
             odometry = compare_odometry(poses, recorder.arrivals, truth)
         report_demo(pipelines, images, odometry, f"{source.kind} {source.name}", output)
+        _report_skipped(player)
     finally:
         if recorder is not None:
             recorder.close()
@@ -358,6 +361,17 @@ def _is_finished(recorder: PipelineRecorder) -> bool:
         return True
     last = next(reversed(recorder.arrivals), None)
     return all(last in record.matched_at for record in recorder.records.values())
+
+
+def _report_skipped(player: NodeProcess) -> None:
+    """Print which frames the player could not read, and why."""
+    log = player.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    warnings = (line.partition("]: ")[2] for line in log if "[WARN]" in line)
+    skipped = [warning for warning in warnings if " skipped: " in warning]
+    for line in skipped[:_MAX_SKIPPED]:
+        print(f"not played: {line}")
+    if len(skipped) > _MAX_SKIPPED:
+        print(f"not played: {len(skipped) - _MAX_SKIPPED} more frames, see {player.log}")
 
 
 def _pipelines(

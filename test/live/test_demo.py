@@ -153,10 +153,12 @@ def test_folder_without_ground_truth(tmp_path):
     sequence = RenderedSequence(frames=4, rate=10, width=320, height=240)
     for index in range(4):
         cv2.imwrite(str(images / f"{index:03d}.png"), sequence.image(index))
+    (images / "004.png").write_bytes(b"not a picture")
     result = run(tmp_path / "out", "--source", str(images), "--models", "none",
                  "--max-features", "300")  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     assert "confirmed" not in result.stdout
+    assert "not played: 004.png skipped: " in result.stdout
     assert int(float(read_csv(tmp_path / "out" / "matching.csv")[0]["inliers"])) > 50
     assert (tmp_path / "out" / "matches_hardest.png").is_file()
 
