@@ -425,6 +425,8 @@ def _stop_when_one_fails(nodes: dict[str, Node], respawn: bool) -> list[Register
         for line in event.text.decode(errors="replace").splitlines():
             if "[ERROR]" in line or "[FATAL]" in line:
                 errors[name] = re.sub(r"\x1b\[[0-9;]*m", "", line).partition("]: ")[2]
+            elif line.startswith("cannot start"):  # printed before there is a logger
+                errors[name] = line
 
     def on_exit(name: str, event, context):
         killed = event.returncode < 0

@@ -45,8 +45,12 @@ def run(node_type: type[ManagedNode], args: Sequence[str] | None = None) -> int:
     try:
         try:
             rclpy.init(args=arguments)
-        except (ValueError, RuntimeError) as error:  # rcl cannot parse what is after --ros-args
-            print(f"cannot start with these ROS arguments: {error}", file=sys.stderr)
+        except (ValueError, RuntimeError) as error:
+            if "logging" in str(error):
+                remedy = "set HOME or ROS_LOG_DIR to a folder that can be written"
+                print(f"cannot start: {remedy} ({error})", file=sys.stderr)
+            else:  # rcl cannot parse what is after --ros-args
+                print(f"cannot start with these ROS arguments: {error}", file=sys.stderr)
             return 1
         try:
             node = node_type()

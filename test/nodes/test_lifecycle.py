@@ -317,6 +317,16 @@ def test_arguments_that_ros_cannot_parse(start_node):
     assert "Traceback" not in node.output()
 
 
+def test_no_folder_for_logs_is_told_with_the_remedy(start_node, monkeypatch):
+    monkeypatch.delenv("ROS_LOG_DIR", raising=False)
+    monkeypatch.delenv("ROS_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    node = start_node("matcher_node")
+    assert node.wait() == 1
+    assert "cannot start: set HOME or ROS_LOG_DIR" in node.output()
+    assert "Traceback" not in node.output()
+
+
 def test_parameter_file_and_misspelt_name(start_node, ros, tmp_path):
     path = tmp_path / "parameters.yaml"
     path.write_text(
