@@ -15,6 +15,7 @@ autostart:=false a lifecycle manager does.
 import os
 import posixpath
 import re
+import signal
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -435,6 +436,8 @@ def _stop_when_one_fails(nodes: dict[str, Node], respawn: bool) -> list[Register
         running.discard(name)
         if event.returncode and not context.is_shutdown:
             failed.append(name)
+            if killed:
+                errors[name] = f"{signal.Signals(-event.returncode).name} has ended it"
             return [EmitEvent(event=Shutdown(reason=f"{name} failed"))]
         if failed and not running:
             raise RuntimeError(_reason(failed[0]))

@@ -179,13 +179,19 @@ def _write_pictures(
             pair = next(iter(pairs.values()))
             picture = compare_matches(pairs, images[pair.query], images[pair.reference])
             written.append(f"matches_{name}.png")
-            cv2.imwrite(str(output / written[-1]), picture)
+            _write_picture(output / written[-1], picture)
     if images:
         frames = sorted(images)
         sample = np.linspace(0, len(frames) - 1, min(_SHEET_IMAGES, len(frames))).astype(int)
         written.append("sequence.png")
-        cv2.imwrite(str(output / written[-1]), contact_sheet([images[frames[i]] for i in sample]))
+        sheet = contact_sheet([images[frames[i]] for i in sample])
+        _write_picture(output / written[-1], sheet)
     return written
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), picture):
+        raise OSError(f"{path} cannot be written: is the disk full?")
 
 
 def _right_matches(pair: FramePair) -> int:

@@ -295,6 +295,21 @@ def test_node_that_fails_ends_the_launch_with_its_reason_last(argument, reason):
     assert reason in result.stdout.splitlines()[-1]
 
 
+def test_killed_node_ends_the_launch_with_the_signal_last(namespace):
+    pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
+    process = subprocess.Popen(
+        [*ROS2, "launch", str(LAUNCH_FILE), "model:=none", f"namespace:={namespace[1:]}"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if started := re.search(r"\[matcher_node-\d+\]: process started with pid \[(\d+)\]", line):
+            os.kill(int(started[1]), signal.SIGKILL)
+    assert process.wait(TIMEOUT) != 0
+    assert "matcher_node failed: SIGKILL has ended it" in lines[-1]
+
+
 @pytest.fixture
 def launched(namespace, tmp_path):
     """Return a function that runs a launch file in the test's namespace; ended with the test.
