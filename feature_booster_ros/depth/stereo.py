@@ -156,9 +156,14 @@ class StereoMatcher:
 
     def _prepare(self, shape: tuple[int, ...]) -> None:
         """Make what depends on the size of the images: of the coarse ones, and how they rectify."""
-        self._shape = (shape[0], shape[1])
         shrinking = max(1, round(shape[1] / _COARSE_WIDTH))
         self._size = height, width = shape[0] // shrinking, shape[1] // shrinking
+        if min(self._size) < _BLOCK:
+            raise ValueError(
+                f"images of {shape[1]} x {shape[0]} pixels are too low or narrow for stereo: at "
+                f"{width} x {height} they must have {_BLOCK} pixels at least"
+            )
+        self._shape = (shape[0], shape[1])
         ratio = np.array([width / shape[1], height / shape[0]])
         # Pixel centers are at whole numbers in the images of both sizes.
         coarse = _rectified_matrix(self.rig, shape)

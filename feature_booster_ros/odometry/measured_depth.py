@@ -15,7 +15,7 @@ from .view import View
 
 _MAX_DEPTH_SIGMA = 0.2
 """Largest standard deviation of a depth that makes a landmark at once, as a share of the depth. A
-point of a less certain depth is triangulated."""
+point of a less certain depth is triangulated, and not compared: it would agree with any."""
 _MIN_COMPARED = 20
 """Least number of landmarks whose depths are compared with measured ones."""
 _MAX_ERROR = 3.0
@@ -76,6 +76,16 @@ class DepthComparison:
     def is_scale(self) -> bool:
         """Whether the depths are those of the map but for one factor."""
         return self.is_compared and self.scattered <= _MAX_SCATTERED
+
+    @property
+    def lack_of_scale(self) -> str:
+        """Why they do not scale the map, for the user."""
+        if not self.is_compared:
+            return (
+                f"depths give no scale: {self.count} landmarks have one that is certain enough, of "
+                f"{_MIN_COMPARED} needed; check its unit and the noise parameters"
+            )
+        return f"depths give no scale: {100 * self.scattered:.0f} % differ but for a factor"
 
 
 class DepthMonitor:
@@ -171,7 +181,7 @@ def compare_depths(landmarks: LandmarkMap, view: View, found: Location) -> Depth
     rows, features = found.rows[seen], found.features[seen]
     pose = found.pose.pose
     depths = transform_points(pose, landmarks.positions[rows])[:, 2]
-    known = np.isfinite(view.inverse_depths[features]) & (depths > 0)
+    known = makes_landmarks(view)[features] & (depths > 0)
     # Landmarks of one keyframe have the depth that it measured, and no parallax.
     confirmed = known & (landmarks.observations()[rows] >= 2)
     if confirmed.sum() >= _MIN_COMPARED:

@@ -292,9 +292,12 @@ class VisualOdometry:
         if found is None or view.inverse_depths is None:
             return view, found, how
         comparison = compare_depths(landmarks, view, found)
-        if not (comparison.contradicts if self._is_metric else comparison.is_scale):
-            if not self._is_metric:
+        if not self._is_metric:
+            if not comparison.is_scale:
+                return plain, found, how or comparison.lack_of_scale
+            if self._mapping is not None:  # which would have another scale
                 return plain, found, how
+        elif not comparison.contradicts:
             if comparison.is_compared:
                 self._contradictions = 0
             return trusted, found, how or self._depth_monitor.add(comparison)
@@ -593,7 +596,6 @@ class VisualOdometry:
         tracked = time.perf_counter()
         is_restart = self._map is not None
         if self._map is not None:
-            self._mapping = None  # of the former map
             self._trajectory.freeze(self._map.keyframes)
             center = camera_center(self._pose)
             # How far the camera has moved meanwhile is unknown.

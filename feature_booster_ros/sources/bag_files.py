@@ -77,6 +77,11 @@ def _ways_to_read(path: Path) -> list[list[Path]]:
     files = [file for file in _storage_files(path) if not _is_compressed(file)]
     if not metadata.is_file():
         if not files:
+            if not _storage_files(path):
+                raise ValueError(
+                    f"{path} is no bag: it has neither metadata.yaml nor .mcap or .db3 files; name "
+                    "the folder that `ros2 bag record` wrote"
+                )
             raise ValueError(
                 f"bag {path} has no metadata.yaml, and its files are compressed: unpack them with "
                 "`unzstd`"

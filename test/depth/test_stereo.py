@@ -134,3 +134,7 @@ def test_pairs_that_are_none_name_the_remedy(source, extractor):
     small = RightImage(frame.image[::2, ::2].copy(), frame.right.camera)
     with pytest.raises(ValueError, match=r"320 x 240 .* 640 x 480"):
         sensor.match_stereo(features, frame.image, frame.camera, small)
+    low = frame.image[:10].copy()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"640 x 10 pixels are too low or narrow"):
+            sensor.match_stereo(features, low, frame.camera, RightImage(low, frame.right.camera))

@@ -3,6 +3,8 @@
 """The odometry with measured depth: in meters from the first frame on."""
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -167,6 +169,33 @@ def test_depths_that_contradict_the_cameras_height_are_told():
     doubled = [(frame, change(features, 2)) for frame, features in frames]
     reasons = [estimate.reason for estimate in follow(doubled, camera_height=1.65)[1]]
     assert "times as high above the ground as camera_height" in reasons[-1]
+
+
+def test_depths_that_may_have_any_error_give_no_scale(flight):
+    """Read as 3 km, what is 3 m has a standard deviation of 20 km by the sensor's model."""
+    sensor = DepthSensor()
+    frames = [
+        (frame, sensor.read_aligned(features, 1000 * frame.depth, frame.image.shape))
+        for frame, features in flight
+    ]
+    _, estimates = follow(frames)
+    assert estimates[-1].state is State.TRACKING and not estimates[-1].is_metric
+    assert "depths give no scale" in estimates[-1].reason
+
+
+def test_depths_that_come_while_a_keyframe_is_mapped_contradict_nothing(flight):
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        odometry = VisualOdometry(flight[0][0].camera.matrix, executor=executor)
+        executor.submit(gate.wait)
+        for frame, features in flight:
+            with_depth = odometry.is_mapping
+            estimate = odometry.track(features if with_depth else change(features), frame.stamp)
+            if with_depth:
+                break
+        gate.set()
+    assert with_depth and not estimate.is_metric
+    assert estimate.reason == ""
 
 
 def test_depths_of_another_time_are_noticed(flight):

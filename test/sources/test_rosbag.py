@@ -438,6 +438,11 @@ def test_compressed_file_of_a_bag_says_how_to_unpack_it(tmp_path):
         open_source(tmp_path / "drive_0.mcap.zstd")
 
 
+def test_a_folder_without_files_is_no_bag(tmp_path):
+    with pytest.raises(ValueError, match="no bag: .*record"):
+        open_source(f"rosbag:{tmp_path}")
+
+
 def test_video_packets_are_named(tmp_path):
     with BagWriter(tmp_path / "drive", "mcap") as bag:
         bag.compressed_image("/image/h264", 1, picture(0))
