@@ -15,7 +15,7 @@ from .view import View
 
 _MAX_DEPTH_SIGMA = 0.2
 """Largest standard deviation of a depth that makes a landmark at once, as a share of the depth. A
-point of a less certain depth is triangulated, and not compared: it would agree with any."""
+point of a less certain depth is triangulated, and tells no scale, as it agrees with any."""
 _MIN_COMPARED = 20
 """Least number of landmarks whose depths are compared with measured ones."""
 _MAX_ERROR = 3.0
@@ -172,8 +172,17 @@ def add_measured_landmarks(landmarks: LandmarkMap, keyframe: Keyframe) -> None:
     )
 
 
-def compare_depths(landmarks: LandmarkMap, view: View, found: Location) -> DepthComparison:
-    """Compare a frame's measured depths with the landmarks that agree with its pose."""
+def compare_depths(
+    landmarks: LandmarkMap, view: View, found: Location, is_metric: bool
+) -> DepthComparison:
+    """Compare a frame's measured depths with the landmarks that agree with its pose.
+
+    Args:
+        landmarks: the map.
+        view: with depths.
+        found: its location in the map.
+        is_metric: whether the map is in meters; else only depths that can tell its scale count.
+    """
     none = DepthComparison(0, 1.0, 1.0, 0.0, 0.0)
     if view.inverse_depths is None or view.inverse_depth_sigmas is None:
         return none
@@ -181,7 +190,8 @@ def compare_depths(landmarks: LandmarkMap, view: View, found: Location) -> Depth
     rows, features = found.rows[seen], found.features[seen]
     pose = found.pose.pose
     depths = transform_points(pose, landmarks.positions[rows])[:, 2]
-    known = makes_landmarks(view)[features] & (depths > 0)
+    is_usable = np.isfinite(view.inverse_depths) if is_metric else makes_landmarks(view)
+    known = is_usable[features] & (depths > 0)
     # Landmarks of one keyframe have the depth that it measured, and no parallax.
     confirmed = known & (landmarks.observations()[rows] >= 2)
     if confirmed.sum() >= _MIN_COMPARED:
@@ -191,7 +201,9 @@ def compare_depths(landmarks: LandmarkMap, view: View, found: Location) -> Depth
     rows, features, depths = rows[known], features[known], depths[known]
     spreads = landmarks.spreads[rows] @ pose[2, :3] / depths
     measured = view.inverse_depths[features]
-    sensor = view.inverse_depth_sigmas[features] / measured
+    # A far depth is certain of not being near: errors are those of the nearer one, if in one unit.
+    nearer = np.maximum(measured, 1 / depths) if is_metric else measured
+    sensor = view.inverse_depth_sigmas[features] / nearer
     sigmas = np.sqrt(spreads**2 + sensor**2 + _MODEL_SIGMA**2)
     logarithms = -np.log(measured * depths)
     ratio = float(np.median(logarithms))

@@ -291,7 +291,7 @@ class VisualOdometry:
         found, how = self._locate(landmarks, trusted, stamp)
         if found is None or view.inverse_depths is None:
             return view, found, how
-        comparison = compare_depths(landmarks, view, found)
+        comparison = compare_depths(landmarks, view, found, self._is_metric)
         if not self._is_metric:
             if not comparison.is_scale:
                 return plain, found, how or comparison.lack_of_scale
@@ -545,7 +545,7 @@ class VisualOdometry:
             if waited or clear:
                 return self._start_map(reference, view, stamp, views, structure, begin)
         if self._map is None:
-            self._waiting.append((stamp, view))
+            self._waiting.append((stamp, view.without_depths()))
         rotation = views.rotation if reference.is_known else None
         known = rotation is not None
         if rotation is not None:
@@ -663,7 +663,8 @@ class VisualOdometry:
             self._pose = pose
             landmark_of = np.full(len(seen), -1)
             landmark_of[pairs[:, column]] = np.arange(len(pairs))
-            landmarks.keyframes.append(self._new_keyframe(seen, landmark_of))
+            # The map has another unit than measured depths.
+            landmarks.keyframes.append(self._new_keyframe(seen.without_depths(), landmark_of))
         adjust_window(landmarks, self.settings)
         landmarks.cull(landmarks.observations() >= 2)
         first, second = landmarks.keyframes

@@ -198,8 +198,8 @@ def _camera_of_name(sequence: Path) -> Camera | None:
     found = next(filter(None, (_SEQUENCE_NAME.search(name.lower()) for name in names)), None)
     if found is None:
         logger.warning(
-            "%s: the name does not say freiburg1, 2 or 3: the intrinsics are unknown; give them "
-            "with camera=",
+            "%s: the name does not say freiburg1, 2 or 3: the intrinsics are unknown; give them: "
+            "SOURCE,camera=fx,fy,cx,cy (docs/inputs.md)",
             " -> ".join(names),
         )
         return None

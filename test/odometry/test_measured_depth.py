@@ -171,6 +171,18 @@ def test_depths_that_contradict_the_cameras_height_are_told():
     assert "times as high above the ground as camera_height" in reasons[-1]
 
 
+def test_depths_of_any_error_are_noticed_in_a_map_in_meters(flight):
+    sensor = DepthSensor()
+    frames = [
+        (frame, sensor.read_aligned(features, 1000 * frame.depth, frame.image.shape))
+        for frame, features in flight[5:]
+    ]
+    odometry, estimates = follow(flight[:5] + frames)
+    for estimate in estimates[5:]:
+        assert "depths contradict" in estimate.reason
+    assert score(odometry, flight).scale == pytest.approx(1, abs=0.03)
+
+
 def test_depths_that_may_have_any_error_give_no_scale(flight):
     """Read as 3 km, what is 3 m has a standard deviation of 20 km by the sensor's model."""
     sensor = DepthSensor()
@@ -178,9 +190,12 @@ def test_depths_that_may_have_any_error_give_no_scale(flight):
         (frame, sensor.read_aligned(features, 1000 * frame.depth, frame.image.shape))
         for frame, features in flight
     ]
-    _, estimates = follow(frames)
+    odometry, estimates = follow(frames)
     assert estimates[-1].state is State.TRACKING and not estimates[-1].is_metric
     assert "depths give no scale" in estimates[-1].reason
+    plain, _ = follow([(frame, change(features)) for frame, features in flight])
+    for (_, pose), (_, other) in zip(odometry.trajectory(), plain.trajectory(), strict=True):
+        assert np.array_equal(pose, other)
 
 
 def test_depths_that_come_while_a_keyframe_is_mapped_contradict_nothing(flight):
