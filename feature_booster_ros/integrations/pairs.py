@@ -46,14 +46,15 @@ def choose_pairs(
     if choice == "exhaustive":
         return list(itertools.combinations(names, 2))
     kind, _, count = choice.partition(":")
-    if kind == "sequential" and (not count or count.isdecimal()):
+    is_count = not count or (count.isdecimal() and int(count) > 0)
+    if kind == "sequential" and is_count:
         following = int(count or FOLLOWING)
         return [
             (names[first], names[second])
             for first in range(len(names))
             for second in range(first + 1, min(first + 1 + following, len(names)))
         ]
-    if kind == "retrieved" and (not count or count.isdecimal()):
+    if kind == "retrieved" and is_count:
         if images is None:
             raise ValueError(
                 "pairs that are retrieved need the folder of the images: give --images"
@@ -62,8 +63,8 @@ def choose_pairs(
     path = Path(choice)
     if not path.is_file():
         raise ValueError(
-            "pairs must be exhaustive, sequential, sequential:N, retrieved, retrieved:N or a file, "
-            f"and there is no file {choice}"
+            "pairs must be exhaustive, sequential, sequential:N, retrieved, retrieved:N, with N at "
+            f"least 1, or a file, and there is no file {choice}"
         )
     return _read_pairs(path, set(names))
 

@@ -196,7 +196,13 @@ def test_pairs_are_retrieved_by_what_is_in_the_images(images, tmp_path):
 
 @pytest.mark.parametrize(
     ("choice", "said"),
-    [("nearest", "no file nearest"), ("a b c\n", "line 1"), ("a b\nb z\n", "line 2.* of z")],
+    [
+        ("nearest", "no file nearest"),
+        ("sequential:0", "N at least 1"),
+        ("retrieved:0", "N at least 1"),
+        ("a b c\n", "line 1"),
+        ("a b\nb z\n", "line 2.* of z"),
+    ],
 )
 def test_pairs_that_cannot_be_read_are_named(choice, said, tmp_path):
     if "\n" in choice:
