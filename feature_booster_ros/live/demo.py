@@ -162,7 +162,7 @@ def _run(options: argparse.Namespace) -> None:
                 "frame: matching takes two"
             )
         depth_input, truth = choose_depth_input(source), []
-        if depth_input != "none" and (reason := why_no_odometry()):
+        if depth_input != "none" and (reason := why_no_odometry(source)):
             print(f"no odometry: {reason}")
             depth_input = "none"
         if depth_input != "none":

@@ -25,8 +25,13 @@ def choose_depth_input(source: Source) -> str:
     return "aligned" if source.has_depth else "stereo" if source.has_right else "none"
 
 
-def why_no_odometry() -> str:
-    """Return which packages the odometry and its errors lack, and how to get them, or ""."""
+def why_no_odometry(source: Source) -> str:
+    """Return what the odometry of a source and its errors lack, and how to get it, or ""."""
+    if source.camera is None:
+        return (
+            "the camera's intrinsics are unknown: give them as SOURCE,camera=fx,fy,cx,cy, and "
+            "depth_scale= too where a TUM folder's depth is not in 1/5000 m"
+        )
     missing = [name for name in ("poselib", "evo") if importlib.util.find_spec(name) is None]
     return f"{' and '.join(missing)} missing: {install_extra('odometry')}" if missing else ""
 

@@ -229,10 +229,11 @@ class VisualOdometry:
         view = make_view(features, self._camera, self.settings.pixel_sigma)
         if self._map is not None:
             given = view
-            view, found, how = self._locate_with_depths(self._map, given, stamp)
+            found, how = self._locate(self._map, self._trusted(given), stamp)
             if self._mapping is not None and not self._is_secure(found):
                 self.finish_mapping()
-                view, found, how = self._locate_with_depths(self._map, given, stamp)
+                found, how = self._locate(self._map, self._trusted(given), stamp)
+            view, found, how = self._check_depths(self._map, given, stamp, found, how)
             if found is not None:
                 return self._update_from_pose(self._map, view, stamp, found, how, begin)
             self._lost_frames += 1
@@ -282,15 +283,22 @@ class VisualOdometry:
         """Return whether a frame is located by enough landmarks not to wait for more."""
         return found is not None and found.inliers >= _MIN_SECURE_RATIO * self._reference_inliers
 
-    def _locate_with_depths(
-        self, landmarks: LandmarkMap, view: View, stamp: float
+    def _trusted(self, view: View) -> View:
+        """Return the frame, without its depths unless they are in the map's unit and fit it."""
+        return view if self._is_metric and not self._contradictions else view.without_depths()
+
+    def _check_depths(
+        self, landmarks: LandmarkMap, view: View, stamp: float, found: Location | None, how: str
     ) -> tuple[View, Location | None, str]:
-        """Return the frame, without its depths if they contradict the map, and its location."""
-        plain = view.without_depths()
-        trusted = view if self._is_metric and not self._contradictions else plain
-        found, how = self._locate(landmarks, trusted, stamp)
+        """Compare the depths of a located frame with the map.
+
+        Returns:
+            The frame, without its depths if they contradict the map, its location, and how it was
+            found.
+        """
         if found is None or view.inverse_depths is None:
             return view, found, how
+        trusted, plain = self._trusted(view), view.without_depths()
         comparison = compare_depths(landmarks, view, found, self._is_metric)
         if not self._is_metric:
             if not comparison.is_scale:

@@ -26,6 +26,7 @@ from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402
     pair_statistics,
 )
 from feature_booster_ros.live import demo  # noqa: E402
+from feature_booster_ros.live.demo_odometry import why_no_odometry  # noqa: E402
 from feature_booster_ros.live.node_process import (  # noqa: E402
     NodeError,
     NodeGroup,
@@ -35,6 +36,7 @@ from feature_booster_ros.live.node_process import (  # noqa: E402
 from feature_booster_ros.live.pipeline_recorder import PipelineRecord  # noqa: E402
 from feature_booster_ros.matching.drawing import INLIER_COLOR, OUTLIER_COLOR  # noqa: E402
 from feature_booster_ros.rendering.sequence import RenderedSequence  # noqa: E402
+from feature_booster_ros.sources import open_source  # noqa: E402
 
 PATIENCE = 400  # seconds for a run: it imports torch in five processes, maybe on busy cores
 
@@ -333,3 +335,10 @@ def test_pictures_of_pairs():
 )
 def test_each_source_has_a_folder(uri, kind, folder):
     assert demo.output_name(uri, kind) == folder
+
+
+def test_depth_of_a_camera_without_intrinsics_gives_no_odometry():
+    with open_source("rendered:frames=2,depth=true") as source:
+        assert "intrinsics" not in why_no_odometry(source)
+        source.camera = None
+        assert "intrinsics are unknown: give them as SOURCE,camera=" in why_no_odometry(source)
