@@ -13,8 +13,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -143,8 +145,9 @@ class NodeGroup:
 
     def start(self, executable: str, folder: Path, **options: Any) -> NodeProcess:
         """Start a node; the arguments are those of NodeProcess."""
-        node = NodeProcess(executable, folder, **options)
-        self.nodes.append(node)
+        with _signals_deferred():
+            node = NodeProcess(executable, folder, **options)
+            self.nodes.append(node)
         return node
 
     def check(self) -> None:
@@ -170,6 +173,26 @@ class NodeGroup:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM, whose exceptions Python ignores in its handlers around a fork."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Handlers run in the main thread.
+        return
+    received: list[int] = []
+    former = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        for late in received:
+            signal.raise_signal(late)
 
 
 def use_private_domain() -> None:

@@ -248,6 +248,15 @@ def test_no_node_outlives_the_demo(tmp_path, number, status):
     assert not nodes_of(tmp_path)
 
 
+def test_ctrl_c_while_python_forks_a_node_is_not_lost(tmp_path):
+    pending = [signal.SIGINT]
+    os.register_at_fork(before=lambda: pending and os.kill(os.getpid(), pending.pop()))
+    with NodeGroup() as group:
+        with pytest.raises(KeyboardInterrupt):
+            group.start("image_player_node", tmp_path)
+        assert len(group.nodes) == 1  # which the group ends
+
+
 @pytest.mark.parametrize("prefix", ["", "/nowhere"])
 def test_an_environment_that_is_not_sourced_names_the_remedy(monkeypatch, prefix):
     monkeypatch.setenv("AMENT_PREFIX_PATH", prefix)
