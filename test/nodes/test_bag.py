@@ -111,6 +111,9 @@ def test_matches_are_those_of_the_nodes(recorded, parameters, tmp_path, start_no
     start_node("booster_node", *file, parameters={"lazy": False})
     start_node("matcher_node", *file, parameters={"lazy": False})
     features, matches = ros.listen(FeatureArray, "features"), ros.listen(MatchArray, "matches")
+    # The matcher and the listeners must know the publishers before the first frame.
+    wait_until(lambda: all(map(ros.node.count_publishers, ("features", "matches"))))
+    time.sleep(1.0)
     pairs = zip(stored["/front/image_raw"], stored["/front/camera_info"], strict=True)
     for index, ((_, image), (_, camera_info)) in enumerate(pairs):
         ros.publish("camera_info", deserialize_message(camera_info, CameraInfo))
