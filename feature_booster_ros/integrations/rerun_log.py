@@ -8,7 +8,6 @@ import logging
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,17 +131,6 @@ class RerunLog:
         """Write what is not written yet."""
         self._recording.flush()
         self._recording.disconnect()
-
-    def __enter__(self) -> RerunLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _path(self, *parts: str) -> str:
         return self._rerun.new_entity_path(list(parts))

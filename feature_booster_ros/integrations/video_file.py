@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -67,17 +66,6 @@ class VideoFile:
         if self._size is not None:
             self._container.mux(self._stream.encode(None))
         self._container.close()
-
-    def __enter__(self) -> VideoFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _fit(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import cv2
@@ -83,15 +83,15 @@ def view_matches(
         lambda text: logger.warning("%s: %s", source.name, text),
     )
     (output.parent if is_video else output).mkdir(parents=True, exist_ok=True)
-    with ExitStack() as closing:
+    with ExitStack() as opened:
         rate = (source.rate or _USUAL_RATE) / every
-        video = closing.enter_context(
-            VideoFile(output if is_video else output / "matches.mp4", rate)
+        video = opened.enter_context(
+            closing(VideoFile(output if is_video else output / "matches.mp4", rate))
         )
         log = None
         if recording is not None:
             names = [method.name for method in methods]
-            log = closing.enter_context(RerunLog(names, recording))
+            log = opened.enter_context(closing(RerunLog(names, recording)))
         for frame in Progress(frames, "frames", _total(source, every, start, count)):
             described = _describe(methods, frame)
             results = [

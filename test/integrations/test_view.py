@@ -5,6 +5,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -64,7 +65,7 @@ def test_wide_images_are_one_below_the_other_in_a_video_alone(tmp_path):
 
 def test_sizes_that_video_cannot_have(tmp_path):
     path, picture = tmp_path / "odd.mp4", np.full((101, 151, 3), 200, np.uint8)
-    with VideoFile(path, 29.97) as video:
+    with closing(VideoFile(path, 29.97)) as video:
         video.write(picture)
         video.write(np.full((202, 151, 3), 90, np.uint8))
     *_, pictures = video_frames(path)

@@ -243,7 +243,7 @@ def test_a_turn_too_fast_for_the_scale_is_said_to_begin_another_map():
     positions = np.array([estimate.pose[:3, 3] for estimate, _ in known])
     truth = np.array([pose[:3, 3] for _, pose in known])
     before = sum(estimate.map_number == 0 for estimate, _ in known)
-    geometry = pytest.importorskip("evo.core.geometry")
+    geometry = pytest.importorskip("evo.core.geometry", reason="alignment needs evo")
     rotation, translation, scale = geometry.umeyama_alignment(
         positions[:before].T, truth[:before].T, True
     )
