@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -204,13 +205,26 @@ class Peer:
         return self._publishers[topic]
 
     def publish(self, topic: str, message: Any) -> None:
-        """Publishes once a subscription has been matched with the publisher."""
+        """Publishes once a subscription and the publisher know each other."""
         publisher = self.publisher(type(message), topic)
         if not publisher.get_subscription_count():
             wait_for(publisher.get_subscription_count, f"a subscription to {publisher.topic_name}")
-            # A publisher may know its subscription before that knows it, and takes its messages.
-            time.sleep(0.5)
+            self._wait_until_known(publisher.topic_name)
         publisher.publish(message)
+
+    def _wait_until_known(self, topic: str) -> None:
+        """Waits until the nodes that subscribe to a topic answer, as whoever answers knows it.
+
+        Nodes that do not answer within seconds, being at work, are published to all the same.
+        """
+        from feature_booster_ros.nodes.handshake import Handshakes
+
+        deadline = time.monotonic() + 5.0
+        with closing(Handshakes(self.node)) as handshakes:
+            while time.monotonic() < deadline:
+                if not handshakes.missing(self.node.get_subscriptions_info_by_topic(topic)):
+                    return
+                time.sleep(0.02)
 
     def listen(self, message_type: type, topic: str, reliability: str = "reliable") -> list:
         """A list to which the messages of a topic are appended as they come."""
