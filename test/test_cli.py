@@ -62,6 +62,8 @@ def test_render_then_train_on_it_by_a_file_of_settings(tmp_path, photos, capsys)
         (["extract-megadepth", "no_list.txt", "EMPTY", "EMPTY", "out.h5"], "no_list.txt"),
         (["train", "--config", "no_file.yaml"], "no_file.yaml"),
         (["train", "--model", "SIFT+Boost-F", "--output", "run"], "data"),
+        (["match", "a.png", "b.png", "-o", "out.png", "--pairs", "sequential"], "--pairs"),
+        (["match", "f.h5", "-o", "out.db", "--max-features", "9"], "--max-features"),
     ],
 )
 def test_bad_input_is_named_in_one_line(arguments, said, tmp_path, monkeypatch, capsys):

@@ -60,7 +60,7 @@ def _add_match(commands: argparse._SubParsersAction) -> None:
     file.add_argument(
         "--images", type=Path, metavar="FOLDER", help="the images, of which COLMAP reads sizes"
     )
-    command.set_defaults(run=_match)
+    command.set_defaults(run=lambda options: _match(command, options))
 
 
 def _add_view(commands: argparse._SubParsersAction) -> None:
@@ -197,13 +197,27 @@ def _extract(options: argparse.Namespace) -> None:
     print(f"{options.output} has the features of {count} images")
 
 
-def _match(options: argparse.Namespace) -> None:
+def _match(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if len(options.inputs) == 2:
+        _refuse(command, options, ("pairs", "ratio", "images"), "one file of features")
         _match_images(options)
     elif len(options.inputs) == 1:
+        _refuse(command, options, ("methods", "max_features"), "two images")
         _match_file(options)
     else:
         raise ValueError(f"match takes two images or one file, not {len(options.inputs)} inputs")
+
+
+def _refuse(
+    command: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    names: tuple[str, ...],
+    inputs: str,
+) -> None:
+    """Raise a ValueError if an option is set that is for other inputs."""
+    for name in names:
+        if getattr(options, name) != command.get_default(name):
+            raise ValueError(f"--{name.replace('_', '-')} is only for {inputs}")
 
 
 def _match_images(options: argparse.Namespace) -> None:

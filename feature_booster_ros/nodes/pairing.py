@@ -71,9 +71,7 @@ class NearestPairing(Generic[Item, Companion]):
 
     def add(self, stamp_ns: int, item: Item) -> None:
         """Take an item, and hand on those that are decided."""
-        jump_ns = round(JUMP_BACK * NANOSECONDS)
-        if self._recent and self._recent[-1][0] > stamp_ns + jump_ns:  # of before a restart
-            self._recent.clear()
+        self._forget_if_restarted(stamp_ns)
         self._waiting.append((stamp_ns, item, self._clock()))
         if len(self._waiting) > _KEPT:
             self._hand_on_first()
@@ -82,9 +80,12 @@ class NearestPairing(Generic[Item, Companion]):
     def add_companion(self, stamp_ns: int, companion: Companion) -> None:
         """Take a companion, and hand on the items that are then decided."""
         self.companions += 1
-        if self._recent and stamp_ns < self._recent[-1][0]:  # its stamps restart
-            self._recent.clear()
+        self._forget_if_restarted(stamp_ns)
         self._recent.append((stamp_ns, companion))
+        if len(self._recent) > 1 and stamp_ns < self._recent[-2][0]:  # overtaken on its way
+            self._recent = collections.deque(
+                sorted(self._recent, key=lambda each: each[0]), self._recent.maxlen
+            )
         now = self._clock()
         self._waits = self._waits or any(
             abs(stamp_ns - item_ns) <= self._within_ns and now - since < LONGEST_WAIT
@@ -106,6 +107,12 @@ class NearestPairing(Generic[Item, Companion]):
     def clear(self) -> None:
         """Forget the items that wait."""
         self._waiting.clear()
+
+    def _forget_if_restarted(self, stamp_ns: int) -> None:
+        """Forget the companions of before a restart, if a stamp tells of one."""
+        jump_ns = round(JUMP_BACK * NANOSECONDS)
+        if self._recent and self._recent[-1][0] > stamp_ns + jump_ns:
+            self._recent.clear()
 
     def _hand_on_first(self) -> bool:
         """Hand on the first item that waits; return whether it has a companion."""

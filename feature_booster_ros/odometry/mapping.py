@@ -122,9 +122,6 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
         if in_window[keyframe.landmark_of[keyframe.landmark_of >= 0]].any()
     ]
     involved = fixed_keyframes + window
-    has_depths = any(keyframe.view.inverse_depths is not None for keyframe in involved)
-    is_fixed = np.zeros(len(involved), bool)
-    is_fixed[: max(len(fixed_keyframes), min(1 if has_depths else 2, len(involved) - 1))] = True
     cameras, features = [], []
     for number, keyframe in enumerate(involved):
         sees = np.flatnonzero(keyframe.landmark_of >= 0)
@@ -137,6 +134,9 @@ def adjust_window(landmarks: LandmarkMap, settings: OdometrySettings) -> None:
     place = np.full(len(landmarks), -1)
     place[rows] = np.arange(len(rows))
     measured = measured_depths(involved, features)
+    has_depths = measured[0] is not None and bool(np.isfinite(measured[0]).any())
+    is_fixed = np.zeros(len(involved), bool)
+    is_fixed[: max(len(fixed_keyframes), min(1 if has_depths else 2, len(involved) - 1))] = True
     result = adjust(
         np.stack([keyframe.pose for keyframe in involved]),
         is_fixed,

@@ -22,6 +22,10 @@ from ..booster.model_config import weights_folder
 from .vocabulary import Vocabulary
 
 _SHIPPED_SUFFIX = ".vocabulary.txt.gz"
+_NO_VOCABULARY = (
+    "no vocabulary in DBoW2's text format, which `feature-booster vocabulary` writes and that of "
+    "ORB-SLAM's ORBvoc.txt is; unpack an archive before"
+)
 
 
 def write_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
@@ -79,11 +83,14 @@ def read_vocabulary(name_or_path: str | Path) -> Vocabulary:
         # NumPy only warns of a file without lines.
         nodes = np.loadtxt(StringIO(body), np.float64, ndmin=2) if body else np.zeros((0, 0))
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no vocabulary in DBoW2's text format: {error}") from error
+        raise ValueError(f"{path} is {_NO_VOCABULARY} ({error})") from error
     if len(head) != 4 or nodes.shape[1] < 4:
-        raise ValueError(f"{path} is no vocabulary in DBoW2's text format")
+        raise ValueError(f"{path} is {_NO_VOCABULARY}")
     if head[2:] != [0, 0]:
-        raise ValueError(f"{path}: only vocabularies with L1 score and TF-IDF weights are read")
+        raise ValueError(
+            f"{path} has other scores or weights than L1 and TF-IDF (its first line must end in "
+            "0 0): make one with `feature-booster vocabulary`, or with DBoW2's TF_IDF and L1_NORM"
+        )
     root = np.zeros((1, nodes.shape[1]))
     root[0, 0] = -1
     nodes = np.concatenate([root, nodes])

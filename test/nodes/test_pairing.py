@@ -107,6 +107,14 @@ def test_a_recording_that_starts_again_pairs_from_its_first_image(streams):
     assert streams.pairs == 2 * [(stamp, stamp) for stamp in range(10_000, 13_000, 1000)]
 
 
+def test_a_companion_that_was_overtaken_costs_no_other(streams):
+    for stamp in (100, 300, 200):
+        streams.companion(stamp)
+    for stamp in (100, 200, 300):
+        streams.item(stamp)
+    assert streams.pairs == [(100, 100), (200, 200), (300, 300)]
+
+
 def test_no_more_items_wait_than_are_kept(streams):
     for stamp in range(100, 1300, 100):
         streams.item(stamp)
