@@ -181,7 +181,8 @@ def matching_reward(
 
 
 def generalized_cross_entropy(
-    similarities: Tensor,
+    first: Tensor,
+    second: Tensor,
     positive: Tensor,
     negative: Tensor,
     scale: float,
@@ -193,13 +194,14 @@ def generalized_cross_entropy(
     The probability p of a match is the product of its softmax over the row and over the column. A
     positive costs (1 - p^q) / q (Zhang and Sabuncu, NeurIPS 2018), which, unlike the logarithm,
     leaves hopeless positives alone; a negative costs ``wrong_weight`` times p. The gradient is in
-    closed form.
+    closed form, and no more than one pair's matrices are held at a time.
 
     Args:
-        similarities: (P, M, N) cosines, or products of signs divided by their number.
+        first: (P, M, D) descriptors of the first images, of length 1 or less.
+        second: (P, N, D) likewise of the second images.
         positive: (P, M, N) bool, matches that are right.
         negative: (P, M, N) bool, matches that are wrong; those that are neither do not count.
-        scale: Factor of the similarities in the softmax; below 40, or differences underflow.
+        scale: Factor of the inner products in the softmax; below 40, or differences underflow.
         wrong_weight: Cost of a wrong match.
         positives: Number of positives of all processes, or None for those given.
 
@@ -209,45 +211,52 @@ def generalized_cross_entropy(
     """
     count = (positive.sum() if positives is None else positives).clamp_min(1)
     return _GeneralizedCrossEntropy.apply(
-        similarities, positive, negative, scale, wrong_weight, count
+        first, second, positive, negative, scale, wrong_weight, count
     )
 
 
 class _GeneralizedCrossEntropy(torch.autograd.Function):
-    """The loss with its gradient in few passes over the matrices, in which its time goes."""
+    """The loss with its gradient, pair by pair: a pair's matrices fit into a processor's cache."""
 
     @staticmethod
     def forward(
         ctx,
-        similarities: Tensor,
+        first: Tensor,
+        second: Tensor,
         positive: Tensor,
         negative: Tensor,
         scale: float,
         wrong_weight: float,
         count: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        exponentials = torch.exp((similarities - 1) * scale)
-        exponentials.masked_fill_(~(positive | negative), 0)
-        smallest = torch.finfo(exponentials.dtype).tiny
-        rows = exponentials.sum(2).clamp_min_(smallest)
-        columns = exponentials.sum(1).clamp_min_(smallest)
-        probabilities = (exponentials / rows.unsqueeze(2)).mul_(exponentials / columns.unsqueeze(1))
-        where = positive.nonzero(as_tuple=True)
-        right = probabilities[where]
-        powers = right.pow(GCE_POWER)
-        probabilities[where] = 0
-        wrong = probabilities.sum() / count
-        loss = (1 - powers).sum() / (GCE_POWER * count) + wrong_weight * wrong
-        # From here on the matrix is p times the derivative of the loss by p.
-        gradient = probabilities.mul_(wrong_weight / count)
-        gradient[where] = -powers / count
-        pull = (gradient.sum(2) / rows).unsqueeze(2) + (gradient.sum(1) / columns).unsqueeze(1)
-        gradient.mul_(2).addcmul_(exponentials, pull, value=-1).mul_(scale)
-        ctx.save_for_backward(gradient)
-        probability = right.sum() / count
+        counted = positive | negative
+        # Costs of the positives, expected wrong matches, probabilities of the positives.
+        sums = first.new_zeros(3)
+        of_first, of_second = torch.empty_like(first), torch.empty_like(second)
+        for pair, (a, b) in enumerate(zip(first, second, strict=True)):
+            exponentials = (a @ b.T).sub_(1).mul_(scale).exp_().mul_(counted[pair])
+            smallest = torch.finfo(exponentials.dtype).tiny
+            rows = exponentials.sum(1, keepdim=True).clamp_min_(smallest)
+            columns = exponentials.sum(0, keepdim=True).clamp_min_(smallest)
+            probabilities = (exponentials / rows).mul_(exponentials / columns)
+            where = positive[pair].nonzero(as_tuple=True)
+            right = probabilities[where]
+            powers = right.pow(GCE_POWER)
+            probabilities[where] = 0
+            sums += torch.stack([(1 - powers).sum(), probabilities.sum(), right.sum()])
+            # From here on the matrix is p times the derivative of the loss by p.
+            gradient = probabilities.mul_(wrong_weight)
+            gradient[where] = -powers
+            pull = gradient.sum(1, keepdim=True) / rows + gradient.sum(0, keepdim=True) / columns
+            gradient.mul_(2).sub_(exponentials.mul_(pull)).mul_(scale / count)
+            torch.mm(gradient, b, out=of_first[pair])
+            torch.mm(gradient.T, a, out=of_second[pair])
+        ctx.save_for_backward(of_first, of_second)
+        cost, wrong, probability = (sums / count).unbind()
         ctx.mark_non_differentiable(wrong, probability)
-        return loss, wrong, probability
+        return cost / GCE_POWER + wrong_weight * wrong, wrong, probability
 
     @staticmethod
     def backward(ctx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        return ctx.saved_tensors[0] * gradient, None, None, None, None, None
+        of_first, of_second = ctx.saved_tensors
+        return of_first * gradient, of_second * gradient, None, None, None, None, None

@@ -78,13 +78,13 @@ def training_objective(
     boosted = boost_batch(network, batch, settings, progress)
     counts = label_counts(batch) if counts is None else counts
     if settings.loss == "gce":
-        first, second = boosted[batch.pairs]
-        similarities = first @ second.transpose(-1, -2)
         if network.config.binary:
-            similarities = similarities / boosted.shape[-1]
+            boosted = boosted / boosted.shape[-1] ** 0.5
         # The reward's temperature is that of a quarter of the largest distance: half a cosine.
+        first, second = boosted[batch.pairs]
         loss, wrong, probability = generalized_cross_entropy(
-            similarities,
+            first,
+            second,
             batch.positive,
             batch.negative,
             2 * settings.temperature,

@@ -208,19 +208,25 @@ def test_a_binary_network_descends_by_soft_signs(batch, tmp_path, loss):
 
 def test_the_generalized_cross_entropy_has_the_gradient_of_its_definition():
     generator = torch.Generator().manual_seed(0)
-    similarities = torch.rand(2, 6, 7, generator=generator, dtype=torch.float64)
-    similarities.requires_grad_(True)
+    first, second = (
+        torch.nn.functional.normalize(torch.rand(2, n, 3, generator=generator), dim=-1).double()
+        for n in (6, 7)
+    )
+    first.requires_grad_(True)
+    second.requires_grad_(True)
     positive = torch.zeros(2, 6, 7, dtype=torch.bool)
     positive[0, range(5), range(5)] = positive[1, 2, 3] = True
     negative = ~positive & (torch.rand(2, 6, 7, generator=generator) < 0.8)
     negative[1, 5] = False  # a row of padding
-    loss, wrong, probability = generalized_cross_entropy(similarities, positive, negative, 5.0, 0.3)
-    (gradient,) = torch.autograd.grad(loss, similarities)
-    logits = (5 * similarities).masked_fill(~(positive | negative), -1e3)
+    loss, wrong, probability = generalized_cross_entropy(
+        first, second, positive, negative, 5.0, 0.3
+    )
+    gradients = torch.autograd.grad(loss, (first, second))
+    logits = (5 * first @ second.mT).masked_fill(~(positive | negative), -1e3)
     p = torch.softmax(logits, -1) * torch.softmax(logits, -2)
     right = p[positive]
     expected = ((1 - right**GCE_POWER) / GCE_POWER).sum() / 6 + 0.3 * p[negative].sum() / 6
     torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(gradient, torch.autograd.grad(expected, similarities)[0])
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, (first, second)))
     torch.testing.assert_close(wrong, p[negative].sum() / 6)
     torch.testing.assert_close(probability, right.mean())
