@@ -36,6 +36,12 @@ _MIN_INLIER_RATIO = 0.3
 """Least share of inliers of the refined pose; matches within a few pixels reach less by chance."""
 _MIN_VISIBLE_RATIO = 0.15
 """Least support as a share of the landmarks that the pose projects into the image."""
+_MIN_MEASURED_INLIER_RATIO = 0.2
+"""The least share of inliers where depth is measured, and every feature a landmark at once."""
+_MIN_MEASURED_ROUGH = 8
+"""Least inliers of a rough pose there; the landmarks found near it decide."""
+_FOUND_AGAIN = 0.33
+"""Share of such landmarks that are found again."""
 _MIN_SUPPORT_RATIO = 0.06
 """Support as a share of the features below which the rotation from two views is tried as well."""
 _ROTATION_RATIO = 0.9
@@ -92,6 +98,10 @@ class Localizer:
         self._map = landmarks
         self._focal_length = focal_length
         self._settings = settings
+        self._min_rough, self._min_inlier_ratio = settings.min_inliers, _MIN_INLIER_RATIO
+        if landmarks.keyframes[-1].view.inverse_depths is not None:
+            self._min_rough = min(_MIN_MEASURED_ROUGH, settings.min_inliers)
+            self._min_inlier_ratio = _MIN_MEASURED_INLIER_RATIO
 
     def locate(
         self, view: View, predicted: np.ndarray, uncertainty: float, median_depth: float
@@ -164,19 +174,20 @@ class Localizer:
         visible = self._count_visible(view, rows, located.pose.pose)
         return located if located.support >= _MIN_VISIBLE_RATIO * visible else None
 
-    def _count_visible(self, view: View, rows: np.ndarray, pose: np.ndarray) -> int:
+    def _count_visible(self, view: View, rows: np.ndarray, pose: np.ndarray) -> float:
         """Count the landmarks of ``rows`` that the pose projects among the view's features."""
         if len(view) == 0:
             return 0
         # With measured depths every feature is a landmark at once, and many are not found again.
         confirmed = rows[self._map.observations()[rows] >= 2]
+        share = _FOUND_AGAIN
         if len(confirmed) >= self._settings.min_inliers:
-            rows = confirmed
+            rows, share = confirmed, 1.0
         seen = transform_points(pose, self._map.positions[rows])
         seen = seen[seen[:, 2] > 1e-9]
         rays = seen[:, :2] / seen[:, 2:]
         inside = (rays >= view.rays.min(axis=0)) & (rays <= view.rays.max(axis=0))
-        return int(inside.all(axis=1).sum())
+        return share * float(inside.all(axis=1).sum())
 
     def _locate_near(
         self, view: View, rows: np.ndarray, predicted: np.ndarray, radius: float
@@ -192,7 +203,7 @@ class Localizer:
 
     def _pose_from(self, view: View, rows: np.ndarray, features: np.ndarray) -> AbsolutePose | None:
         """Estimate the robust pose; None if too few landmarks agree with it."""
-        if len(rows) < self._settings.min_inliers:
+        if len(rows) < self._min_rough:
             return None
         found = estimate_pose(
             view.rays[features],
@@ -204,7 +215,7 @@ class Localizer:
             self._settings.seed,
             *view.depths_of(features),
         )
-        if found is None or found.inliers.sum() < self._settings.min_inliers:
+        if found is None or found.inliers.sum() < self._min_rough:
             return None
         return found
 
@@ -267,7 +278,7 @@ class Localizer:
         )
         if location.support < self._settings.min_inliers:
             return None
-        return location if found.inliers.mean() >= _MIN_INLIER_RATIO else None
+        return location if found.inliers.mean() >= self._min_inlier_ratio else None
 
     def _match_near(
         self, view: View, rows: np.ndarray, pose: np.ndarray, radius: float, ratio: float

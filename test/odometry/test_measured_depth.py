@@ -105,6 +105,23 @@ def test_a_turn_on_the_spot_is_tracked_in_a_map():
         assert np.degrees(np.linalg.norm(off)) < 0.3
 
 
+def test_a_frame_that_finds_few_landmarks_again_is_tracked(flight):
+    """Each feature with depth is a landmark at once, and at a wide gap most are not found again."""
+    rng = np.random.default_rng(0)
+    frame, features = flight[1]
+    points, descriptors = features.keypoints.copy(), features.descriptors.copy()
+    others = rng.random(len(features)) < 0.9
+    height, width = frame.image.shape[:2]
+    points[others] = rng.uniform(0, (width - 1, height - 1), (others.sum(), 2))
+    descriptors[others] = np.abs(rng.standard_normal((others.sum(), descriptors.shape[1])))
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    changed = frame, dataclasses.replace(features, keypoints=points, descriptors=descriptors)
+    _, (first, second) = follow([flight[0], changed])
+    assert second.state is State.TRACKING and second.inliers < 0.15 * first.landmarks
+    true = np.linalg.inv(flight[0][0].pose) @ frame.pose
+    assert np.linalg.norm(second.pose[:3, 3] - true[:3, 3]) < 0.02
+
+
 def test_depth_that_vanishes_leaves_a_map_in_meters(flight):
     frames = [
         (frame, features if number < 5 else change(features))
