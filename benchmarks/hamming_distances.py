@@ -71,8 +71,8 @@ def measure_photos(
     in_window: list[list[Distances]] = [[] for _ in methods]
     for pair in warped_pairs(photos, methods[0].extractor):
         for number, method in enumerate(methods):
-            a = method.describe(pair.photo, pair.image_shape)
-            b = method.describe(pair.view, pair.image_shape)
+            a = method.describe(pair.photo, pair.photo_shape)
+            b = method.describe(pair.view, pair.view_shape)
             points_a, points_b, distances = matched_points(a, b)
             errors = transfer_errors(points_a, points_b, pair.homography)
             anywhere[number].append(split(distances, errors, PHOTO_ERROR))

@@ -14,7 +14,13 @@ import torch
 from skimage import data
 from training_runs import small_settings, write_photos
 
-from feature_booster_ros.booster import Booster, FeatureBooster, load_checkpoint, load_models
+from feature_booster_ros.booster import (
+    Booster,
+    FeatureBooster,
+    load_checkpoint,
+    load_models,
+    read_metadata,
+)
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.photos import find_photos
 from feature_booster_ros.training.command_line import add_training_options, read_training_options
@@ -182,8 +188,12 @@ def test_a_recipe_is_of_the_model_that_it_is_called_after(name):
     settings = read_settings(RECIPES / f"{name}.yaml")
     config = make_config(settings)
     assert config.name == name
-    if name == "ORB+Boost-B":
-        assert not config.use_cross and config.descriptor_encoder == (256,)
+
+
+def test_the_shipped_orb_model_is_of_its_recipe():
+    settings = read_settings(RECIPES / "ORB+Boost-B.yaml")
+    settings = dataclasses.replace(settings, device="cpu", threads=1)
+    assert read_metadata("ORB+Boost-B")["training"] == settings.command()
 
 
 def test_a_field_that_no_model_has_is_named(tmp_path):

@@ -26,8 +26,9 @@ ENGINES: dict[str, type[Engine]] = {
 _ON_CPU_ONLY = (OpenVinoEngine.name,)
 _ON_CUDA_ONLY = (CudaGraphEngine.name,)
 
-MOSTLY_DEAD = 0.5
-"""Share of the arithmetic without dead parts below which "fused" is faster than "openvino"."""
+FEW_MULTIPLICATIONS = 500_000
+"""Multiplications for a feature up to which "fused" is faster than "openvino", which costs more for
+each call; SIFT+Boost-F has more, ORB+Boost-B half of them."""
 
 __all__ = ["ENGINES", "PRECISIONS", "Engine", "available_engines", "create_engine"]
 
@@ -85,6 +86,6 @@ def _fastest(network: FeatureBooster, device: torch.device) -> str:
         if not can_fold:
             return OpenVinoEngine.name
         folded = FoldedNetwork(network, torch.float32, torch.device("cpu"))
-        if folded.share_of(network) > MOSTLY_DEAD:
+        if folded.multiplications > FEW_MULTIPLICATIONS:
             return OpenVinoEngine.name
     return FusedEngine.name if can_fold else EagerEngine.name

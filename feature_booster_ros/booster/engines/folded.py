@@ -125,8 +125,9 @@ class FoldedNetwork:
         """Return why a network cannot be folded, or None if it can."""
         return "it has multi-head attention" if network.config.use_mha else None
 
-    def share_of(self, network: FeatureBooster) -> float:
-        """Return the multiplications for a feature, as a share of those of the network itself."""
+    @property
+    def multiplications(self) -> int:
+        """Number of multiplications for a feature."""
         weights = [weight for weight, _ in self.descriptor_mlp + self.keypoint_mlp]
         weights += [out for out in (self.descriptor_out, self.keypoint_out) if out is not None]
         for step in self.steps:
@@ -136,9 +137,7 @@ class FoldedNetwork:
             elif step.branch is not None:
                 weights += [step.branch.hidden[0], step.branch.out]
         weights += [self.final[0]] if self.final is not None else []
-        folded = sum(weight.numel() for weight in weights)
-        layers = (module for module in network.modules() if isinstance(module, nn.Linear))
-        return folded / sum(layer.weight.numel() for layer in layers)
+        return sum(weight.numel() for weight in weights)
 
     def __call__(
         self,
