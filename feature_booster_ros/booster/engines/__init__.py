@@ -15,7 +15,6 @@ import torch
 from ..network import FeatureBooster
 from .eager import EagerEngine
 from .engine import PRECISIONS, Engine
-from .folded import FoldedNetwork
 from .fused import FusedEngine
 from .graph import CudaGraphEngine
 from .openvino import OpenVinoEngine
@@ -25,10 +24,6 @@ ENGINES: dict[str, type[Engine]] = {
 }
 _ON_CPU_ONLY = (OpenVinoEngine.name,)
 _ON_CUDA_ONLY = (CudaGraphEngine.name,)
-
-FEW_MULTIPLICATIONS = 500_000
-"""Multiplications for a feature up to which "fused" is faster than "openvino", which costs more for
-each call; SIFT+Boost-F has more, ORB+Boost-B half of them."""
 
 __all__ = ["ENGINES", "PRECISIONS", "Engine", "available_engines", "create_engine"]
 
@@ -81,11 +76,6 @@ def _fastest(network: FeatureBooster, device: torch.device) -> str:
     available = available_engines(device)
     if CudaGraphEngine.name in available:
         return CudaGraphEngine.name
-    can_fold = FusedEngine.refusal(network) is None
     if OpenVinoEngine.name in available:
-        if not can_fold:
-            return OpenVinoEngine.name
-        folded = FoldedNetwork(network, torch.float32, torch.device("cpu"))
-        if folded.multiplications > FEW_MULTIPLICATIONS:
-            return OpenVinoEngine.name
-    return FusedEngine.name if can_fold else EagerEngine.name
+        return OpenVinoEngine.name
+    return EagerEngine.name if FusedEngine.refusal(network) else FusedEngine.name

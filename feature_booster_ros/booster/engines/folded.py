@@ -125,20 +125,6 @@ class FoldedNetwork:
         """Return why a network cannot be folded, or None if it can."""
         return "it has multi-head attention" if network.config.use_mha else None
 
-    @property
-    def multiplications(self) -> int:
-        """Number of multiplications for a feature."""
-        weights = [weight for weight, _ in self.descriptor_mlp + self.keypoint_mlp]
-        weights += [out for out in (self.descriptor_out, self.keypoint_out) if out is not None]
-        for step in self.steps:
-            if isinstance(step.branch, Gate):
-                gate = step.branch
-                weights += [gate.query[0], gate.key[0], gate.value, gate.projection]
-            elif step.branch is not None:
-                weights += [step.branch.hidden[0], step.branch.out]
-        weights += [self.final[0]] if self.final is not None else []
-        return sum(weight.numel() for weight in weights)
-
     def __call__(
         self,
         descriptors: Tensor,
