@@ -209,11 +209,11 @@ class Peer:
         publisher = self.publisher(type(message), topic)
         if not publisher.get_subscription_count():
             wait_for(publisher.get_subscription_count, f"a subscription to {publisher.topic_name}")
-            self._wait_until_known(publisher.topic_name)
+            self._wait_until_known(publisher)
         publisher.publish(message)
 
-    def _wait_until_known(self, topic: str) -> None:
-        """Waits until the nodes that subscribe to a topic answer, as whoever answers knows it.
+    def _wait_until_known(self, publisher: Any) -> None:
+        """Waits until the nodes that subscribe to it answer, as whoever answers knows it.
 
         Nodes that do not answer within seconds, being at work, are published to all the same.
         """
@@ -222,7 +222,7 @@ class Peer:
         deadline = time.monotonic() + 5.0
         with closing(Handshakes(self.node)) as handshakes:
             while time.monotonic() < deadline:
-                if not handshakes.missing(self.node.get_subscriptions_info_by_topic(topic)):
+                if not handshakes.missing_listeners([publisher]):
                     return
                 time.sleep(0.02)
 

@@ -11,6 +11,7 @@ needs one of either kind at the client: who has answered it knows all that was m
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -18,10 +19,12 @@ from typing import Any
 from rcl_interfaces.srv import GetParameters
 from rclpy.client import Client
 from rclpy.node import Node, NodeNameNonExistentError
+from rclpy.publisher import Publisher
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 _UNDISCOVERED = "_NODE_NAME_UNKNOWN_"  # Name of a node of which only a topic is known yet.
+_WITHOUT_NAME = "a node without a name yet"
 _REPEAT_PERIOD = 0.2  # Shortest time between two calls of a service [s].
 
 
@@ -84,7 +87,7 @@ class Handshakes:
         missing = set()
         for endpoint in endpoints:
             if endpoint.node_name.startswith(_UNDISCOVERED):
-                missing.add("a node without a name yet")
+                missing.add(_WITHOUT_NAME)
                 continue
             name = f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
             # With the endpoint: a node that was started again has to answer again.
@@ -92,6 +95,23 @@ class Handshakes:
             if key not in self._known and not self._ask(key, endpoint):
                 missing.add(name)
         return sorted(missing)
+
+    def missing_listeners(self, publishers: Iterable[Publisher]) -> list[str]:
+        """Return what :meth:`missing` returns, of the subscriptions to these publishers.
+
+        A publisher can be matched with a subscription before the graph shows that.
+        """
+        publishers = list(publishers)
+        seen = [
+            self._node.get_subscriptions_info_by_topic(publisher.topic_name)
+            for publisher in publishers
+        ]
+        missing = self.missing(itertools.chain.from_iterable(seen))
+        is_unseen = any(
+            len(found) < publisher.get_subscription_count()
+            for publisher, found in zip(publishers, seen, strict=True)
+        )
+        return [*missing, _WITHOUT_NAME] if is_unseen else missing
 
     def unconnected(self, name: str, namespace: str) -> str:
         """Return what a node lacks by its service ``~/is_connected``; ask it again.

@@ -265,12 +265,7 @@ class Playback(Work):
         if not names and not self.parameters.wait_for_subscribers:
             return ""
         missing = [
-            f"an answer of {name}"
-            for name in handshakes.missing(
-                subscription
-                for publisher in self._publishers()
-                for subscription in self._node.get_subscriptions_info_by_topic(publisher.topic_name)
-            )
+            f"an answer of {name}" for name in handshakes.missing_listeners(self._publishers())
         ]
         reports = (handshakes.unconnected(name, self._node.get_namespace()) for name in names)
         return ", and for ".join([*missing, *filter(None, reports)])
