@@ -191,6 +191,7 @@ class Peer:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._publishers: dict[str, Any] = {}
+        self._known: set[str] = set()
         self._clients: dict[str, Any] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -206,8 +207,11 @@ class Peer:
 
     def publish(self, topic: str, message: Any) -> None:
         """Publishes once a subscription and the publisher know each other."""
+        # A new publisher is matched at once with a subscription that was there before, whose node
+        # does not know it yet.
         publisher = self.publisher(type(message), topic)
-        if not publisher.get_subscription_count():
+        if topic not in self._known or not publisher.get_subscription_count():
+            self._known.add(topic)
             wait_for(publisher.get_subscription_count, f"a subscription to {publisher.topic_name}")
             self._wait_until_known(publisher)
         publisher.publish(message)

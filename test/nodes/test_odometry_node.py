@@ -98,14 +98,6 @@ class Stream:
         """Publishes a message; the values of the node's status once it is tracked and mapped."""
         self._ros.publish("features", message)
         self._sent += 1
-        if self._sent == 1:
-            # Rarely the first message does not reach a node, although both know each other.
-            deadline = time.monotonic() + 20
-            while not self._values_after_work():
-                if time.monotonic() > deadline:
-                    self._ros.publish("features", message)
-                    break
-                time.sleep(0.02)
         # Those that wait might be dropped, as they should be.
         return wait_for(self._values_after_work, "work on the frame")
 
