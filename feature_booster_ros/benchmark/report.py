@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..evaluation.output import format_table, new_figure
+from ..evaluation.output import add_title, format_table, new_figure
 from .machine import machine_text
 from .memory import PeakMemory
 from .network import LIVE_PRODUCTS, PRODUCTS
@@ -287,8 +287,7 @@ def plot_cost(path: Path, runs: Mapping[str, Sequence[Comparison]], title: str) 
     for axes in panels.flat:
         handles, labels = axes.get_legend_handles_labels()
         lines.update(zip(labels, handles, strict=True))
-    figure.legend(list(lines.values()), list(lines), fontsize=8, loc="outside right upper")
-    figure.suptitle(title, fontsize=8)
+    add_title(figure, title, lines)
     figure.savefig(path, dpi=120)
 
 

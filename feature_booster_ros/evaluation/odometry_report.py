@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .output import format_table, new_figure
+from .output import add_title, format_table, new_figure
 from .trajectories import (
     TRUTH,
     OdometryComparison,
@@ -201,9 +201,8 @@ def plot_trajectories(path: Path, comparison: OdometryComparison, title: str) ->
         panels[1].set_ylim(bottom=0)
     for axes in panels:
         axes.grid(alpha=0.3)
-    if above.get_legend_handles_labels()[0]:
-        figure.legend(*above.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-    figure.suptitle(title, fontsize=9)
+    handles, labels = above.get_legend_handles_labels()
+    add_title(figure, title, dict(zip(labels, handles, strict=True)))
     figure.savefig(path, dpi=120)
 
 
@@ -237,7 +236,7 @@ def plot_support(path: Path, comparison: OdometryComparison, title: str) -> None
         "time in seconds; red cross: lost, black tick: pose without a map, dotted line: new map"
     )
     figure.supylabel("landmarks that support the pose", fontsize=9)
-    figure.suptitle(title, fontsize=9)
+    add_title(figure, title)
     figure.savefig(path, dpi=120)
 
 

@@ -4,14 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import install_extra
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
+
+_TITLE_SIZE = 9
+"""Size of a figure's title [points]."""
+_TITLE_CHARACTERS = 13
+"""Characters of a title that fit into an inch."""
 
 
 def check_output(folder: Path | None, with_plots: bool = True) -> None:
@@ -52,6 +59,21 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def add_title(figure: Figure, title: str, legend: Mapping[str, Artist] | None = None) -> None:
+    """Add a title above all panels of a figure, and a legend on their right.
+
+    Args:
+        figure: From :func:`new_figure`.
+        title: Wrapped to the figure's width.
+        legend: Lines by their labels; no legend if there are none.
+    """
+    width = int(_TITLE_CHARACTERS * figure.get_figwidth())
+    figure.suptitle(textwrap.fill(title, width, break_on_hyphens=False), fontsize=_TITLE_SIZE)
+    if legend:
+        # In the middle, as the title takes the whole width at the top.
+        figure.legend(list(legend.values()), list(legend), fontsize=8, loc="outside right center")
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

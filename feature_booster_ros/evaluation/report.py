@@ -22,7 +22,7 @@ from .metrics import (
     bootstrap_error,
     correct_against_first,
 )
-from .output import format_table, new_figure
+from .output import add_title, format_table, new_figure
 from .relative_pose import POSE_THRESHOLDS
 from .sequence import STAGES
 
@@ -250,7 +250,7 @@ def plot_matching_accuracy(path: Path, evaluation: Evaluation) -> None:
     figure.axes[0].set_ylabel("mean matching accuracy in %")
     figure.axes[0].set_ylim(0, 100)
     figure.axes[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    figure.suptitle(evaluation.title, fontsize=9)
+    add_title(figure, evaluation.title)
     figure.savefig(path, dpi=120)
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from feature_booster_ros.benchmark.machine import describe_machine, machine_text
-from feature_booster_ros.evaluation.output import format_table, new_figure
+from feature_booster_ros.evaluation.output import add_title, format_table, new_figure
 
 _TOPICS = ("features", "matches", "odometry")
 # Share of the frames sent that have to arrive for a rate to count as sustained.
@@ -24,8 +23,6 @@ _MIN_RECEIVED = 0.95
 _MIN_SENT = 0.95
 # Factor by which the latency grows during a measurement, above which it has no bound.
 _GROWTH = 2.0
-# Characters in a line of the plot's title.
-_TITLE_WIDTH = 95
 
 
 @dataclass(frozen=True)
@@ -259,5 +256,5 @@ def _plot(path: Path, results: Sequence[RateResult], title: str) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    axes.set_title(textwrap.fill(title, _TITLE_WIDTH), fontsize=8)
+    add_title(figure, title)
     figure.savefig(path, dpi=120)
