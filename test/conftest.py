@@ -263,6 +263,14 @@ class Peer:
 
         return wait_for(answered, f"a response of {name}").result()
 
+    def connection(self, node: str) -> Any:
+        """Whether the publishers that a node listens to know it, and this peer (``success``), or
+        which do not (``message``).
+        """
+        from std_srvs.srv import Trigger
+
+        return self.call(Trigger, f"{node}/is_connected", Trigger.Request(), repeat=5.0)
+
     def set_parameters(self, node: str, **values: Any) -> list:
         """Results, one per value, of setting parameters of a node one by one."""
         from rcl_interfaces.srv import SetParameters

@@ -97,21 +97,23 @@ class Handshakes:
         return sorted(missing)
 
     def missing_listeners(self, publishers: Iterable[Publisher]) -> list[str]:
-        """Return what :meth:`missing` returns, of the subscriptions to these publishers.
+        """Return what :meth:`missing` does for the subscriptions to publishers of the node.
 
-        A publisher can be matched with a subscription before the graph shows that.
+        A subscription that a publisher is matched with already, but that the graph does not show
+        yet, is missing too.
         """
         publishers = list(publishers)
         seen = [
             self._node.get_subscriptions_info_by_topic(publisher.topic_name)
             for publisher in publishers
         ]
-        missing = self.missing(itertools.chain.from_iterable(seen))
-        is_unseen = any(
+        missing = set(self.missing(itertools.chain.from_iterable(seen)))
+        if any(
             len(found) < publisher.get_subscription_count()
             for publisher, found in zip(publishers, seen, strict=True)
-        )
-        return [*missing, _WITHOUT_NAME] if is_unseen else missing
+        ):
+            missing.add(_WITHOUT_NAME)
+        return sorted(missing)
 
     def unconnected(self, name: str, namespace: str) -> str:
         """Return what a node lacks by its service ``~/is_connected``; ask it again.

@@ -108,12 +108,14 @@ def test_matches_are_those_of_the_nodes(recorded, parameters, tmp_path, start_no
     file = ("--ros-args", "--params-file", str(parameters.with_name("live.yaml")))
     Path(file[2]).write_text(PARAMETERS.replace("/booster", "/**/booster").replace(
         "/matcher", "/**/matcher"))  # fmt: skip
-    start_node("booster_node", *file, parameters={"lazy": False})
-    start_node("matcher_node", *file, parameters={"lazy": False})
+    names = ("booster_node", "matcher_node")
+    nodes = [start_node(name, *file, parameters={"lazy": False}) for name in names]
     features, matches = ros.listen(FeatureArray, "features"), ros.listen(MatchArray, "matches")
-    # The matcher and the listeners must know the publishers before the first frame.
-    wait_until(lambda: all(map(ros.node.count_publishers, ("features", "matches"))))
-    time.sleep(1.0)
+    ros.publisher(CameraInfo, "camera_info")
+    ros.publisher(Image, "image")
+    # The nodes and the listeners must know the publishers before the first frame.
+    for node in nodes:
+        wait_until(lambda: ros.connection(node.full_name).success)  # noqa: B023
     pairs = zip(stored["/front/image_raw"], stored["/front/camera_info"], strict=True)
     for index, ((_, image), (_, camera_info)) in enumerate(pairs):
         ros.publish("camera_info", deserialize_message(camera_info, CameraInfo))

@@ -13,7 +13,6 @@ from conftest import wait_for
 from diagnostic_msgs.msg import DiagnosticArray
 from records import write_kitti
 from sensor_msgs.msg import CameraInfo, Image
-from std_srvs.srv import Trigger
 
 FRAMES = 20
 LOSE_HALF = r"""
@@ -66,25 +65,22 @@ def silent(namespace):
     rclpy.shutdown(context=context)
 
 
-def report(ros, process):
-    name = f"{process.full_name}/is_connected"
-    return ros.call(Trigger, name, Trigger.Request(), repeat=5.0)
-
-
 def test_node_says_whether_its_publishers_know_it(ros, start_node, silent):
     booster = start_node("booster_node", parameters={"model": "none"})
     booster.wait_for_output("active")
     image, camera_info = f"{ros.namespace}/image", f"{ros.namespace}/camera_info"
-    answer = report(ros, booster)
+    answer = ros.connection(booster.full_name)
     assert not answer.success
     assert answer.message == f"nobody publishes {camera_info}; nobody publishes {image}"
     ros.publisher(Image, "image")
     publisher = silent.create_publisher(CameraInfo, "camera_info", 1)
     expected = f"no answer of {ros.namespace}/silent, which publishes {camera_info}"
-    wait_for(lambda: report(ros, booster).message == expected, f"the message {expected!r}")
+    wait_for(
+        lambda: ros.connection(booster.full_name).message == expected, f"the message {expected!r}"
+    )
     silent.destroy_publisher(publisher)
     ros.publisher(CameraInfo, "camera_info")
-    wait_for(lambda: report(ros, booster).success, "a connected booster_node")
+    wait_for(lambda: ros.connection(booster.full_name).success, "a connected booster_node")
 
 
 def test_player_waits_for_an_answer_but_not_for_ever(tmp_path, start_node, silent):
