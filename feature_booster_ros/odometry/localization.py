@@ -23,7 +23,7 @@ _NEWEST_KEYFRAMES = 2
 _MIN_RADIUS_RATIO = 0.3
 """Least radius of the first search, as a share of ``search_radius``."""
 _MIN_FOUND_RATIO = 0.3
-"""Inliers as a share of the visible landmarks below which the search widens."""
+"""Inliers as a share of the expected landmarks below which the search widens."""
 _REFINE_RADIUS_RATIO = 0.2
 """Radius of the search around the estimated pose, as a share of ``search_radius``."""
 _RANSAC_PIXELS = 4.0
@@ -34,14 +34,14 @@ _RELOCALIZATION_KEYFRAMES = 8
 """Keyframes that a lost frame is compared with, spread over the map."""
 _MIN_INLIER_RATIO = 0.3
 """Least share of inliers of the refined pose; matches within a few pixels reach less by chance."""
-_MIN_VISIBLE_RATIO = 0.15
-"""Least support as a share of the landmarks that the pose projects into the image."""
 _MIN_MEASURED_INLIER_RATIO = 0.2
-"""The least share of inliers where depth is measured, and every feature a landmark at once."""
+"""The same with measured depth, which makes every feature a landmark at once."""
+_MIN_VISIBLE_RATIO = 0.15
+"""Least support as a share of the landmarks expected at the pose."""
 _MIN_MEASURED_ROUGH = 8
-"""Least inliers of a rough pose there; the landmarks found near it decide."""
+"""Least inliers of a rough pose with measured depth; the landmarks found near it decide."""
 _FOUND_AGAIN = 0.33
-"""Share of such landmarks that are found again."""
+"""Expected share of landmarks found again among those that one keyframe observes."""
 _MIN_SUPPORT_RATIO = 0.06
 """Support as a share of the features below which the rotation from two views is tried as well."""
 _ROTATION_RATIO = 0.9
@@ -119,7 +119,7 @@ class Localizer:
         """
         widest = self._settings.search_radius
         newest = self._map.seen_by(self._map.keyframes[-_NEWEST_KEYFRAMES:])
-        enough = _MIN_FOUND_RATIO * self._count_visible(view, newest, predicted)
+        enough = _MIN_FOUND_RATIO * self._expect_found(view, newest, predicted)
         radius = max(uncertainty, _MIN_RADIUS_RATIO * widest)
         found = None
         for wider in (radius, widest) if radius < widest else (widest,):
@@ -171,14 +171,18 @@ class Localizer:
         """Return a location, or None if most of the landmarks that it makes visible are missing."""
         if located is None:
             return None
-        visible = self._count_visible(view, rows, located.pose.pose)
-        return located if located.support >= _MIN_VISIBLE_RATIO * visible else None
+        expected = self._expect_found(view, rows, located.pose.pose)
+        return located if located.support >= _MIN_VISIBLE_RATIO * expected else None
 
-    def _count_visible(self, view: View, rows: np.ndarray, pose: np.ndarray) -> float:
-        """Count the landmarks of ``rows`` that the pose projects among the view's features."""
+    def _expect_found(self, view: View, rows: np.ndarray, pose: np.ndarray) -> float:
+        """Return how many landmarks of ``rows`` a view with this pose could find again.
+
+        These are the landmarks that the pose projects among the view's features. With measured
+        depth every feature is a landmark at once, so those that a second keyframe confirms count
+        if there are enough, and otherwise a share of all.
+        """
         if len(view) == 0:
-            return 0
-        # With measured depths every feature is a landmark at once, and many are not found again.
+            return 0.0
         confirmed = rows[self._map.observations()[rows] >= 2]
         share = _FOUND_AGAIN
         if len(confirmed) >= self._settings.min_inliers:
