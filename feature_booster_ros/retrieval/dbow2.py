@@ -23,8 +23,8 @@ from .vocabulary import Vocabulary
 
 _SHIPPED_SUFFIX = ".vocabulary.txt.gz"
 _NO_VOCABULARY = (
-    "no vocabulary in DBoW2's text format, which `feature-booster vocabulary` writes and that of "
-    "ORB-SLAM's ORBvoc.txt is; unpack an archive before"
+    "no vocabulary in the text format of DBoW2: make one with `feature-booster vocabulary`, or "
+    "unpack ORB-SLAM's ORBvoc.txt from its archive first"
 )
 
 
