@@ -16,7 +16,9 @@ import torch
 from .booster import Booster
 from .booster.descriptors import root_sift
 from .features import Extractor, Features, available_extractors, create_extractor
-from .features.extractor import is_extractor_path
+from .features.extractor import descriptor_model, is_extractor_path
+
+_ROOT_SIFT = "rootsift"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +37,20 @@ class Method:
     booster: Booster | None = None
     is_root: bool = False
 
+    @property
+    def model(self) -> str:
+        """What makes the descriptors, as :attr:`Features.model` names it."""
+        if self.booster is not None:
+            return self.booster.name
+        return _ROOT_SIFT if self.is_root else descriptor_model(self.extractor.name)
+
     def describe(self, features: Features, image_shape: tuple[int, ...]) -> Features:
         """Return the extractor's features with this method's descriptors."""
         if self.booster is not None:
             return self.booster(features, image_shape)
         if self.is_root:
             rows = root_sift(torch.from_numpy(features.descriptors)).numpy()
-            return features.with_descriptors(rows, "rootsift")
+            return features.with_descriptors(rows, self.model)
         return features
 
     def __call__(self, image: np.ndarray) -> Features:
@@ -79,14 +88,14 @@ def create_method(
     is_own = is_extractor_path(name) and not Path(name).exists()
     if name.lower() in available_extractors() or is_own:
         return Method(label, extractor(name))
-    if name.lower() == "rootsift":
+    if name.lower() == _ROOT_SIFT:
         return Method(label, extractor("sift"), is_root=True)
     try:
         booster = Booster.from_pretrained(name, device)
     except FileNotFoundError as error:
         extractors = ", ".join(available_extractors())
         raise FileNotFoundError(
-            f"{error}, nor rootsift, nor one of the extractors ({extractors})"
+            f"{error}, nor {_ROOT_SIFT}, nor one of the extractors ({extractors})"
         ) from None
     if label == rest and Path(name).suffix:
         label = Path(name).stem

@@ -279,7 +279,13 @@ def read_gray(path: str | Path, wide_pixels: str = "stretch") -> np.ndarray:
 
 
 def shrink(image: np.ndarray, longest_side: int | None) -> tuple[np.ndarray, float]:
-    """Return the image with at most that longest side [px], None for any, and new size / old."""
+    """Return the image with at most that longest side [px], None for any, and new size / old.
+
+    Raises:
+        ValueError: The longest side is less than 1.
+    """
+    if longest_side is not None and longest_side < 1:
+        raise ValueError(f"longest_side must be at least 1, not {longest_side}")
     ratio = 1.0 if longest_side is None else min(1.0, longest_side / max(image.shape[:2]))
     if ratio < 1:
         image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)

@@ -274,4 +274,7 @@ def _match_file(options: argparse.Namespace) -> None:
         count = match_for_colmap(features, options.images, options.output, *chosen)
         print(f"{options.output} has {count} pairs with a two-view geometry")
     else:
-        raise ValueError(f"output {options.output} must end in .h5 (hloc) or .db (COLMAP)")
+        raise ValueError(
+            f"output {options.output} of one file must end in .h5 (hloc) or .db (COLMAP); a picture "
+            "of matches takes two images"
+        )

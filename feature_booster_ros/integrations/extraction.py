@@ -52,12 +52,18 @@ def extract_folder(
 
     Raises:
         FileNotFoundError: There is no such folder, or no image in it.
-        ValueError: The file has features of another method, or h5py is missing.
+        ValueError: The file has features of another method, the method or a number is wrong, or
+            h5py is missing.
     """
     paths = {path.relative_to(images).as_posix(): path for path in find_photos(images)}
     file = FeatureFile(output)
     maker = create_method(method, max_features, device)
     done, model = set(file.names()), file.model()
+    if model not in (None, maker.model):
+        raise ValueError(
+            f"{output} holds features of {model or 'another program'}, not of {maker.model}: give "
+            "another output"
+        )
     for name in Progress([name for name in paths if name not in done], "features"):
         try:
             image = read_gray(paths[name])
@@ -65,11 +71,6 @@ def extract_folder(
             logger.warning("left out: %s", error)
             continue
         features = extract_shrunk(maker, image, longest_side)
-        if model not in (None, features.model):
-            raise ValueError(
-                f"{output} holds features of {model}, not of {features.model}: give another output"
-            )
-        model = features.model
         file.write(name, features, (image.shape[1], image.shape[0]))
     return len(file.names())
 

@@ -54,7 +54,10 @@ def match_for_hloc(
     Raises:
         ValueError: The files or the pairs cannot be used, or h5py is missing.
     """
-    file, matches = _existing(features), MatchFile(output)
+    file = _existing(features)
+    if output.exists() and output.samefile(features):
+        raise ValueError(f"{output} holds the features: give another output for the matches")
+    matches = MatchFile(output)
     chosen = choose_pairs(pairs, file.names(), images, device)
     for pair, found, a, b in _match(file, matches.missing(chosen), ratio, device):
         matches.write(pair, found, a, b)
@@ -93,7 +96,11 @@ def match_for_colmap(
     chosen = choose_pairs(pairs, names, images, device)
     if not output.exists():
         output.parent.mkdir(parents=True, exist_ok=True)
-        colmap_database.import_images(output, images, names, None, False)
+        try:
+            colmap_database.import_images(output, images, names, None, False)
+        except ValueError:
+            output.unlink()  # A later call would go on with a part of the images.
+            raise
     ids = colmap_database.image_ids(output)
     if unknown := [name for name in names if name not in ids]:
         raise ValueError(f"{output} has no image {unknown[0]}: give another output")

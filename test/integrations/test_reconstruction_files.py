@@ -81,8 +81,7 @@ def test_an_interrupted_extraction_goes_on(images, extracted, tmp_path):
         for name in NAMES:
             assert np.array_equal(file[name]["descriptors"], whole[name]["descriptors"])
     with pytest.raises(ValueError, match="SIFT.Boost-F, not of orb"):
-        cv2.imwrite(str(tmp_path / "new.png"), read_gray(images / NAMES[3]))
-        extract_folder(tmp_path, path, "orb")
+        extract_folder(images, path, "orb")
 
 
 def read_as_hloc_does(path, pair):
@@ -228,7 +227,7 @@ def test_two_images_become_a_picture_with_a_row_a_method(images, tmp_path, capsy
     [
         (2, "matches.txt", "matches.png"),
         (3, "matches.png", "two images or one file"),
-        (1, "matches.txt", ".h5"),
+        (1, "matches.png", "takes two images"),
         (1, "database.db", "--images"),
     ],
 )
@@ -237,6 +236,26 @@ def test_outputs_that_do_not_fit_are_named(inputs, output, said, images, tmp_pat
     assert main(["match", *given, "-o", str(tmp_path / output)]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / output).exists()
+
+
+def test_what_cannot_be_written_leaves_the_files_as_they_were(extracted, tmp_path, capsys):
+    before = extracted.read_bytes()
+    assert main(["match", str(extracted), "-o", str(extracted)]) == 1
+    assert "give another output" in capsys.readouterr().err
+    assert extracted.read_bytes() == before
+    pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[colmap]")
+    database = tmp_path / "d.db"
+    (tmp_path / "other").mkdir()
+    images = ["--images", str(tmp_path / "other")]
+    assert main(["match", str(extracted), "-o", str(database), *images]) == 1
+    assert "could not import" in capsys.readouterr().err
+    assert not database.exists()
+
+
+def test_a_longest_side_of_no_pixels_is_refused(images, tmp_path, capsys):
+    options = ["-o", str(tmp_path / "f.h5"), "--longest-side", "0"]
+    assert main(["extract", str(images), *options]) == 1
+    assert "longest_side must be at least 1, not 0" in capsys.readouterr().err
 
 
 def test_a_file_without_features_is_named(tmp_path, capsys):
