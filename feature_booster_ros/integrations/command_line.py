@@ -275,6 +275,6 @@ def _match_file(options: argparse.Namespace) -> None:
         print(f"{options.output} has {count} pairs with a two-view geometry")
     else:
         raise ValueError(
-            f"output {options.output} of one file must end in .h5 (hloc) or .db (COLMAP); a picture "
-            "of matches takes two images"
+            f"output {options.output} of one file must end in .h5 (hloc) or .db (COLMAP); a "
+            "picture of matches takes two images"
         )

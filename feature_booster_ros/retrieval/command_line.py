@@ -61,8 +61,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _run(options: argparse.Namespace) -> None:
     from .dbow2 import write_vocabulary
     from .training_images import extract_binary
-    from .vocabulary_training import train_vocabulary
+    from .vocabulary_training import check_tree, train_vocabulary
 
+    # Before the extraction, which may take hours.
+    check_tree(options.branching, options.depth)
+    if options.output.is_dir():
+        raise ValueError(f"--output {options.output} is a folder: give a file")
     images = extract_binary(options.sources, options.method, options.max_features, options.device)
     vocabulary = train_vocabulary(images, options.branching, options.depth)
     write_vocabulary(vocabulary, options.output)

@@ -23,6 +23,14 @@ _CHUNK = 65_536
 """Descriptors that are unpacked together, or of which the first medians are chosen."""
 
 
+def check_tree(branching: int, depth: int) -> None:
+    """Raise a ValueError if a vocabulary cannot have such a tree."""
+    if branching < 2 or depth < 1:
+        raise ValueError(
+            f"branching must be at least 2 and depth at least 1, not {branching} and {depth}"
+        )
+
+
 def train_vocabulary(
     images: Sequence[np.ndarray], branching: int = 10, depth: int = 4, seed: int = 0
 ) -> Vocabulary:
@@ -37,10 +45,7 @@ def train_vocabulary(
     Raises:
         ValueError: There are too few descriptors, or an argument is out of range.
     """
-    if branching < 2 or depth < 1:
-        raise ValueError(
-            f"branching must be at least 2 and depth at least 1, not {branching} and {depth}"
-        )
+    check_tree(branching, depth)
     total = sum(map(len, images))
     if total <= branching:
         raise ValueError(

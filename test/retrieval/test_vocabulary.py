@@ -163,6 +163,10 @@ def test_the_command_trains_on_a_folder(tmp_path, capsys):
     assert len(read_vocabulary(path)) == 16
     assert main([*command, "--method", "sift"]) == 1
     assert "needs binary descriptors" in capsys.readouterr().err
+    for wrong, said in ((["-k", "1"], "at least 2"), (["-o", str(tmp_path)], "is a folder")):
+        assert main([*command, *wrong]) == 1
+        error = capsys.readouterr().err
+        assert said in error and "features:" not in error  # before any image is read
 
 
 def test_the_shipped_vocabulary_is_one_of_the_shipped_weights():
