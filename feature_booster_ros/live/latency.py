@@ -29,6 +29,7 @@ from feature_booster_ros.progress import Progress
 from ..nodes.booster_node_parameters import BoosterNodeParameters
 from ..nodes.matcher_node_parameters import MatcherNodeParameters
 from ..nodes.odometry_node_parameters import OdometryNodeParameters
+from ..nodes.parameter_file import read_parameter_file
 from ..nodes.parameters import NodeParameters
 from .latency_images import prepare_images, write_frame_camera
 from .latency_recorder import LiveRecorder
@@ -324,7 +325,7 @@ def _node_parameters(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return the parameters of each node: defaults, then the file, then single options."""
     parameters = {node: dict(defaults) for node, defaults in _DEFAULTS.items()}
     if options.params_file is not None:
-        for node, section in _read_parameter_file(options.params_file).items():
+        for node, section in read_parameter_file(options.params_file, _PARAMETER_TYPES).items():
             parameters[node].update(section)
     booster = parameters["booster_node"]
     for name in ("model", "max_features", "detector", "device", "engine"):
@@ -338,16 +339,6 @@ def _node_parameters(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             raise ValueError(f"--parameter takes NAME=VALUE, not {text!r}")
         booster[name] = yaml.safe_load(value)
     return {node: _typed(node, values) for node, values in parameters.items()}
-
-
-def _read_parameter_file(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the parameters of the nodes that run here, by node."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {
-        node: section["ros__parameters"]
-        for name, section in content.items()
-        if (node := name.rpartition("/")[2]) in _PARAMETER_TYPES
-    }
 
 
 def _typed(node: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

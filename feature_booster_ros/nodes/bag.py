@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import yaml
 from ament_index_python.packages import get_package_share_directory
 from nav_msgs.msg import Odometry
 from rclpy.serialization import deserialize_message, serialize_message
@@ -55,6 +54,7 @@ from .messages import (
     to_match_array,
 )
 from .odometry_node_parameters import OdometryNodeParameters
+from .parameter_file import read_parameter_file
 from .parameters import ParameterError, from_values
 from .recorded_messages import RecordedCameraInfos, RecordedImages, of_topic
 
@@ -98,28 +98,21 @@ def read_settings(path: Path | None, has_odometry: bool) -> BagSettings:
     """Return the settings of a file such as config/booster.yaml; None for the defaults.
 
     Raises:
-        ValueError: The file is no YAML, or a parameter is unknown or not allowed.
+        ValueError: The file is no parameter file of these nodes, or a parameter is unknown or not
+            allowed.
     """
-    try:
-        content = yaml.safe_load(read_text(path)) if path else {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
-    content = content if isinstance(content, dict) else {}
+    names = ("booster_node", "matcher_node", "odometry_node")
+    values = read_parameter_file(path, names) if path else {}
     try:
         return BagSettings(
-            from_values(BoosterNodeParameters, _section(content, "booster_node")),
-            from_values(MatcherNodeParameters, _section(content, "matcher_node")),
-            from_values(OdometryNodeParameters, _section(content, "odometry_node"))
+            from_values(BoosterNodeParameters, values.get("booster_node", {})),
+            from_values(MatcherNodeParameters, values.get("matcher_node", {})),
+            from_values(OdometryNodeParameters, values.get("odometry_node", {}))
             if has_odometry
             else None,
         )
     except ParameterError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _section(content: dict[str, Any], node: str) -> dict[str, Any]:
-    section = content.get(f"/{node}") or content.get(node) or {}
-    return section.get("ros__parameters") or {}
 
 
 def process_bag(

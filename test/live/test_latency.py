@@ -163,6 +163,9 @@ def test_parameters_of_a_file(tmp_path):
     path.write_text("/matcher_node:\n  ros__parameters: {speed: 1}\n")
     with pytest.raises(ValueError, match="matcher_node has no parameter 'speed'"):
         live_settings(options("--params-file", str(path)))
+    path.write_text("/mather_node:\n  ros__parameters: {ratio: 0.8}\n")
+    with pytest.raises(ValueError, match=r"mine\.yaml has no section of booster_node"):
+        live_settings(options("--params-file", str(path)))
 
 
 @pytest.mark.parametrize(

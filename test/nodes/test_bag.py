@@ -196,11 +196,24 @@ def test_what_cannot_be_processed_is_named(recorded, tmp_path, capsys):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("/booster_node:\n  ros__parameters: {max_feature: 3}\n")
     (tmp_path / "there").mkdir()
+    files = {
+        "hello": "has no section of booster_node, matcher_node, odometry_node",
+        "[": "is no YAML",
+        "/booster_node: 3": "/booster_node has no parameters",
+        "/booster_node: {max_features: 3}": "/booster_node has no parameters",
+        "/a/matcher_node: {ros__parameters: {}}\n/b/matcher_node: {ros__parameters: {}}": "two",
+    }
+    for number, text in enumerate(files):
+        (tmp_path / f"{number}.yaml").write_text(text)
     for arguments, said in (
         ([tmp_path / "missing", tmp_path / "out"], "missing"),
         ([recorded, tmp_path / "there"], "there exists"),
         ([recorded, tmp_path / "out", "--params-file", wrong], "max_feature"),
         ([recorded, tmp_path / "out", "--topic", "/rear"], "/rear"),
+        *(
+            ([recorded, tmp_path / "out", "--params-file", tmp_path / f"{number}.yaml"], said)
+            for number, said in enumerate(files.values())
+        ),
     ):
         assert main(["bag", *map(str, arguments)]) == 1
         assert said in capsys.readouterr().err
