@@ -71,6 +71,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `cuda` on a machine without a GPU."""
+    if item.get_closest_marker("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU that PyTorch can use")
+
+
 def wait_for(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
     """What ``condition`` returns as soon as that is true; fails with ``what`` if it does not become
     true.

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from torch.profiler import ProfilerActivity
 
 from feature_booster_ros.benchmark.inputs import exactly
@@ -197,7 +196,7 @@ def test_profiler_tells_what_ran_where():
     assert not any(on_gpu for _, on_gpu, _ in events)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
+@pytest.mark.cuda
 def test_shares_on_cuda():
     booster = Booster.from_pretrained("SIFT+Boost-F", "cuda", "fp32", engine="eager")
     shares = gpu_shares(booster, features(500, False), (100, 100))

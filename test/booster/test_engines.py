@@ -343,7 +343,7 @@ def test_norms_are_the_networks_own():
     assert len(norms) == 9 and {norm.eps for norm in norms} == {LAYER_NORM_EPS}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", available_models())
 @pytest.mark.parametrize("engine", ["eager", "fused", "cuda_graph"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
