@@ -47,6 +47,11 @@ if not HAS_ROS:
     collect_ignore_glob = ["nodes/*", "live/*"]
 
 
+def pytest_report_header() -> str | None:
+    """Say that the tests of nodes are left out."""
+    return None if HAS_ROS else "test/nodes, test/live: need `make build` and `source env.sh`"
+
+
 SLOW = (
     "benchmark/",
     "booster/test_onnx_export.py",

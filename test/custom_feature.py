@@ -25,7 +25,6 @@ def block(language: str, start: str) -> str:
 
 def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A user's folder with the documentation's two files, found as it says; for a fixture."""
-    pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[train]")
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "colmap_sift.py").write_text(block("python", "import numpy as np\nimport pycolmap"))

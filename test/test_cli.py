@@ -5,22 +5,19 @@
 import json
 
 import cv2
+import h5py
 import pytest
+from skimage import data
 
 import feature_booster_ros
 from feature_booster_ros.cli import main
-
-skimage = pytest.importorskip(
-    "skimage.data", reason="needs scikit-image, of feature_booster_ros[demo]"
-)
-h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for name in ("astronaut", "chelsea", "coffee", "camera"):
-        image = getattr(skimage, name)()
+        image = getattr(data, name)()
         gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         cv2.imwrite(str(folder / f"{name}.png"), cv2.resize(gray, (240, 180)))
     return folder

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from feature_booster_ros import cli
 from feature_booster_ros.booster import Booster
@@ -52,9 +53,8 @@ def test_an_image_of_another_kind_is_told_with_the_remedy(image, said):
 
 
 def test_a_pillow_image_is_told_with_the_remedy():
-    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
     with pytest.raises(ValueError, match=r"PIL Image: pass numpy.asarray\(image.convert\('L'\)\)"):
-        create_extractor("orb")(pillow.new("RGB", (4, 5)))
+        create_extractor("orb")(Image.new("RGB", (4, 5)))
 
 
 def test_features_know_what_made_their_descriptors(sift, booster):

@@ -5,16 +5,15 @@ hand.
 """
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from records import shared
 
 from feature_booster_ros.booster import FeatureBooster, ModelConfig, load_checkpoint, load_models
 
 MODELS = load_models()
-OFFICIAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "official"
 
 
 def inputs(config: ModelConfig, *shape: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,10 +44,10 @@ def test_each_model_gives_what_its_configuration_says(name):
 
 
 @pytest.mark.parametrize("name", ["SIFT+Boost-F", "SIFT+Boost-B"])
-@pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"the authors' checkpoints are not at {OFFICIAL}")
 def test_the_authors_checkpoints_give_their_outputs(name):
-    golden = np.load(OFFICIAL / "golden.npz")
-    network = load_checkpoint(OFFICIAL / f"{name}.pth")
+    official = shared("official")
+    golden = np.load(official / "golden.npz")
+    network = load_checkpoint(official / f"{name}.pth")
     with torch.no_grad():
         boosted = network(
             torch.from_numpy(golden["descriptors"]),

@@ -8,6 +8,7 @@ import logging
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from skimage import data
@@ -23,11 +24,6 @@ from feature_booster_ros.booster.descriptors import unpack_bits
 from feature_booster_ros.booster.onnx_export import export_onnx
 from feature_booster_ros.cli import main
 from feature_booster_ros.features import create_extractor, normalize_keypoints
-
-pytest.importorskip("onnxscript", reason="needs onnxscript, of feature_booster_ros[onnx]")
-onnxruntime = pytest.importorskip(
-    "onnxruntime", reason="needs onnxruntime, to run what is exported"
-)
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 

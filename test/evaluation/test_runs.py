@@ -239,7 +239,6 @@ def test_gaps_that_cannot_be(drive, gaps, error):
 
 
 def test_all_in_one_run_with_a_record(hpatches, drive, tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="needs matplotlib, of feature_booster_ros[plots]")
     cv2.imwrite(str(tmp_path / "photo.png"), data.camera())
     folder = hpatches / "i_coffee"
     pair = [folder / "1.ppm", folder / "2.ppm", folder / "H_1_2"]
@@ -275,7 +274,6 @@ def test_all_in_one_run_with_a_record(hpatches, drive, tmp_path, capsys):
 
 
 def test_poses_are_plotted(drive, tmp_path):
-    pytest.importorskip("matplotlib", reason="needs matplotlib, of feature_booster_ros[plots]")
     evaluate(
         "sequence", drive, "--gaps", 1, "--methods", "orb", "--output", tmp_path,
         "--max-features", 300,

@@ -24,7 +24,7 @@ DEFAULT = 3, 0.04, 10.0, 1.6
 try:
     NativeSift(*DEFAULT)
 except OSError as reason:
-    pytestmark = pytest.mark.skip(reason=f"libsift.so is not built: {reason}")
+    pytestmark = pytest.mark.skip(reason=f"needs `make build`: {reason}")
 
 
 def shared(a: Features, b: Features) -> float:
@@ -124,7 +124,7 @@ def test_opencv_serves_without_the_library(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_processors_without_avx2_find_the_same(monkeypatch, tmp_path):
     if shutil.which("c++") is None:
-        pytest.skip("needs a C++ compiler, c++")
+        pytest.skip("needs a C++ compiler as c++")
     library = tmp_path / "libsift.so"
     flags = "-std=c++17 -O2 -fPIC -shared -pthread -DSIMD=".split()
     subprocess.run(["c++", *flags, SOURCE, "-o", library], check=True)

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
+from skimage import data
 
 from feature_booster_ros.booster import Booster
 from feature_booster_ros.cli import main
 from feature_booster_ros.features import create_extractor
 
-skimage = pytest.importorskip(
-    "skimage.data", reason="needs scikit-image, of feature_booster_ros[demo]"
-)
 HEADER = Path(__file__).parents[2] / "docs" / "integrations" / "orb_booster.hpp"
 INCLUDE = "-I/usr/include/opencv4"  # ONNX Runtime's headers are looked for in CPATH, too
 # MODEL WIDTH HEIGHT COUNT, keypoints (x, y, size, angle) and descriptors on standard input.
@@ -43,20 +42,18 @@ int main(int, char ** arguments)
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
     """Return the program that boosts with the header."""
-    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
     folder = tmp_path_factory.mktemp("orb_booster")
-    compiler = shutil.which("g++") or pytest.skip("needs a C++ compiler")
     needed = folder / "needed.cpp"
     needed.write_text("#include <onnxruntime_cxx_api.h>\n#include <opencv2/core.hpp>\n")
-    check = [compiler, INCLUDE, "-std=c++17", "-fsyntax-only", needed]
-    if subprocess.run(check, capture_output=True).returncode:
-        pytest.skip("needs the C++ headers of OpenCV and ONNX Runtime")
+    check = ["c++", INCLUDE, "-std=c++17", "-fsyntax-only", needed]
+    if shutil.which("c++") is None or subprocess.run(check, capture_output=True).returncode:
+        pytest.skip("needs c++, libopencv-dev, and the headers of an ONNX Runtime release in CPATH")
     (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
     (folder / "libonnxruntime.so.1").symlink_to(library)
     source, built = folder / "main.cpp", folder / "main"
     source.write_text(PROGRAM)
     command = [
-        compiler, INCLUDE, f"-I{HEADER.parent}", "-std=c++17", "-Wall", "-Werror", source, "-o",
+        "c++", INCLUDE, f"-I{HEADER.parent}", "-std=c++17", "-Wall", "-Werror", source, "-o",
         built, library, "-lopencv_core", f"-Wl,-rpath,{folder}",
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True)
@@ -67,7 +64,7 @@ def program(tmp_path_factory) -> Path:
 def test_the_bits_are_those_in_python(program, tmp_path):
     model = tmp_path / "orb_boost_b.onnx"
     assert main(["export", "ORB+Boost-B", "--output", str(model)]) == 0
-    image = cv2.cvtColor(skimage.astronaut(), cv2.COLOR_RGB2GRAY)[:400]
+    image = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)[:400]
     raw = create_extractor("orb", 500)(image)
     boosted = Booster.from_pretrained("ORB+Boost-B", "cpu", engine="eager")(raw, image.shape)
     keypoints = np.column_stack([raw.keypoints, raw.scales * 31, np.rad2deg(raw.angles)])

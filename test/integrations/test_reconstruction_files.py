@@ -3,7 +3,9 @@
 """Features and matches for hloc and COLMAP, read as those programs read them."""
 
 import cv2
+import h5py
 import numpy as np
+import pycolmap
 import pytest
 from skimage import data
 
@@ -16,8 +18,6 @@ from feature_booster_ros.methods import create_method
 from feature_booster_ros.pixels import read_gray
 from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.rendering.sequence import RenderedSequence
-
-h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[colmap]")
 
 ASIDE = CameraPath([Waypoint(0.0, (-1.0, 0.0, 0.5), yaw=4), Waypoint(2.0, (1.0, 0.1, 0.5), yaw=-4)])
 NAMES = ["left/view 1.png", "left/view 2.png", "view_3.png", "view_4.png"]
@@ -148,7 +148,6 @@ def test_features_of_hloc_itself_can_be_matched(tmp_path):
 
 
 def test_colmap_maps_the_database(images, extracted, tmp_path):
-    pycolmap = pytest.importorskip("pycolmap", reason="needs pycolmap, of the extra colmap")
     database = tmp_path / "database.db"
     command = ["match", str(extracted), "-o", str(database), "--images", str(images)]
     assert main([*command, "--device", "cpu", "--pairs", "sequential:1"]) == 0

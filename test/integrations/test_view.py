@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -16,9 +17,6 @@ from feature_booster_ros.cli import main
 from feature_booster_ros.colors import color_by_height
 from feature_booster_ros.integrations.video_file import VideoFile
 from feature_booster_ros.matching.drawing import INLIER_COLOR
-
-av = pytest.importorskip("av", reason="needs PyAV, of feature_booster_ros[view]")
-pytest.importorskip("skimage", reason="the rendered flight needs scikit-image")
 
 FLIGHT = "rendered:width=320,height=240,frames=6"
 QUICK = ["--max-features", "300", "--device", "cpu"]
@@ -107,8 +105,7 @@ def test_what_cannot_be_shown_is_named(tmp_path, arguments, said, capsys):
 
 
 def test_rerun_has_keypoints_matches_trajectories_and_landmarks(tmp_path):
-    pytest.importorskip("rerun", reason="needs rerun-sdk, of feature_booster_ros[rerun]")
-    pytest.importorskip("poselib", reason="the odometry needs poselib")
+    pytest.importorskip("rerun", reason="needs rerun-sdk: pip install '.[rerun]'")
     path = tmp_path / "flight.rrd"
     arguments = ["-o", str(tmp_path / "out.mp4"), "--rerun", str(path), *QUICK]
     assert main(["view", "rendered:frames=12", *arguments]) == 0

@@ -15,28 +15,25 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("rclpy", reason="the demo needs ROS 2")
-pytest.importorskip("feature_booster_ros.msg", reason="the messages are not built")
-
-from feature_booster_ros.evaluation.frame_pairs import (  # noqa: E402
+from feature_booster_ros.evaluation.frame_pairs import (
     FramePair,
     common_pairs,
     compare_matches,
     contact_sheet,
     pair_statistics,
 )
-from feature_booster_ros.live import demo  # noqa: E402
-from feature_booster_ros.live.demo_odometry import why_no_odometry  # noqa: E402
-from feature_booster_ros.live.node_process import (  # noqa: E402
+from feature_booster_ros.live import demo
+from feature_booster_ros.live.demo_odometry import why_no_odometry
+from feature_booster_ros.live.node_process import (
     NodeError,
     NodeGroup,
     NodeProcess,
     find_executable,
 )
-from feature_booster_ros.live.pipeline_recorder import PipelineRecord  # noqa: E402
-from feature_booster_ros.matching.drawing import INLIER_COLOR, OUTLIER_COLOR  # noqa: E402
-from feature_booster_ros.rendering.sequence import RenderedSequence  # noqa: E402
-from feature_booster_ros.sources import open_source  # noqa: E402
+from feature_booster_ros.live.pipeline_recorder import PipelineRecord
+from feature_booster_ros.matching.drawing import INLIER_COLOR, OUTLIER_COLOR
+from feature_booster_ros.rendering.sequence import RenderedSequence
+from feature_booster_ros.sources import open_source
 
 PATIENCE = 400  # seconds for a run: it imports torch in five processes, maybe on busy cores
 
@@ -112,8 +109,6 @@ def test_table_has_what_ground_truth_says(rendered_run):
 
 
 def test_trajectories_are_in_meters_beside_the_truth(rendered_run):
-    pytest.importorskip("poselib", reason="the odometry needs poselib")
-    pytest.importorskip("evo", reason="errors of trajectories need evo")
     folder, result = rendered_run
     rows = read_csv(folder / "odometry.csv")
     assert [row["descriptors"] for row in rows] == ["raw", "SIFT+Boost-F"]
@@ -122,7 +117,6 @@ def test_trajectories_are_in_meters_beside_the_truth(rendered_run):
         assert float(row["tracked"].removesuffix(" %")) > 50
         assert 0.95 < float(row["scale"]) < 1.05
         assert float(row["error"].removesuffix(" cm")) < 5
-    pytest.importorskip("matplotlib", reason="plots need matplotlib")
     assert cv2.imread(str(folder / "trajectory.png")) is not None
 
 

@@ -12,30 +12,26 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
-pytest.importorskip("rclpy", reason="the live benchmark needs ROS 2")
-pytest.importorskip("feature_booster_ros.msg", reason="the messages are not built")
-
-from builtin_interfaces.msg import Time  # noqa: E402
-from rclpy.serialization import serialize_message  # noqa: E402
-from sensor_msgs.msg import CameraInfo  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-
-from feature_booster_ros.benchmark.command_line import add_benchmark_arguments  # noqa: E402
-from feature_booster_ros.live.latency import live_settings, run_from_options  # noqa: E402
-from feature_booster_ros.live.latency_images import (  # noqa: E402
+from feature_booster_ros.benchmark.command_line import add_benchmark_arguments
+from feature_booster_ros.live.latency import live_settings, run_from_options
+from feature_booster_ros.live.latency_images import (
     prepare_images,
     write_frame_camera,
 )
-from feature_booster_ros.live.latency_recorder import serialized_stamp  # noqa: E402
-from feature_booster_ros.live.latency_report import (  # noqa: E402
+from feature_booster_ros.live.latency_recorder import serialized_stamp
+from feature_booster_ros.live.latency_report import (
     RateResult,
     Stream,
     highest_rate,
     own_share,
 )
-from feature_booster_ros.msg import FeatureArray, MatchArray  # noqa: E402
-from feature_booster_ros.sources import Camera, Frame, open_source  # noqa: E402
+from feature_booster_ros.msg import FeatureArray, MatchArray
+from feature_booster_ros.sources import Camera, Frame, open_source
 
 PATIENCE = 400  # seconds for a run: it imports torch in three processes, maybe on busy cores
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nearest neighbors against OpenCV's brute force, and two-view geometry against a known motion."""
 
+import resource
+
 import cv2
 import numpy as np
 import pytest
@@ -184,7 +186,6 @@ def test_wrong_input_is_refused():
 
 
 def test_large_sets_are_matched_in_bounded_memory():
-    resource = pytest.importorskip("resource", reason="only Unix tells a process's peak memory")
     a, b = random_features(20_000, True, 0), random_features(20_000, True, 1)
     match(random_features(64, True, 2), b)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -27,10 +27,10 @@ def on_cores(a, b, mutual=True, second=True):
 def on_torch(a, b, mutual=True, second=True):
     try:
         return on_device.find_nearest_on_device(torch.device("cpu"), a, b, mutual, second)
-    except RuntimeError as error:  # PyTorch before 2.1
+    except RuntimeError as error:
         if "not implemented for 'Half'" not in str(error):
             raise
-        pytest.skip("this PyTorch multiplies float16 on a GPU only")
+        pytest.skip("needs PyTorch 2.1, which multiplies float16 on the CPU, too")
 
 
 WAYS = [by_numpy, on_cores, on_torch]
@@ -214,9 +214,6 @@ def _nearest_in_child(rows: np.ndarray, results) -> None:
     results.put(on_cores(rows, rows).indices)
 
 
-@pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system"
-)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own():
     rows = np.random.default_rng(0).integers(0, 256, (300, 32), dtype=np.uint8)

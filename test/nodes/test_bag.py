@@ -13,6 +13,7 @@ import pytest
 from conftest import TIMEOUT
 from rclpy.serialization import deserialize_message, serialize_message
 from records import BagWriter
+from rosbags import highlevel
 from sensor_msgs.msg import CameraInfo, Image
 
 from feature_booster_ros.cli import main
@@ -20,8 +21,6 @@ from feature_booster_ros.msg import FeatureArray, MatchArray
 from feature_booster_ros.nodes import bag
 from feature_booster_ros.nodes.messages import from_feature_array
 from feature_booster_ros.rendering.sequence import RenderedSequence
-
-highlevel = pytest.importorskip("rosbags.highlevel", reason="bags need rosbags")
 
 FRAMES = 7
 SECOND = 1_000_000_000

@@ -27,7 +27,7 @@ def listener(tmp_path_factory) -> Path:
     try:
         get_package_prefix("rclcpp")
     except PackageNotFoundError:
-        pytest.skip("rclcpp is not installed, and not on PyPI: needs a ROS 2 distribution")
+        pytest.skip("needs rclcpp, of a ROS 2 distribution, not on PyPI")
     folder = tmp_path_factory.mktemp("listener")
     (folder / "src").mkdir()
     blocks = dict(re.findall(r"^```(cpp|cmake)\n(.*?)^```$", PAGE.read_text(), re.M | re.S))

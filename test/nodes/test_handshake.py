@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -99,13 +98,10 @@ def test_player_waits_for_an_answer_but_not_for_ever(tmp_path, start_node, silen
 def test_first_frames_arrive_everywhere_though_half_of_the_datagrams_are_lost(
     tmp_path, monkeypatch, ros, start_node
 ):
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("there is no C compiler")
     (tmp_path / "lose.c").write_text(LOSE_HALF)
     library = tmp_path / "lose.so"
     subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", library, tmp_path / "lose.c", "-ldl"], check=True
+        ["cc", "-shared", "-fPIC", "-o", library, tmp_path / "lose.c", "-ldl"], check=True
     )
     received = {}
 

@@ -16,7 +16,7 @@ FRAMES = 20
 
 @pytest.mark.skipif(
     os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp",
-    reason="the profile is for Fast DDS",
+    reason="needs Fast DDS, which the profile is for: unset RMW_IMPLEMENTATION",
 )
 def test_large_images_arrive_best_effort(ros, start_node, tmp_path, monkeypatch):
     """Without the profile none or a few of these do."""

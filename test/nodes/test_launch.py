@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What booster.launch.py starts for which arguments. Skipped without launch: it is not on PyPI."""
+"""What booster.launch.py starts for which arguments. Needs a ROS 2 distribution."""
 
 import importlib.util
 import os
@@ -18,10 +18,11 @@ from conftest import TIMEOUT, wait_for
 from sensor_msgs.msg import Image
 
 from feature_booster_ros.msg import MatchArray
+from feature_booster_ros.nodes.parameters import from_values
 
-NOT_ON_PYPI = "launch and launch_ros come with a ROS 2 distribution only"
-launch = pytest.importorskip("launch", reason=NOT_ON_PYPI)
-launch_ros = pytest.importorskip("launch_ros", reason=NOT_ON_PYPI)
+pytest.importorskip("ros2launch", reason="needs ros2launch, of a ROS 2 distribution, not on PyPI")
+import launch  # noqa: E402
+import launch_ros  # noqa: E402
 
 NODES = ("booster_node", "matcher_node", "odometry_node")
 NODE_TYPES = {"BoosterNode", "MatcherNode", "OdometryNode", "ImagePlayerNode"}
@@ -166,7 +167,6 @@ def test_camera_info_elsewhere(started):
 
 def test_parameters_are_those_of_the_node(started):
     """The names that the launch file overrides are parameters, with values of their type."""
-    parameters = pytest.importorskip("feature_booster_ros.nodes.parameters", reason="needs ROS 2")
     nodes = started(
         model="none", device="cpu", max_features="9", source="rendered", rate="1", loop="false",
         odometry="true", camera_height="1.65", depth="depth",
@@ -175,7 +175,7 @@ def test_parameters_are_those_of_the_node(started):
     for executable, node in nodes.items():
         module = importlib.import_module(f"feature_booster_ros.nodes.{executable}")
         (node_type,) = (each for name, each in vars(module).items() if name in NODE_TYPES)
-        parameters.from_values(node_type.parameter_type, overridden(node))
+        from_values(node_type.parameter_type, overridden(node))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,6 @@ def test_missing_rviz_is_said_before_anything_starts(started, launch_file, monke
     ],
 )
 def test_node_that_fails_ends_the_launch_with_its_reason_last(argument, reason):
-    pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
     result = subprocess.run(
         [*ROS2, "launch", str(LAUNCH_FILE), argument],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
@@ -296,7 +295,6 @@ def test_node_that_fails_ends_the_launch_with_its_reason_last(argument, reason):
 
 
 def test_killed_node_ends_the_launch_with_the_signal_last(namespace):
-    pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
     process = subprocess.Popen(
         [*ROS2, "launch", str(LAUNCH_FILE), "model:=none", f"namespace:={namespace[1:]}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -316,7 +314,6 @@ def launched(namespace, tmp_path):
 
     It returns a function to what launch has written so far.
     """
-    pytest.importorskip("ros2launch", reason=NOT_ON_PYPI)
     log = tmp_path / "launch.log"
     processes = []
 

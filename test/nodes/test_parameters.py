@@ -159,7 +159,7 @@ def test_presets_set_the_same_parameters():
 
 @pytest.mark.parametrize("executable", ["booster_node", "matcher_node", "odometry_node"])
 def test_parameter_file_and_dump_are_loaded_without_complaint(start_node, tmp_path, executable):
-    pytest.importorskip("ros2param", reason="ros2cli comes with a ROS 2 distribution only")
+    pytest.importorskip("ros2param", reason="needs ros2param, of a ROS 2 distribution, not on PyPI")
 
     def ros2_param(verb: str, *arguments: str) -> str:
         command = "import sys; from ros2cli.cli import main; sys.exit(main(argv=sys.argv[1:]))"

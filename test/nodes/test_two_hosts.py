@@ -181,7 +181,7 @@ def test_booster_and_matcher_on_two_hosts(loss, tmp_path, monkeypatch):
         try:
             robot, desk, cable = stack.enter_context(two_hosts(loss, tmp_path))
         except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"network namespaces and TAP devices are not allowed here: {error}")
+            pytest.skip(f"needs root, ip (iproute2) and /dev/net/tun: {error}")
         desk.node("matcher_node")
         robot.node("booster_node", model="none", max_features=300, qos_input_reliability="reliable")
         robot.node("image_player_node", source="rendered", loop=True, rate=4.0)

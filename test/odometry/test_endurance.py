@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from evo.core import geometry
 from records import shared
 
 from feature_booster_ros.evaluation.trajectories import trajectory_error
@@ -137,7 +138,7 @@ def drive_to_and_fro(features: list[Features], camera_matrix: np.ndarray) -> Lon
 
 
 @pytest.mark.timeout(900)  # a minute on an idle machine
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux, which has /proc")
 def test_five_thousand_frames_take_no_more_memory_than_fifteen_hundred(drive):
     """To and fro on twelve frames of a drive, each of few features, for speed."""
     features = [strongest(features, 180) for _, features in drive[:12]]
@@ -243,7 +244,6 @@ def test_a_turn_too_fast_for_the_scale_is_said_to_begin_another_map():
     positions = np.array([estimate.pose[:3, 3] for estimate, _ in known])
     truth = np.array([pose[:3, 3] for _, pose in known])
     before = sum(estimate.map_number == 0 for estimate, _ in known)
-    geometry = pytest.importorskip("evo.core.geometry", reason="alignment needs evo")
     rotation, translation, scale = geometry.umeyama_alignment(
         positions[:before].T, truth[:before].T, True
     )

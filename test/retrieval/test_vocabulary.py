@@ -5,6 +5,7 @@
 import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from feature_booster_ros.booster import Booster
 from feature_booster_ros.cli import main
@@ -20,16 +21,13 @@ from feature_booster_ros.retrieval import (
 )
 from feature_booster_ros.retrieval.vocabulary_training import _cluster
 
-skimage = pytest.importorskip(
-    "skimage.data", reason="needs scikit-image, of feature_booster_ros[demo]"
-)
 orb = create_extractor("orb", 300)
 RANDOM = np.random.default_rng(1)
 
 
 def photographs() -> list[np.ndarray]:
     """Four gray photographs of scikit-image, (240, 320) uint8."""
-    images = [getattr(skimage, name)() for name in ("astronaut", "chelsea", "coffee", "camera")]
+    images = [getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "camera")]
     grays = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
              for image in images]  # fmt: skip
     return [cv2.resize(gray, (320, 240), interpolation=cv2.INTER_AREA) for gray in grays]

@@ -134,22 +134,28 @@ def test_euroc_sensor_file(tmp_path):
     assert read_camera(path).model == "plumb_bob"
 
 
-def test_addresses(tmp_path, monkeypatch):
+def test_addresses_of_files(tmp_path):
     path = write_camera_yaml(tmp_path / "left camera.yaml")
     assert read_camera(f"file://{path}").width == 64
     assert read_camera(path.as_uri()).width == 64
+
+
+def test_addresses_in_packages(tmp_path, monkeypatch):
+    pytest.importorskip("ament_index_python", reason="needs `make build` and `source env.sh`")
     index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
     index.mkdir(parents=True)
     (index / "my_robot").touch()
     (tmp_path / "share" / "my_robot").mkdir()
     write_camera_yaml(tmp_path / "share" / "my_robot" / "camera.yaml")
-    pytest.importorskip("ament_index_python", reason="a package is looked up in ROS's index")
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     assert read_camera("package://my_robot/camera.yaml").width == 64
     with pytest.raises(FileNotFoundError, match=r"my_robot/other\.yaml does not exist"):
         read_camera("package://my_robot/other.yaml")
     with pytest.raises(ValueError, match="package 'no_robot' is not installed"):
         read_camera("package://no_robot/camera.yaml")
+
+
+def test_addresses_in_packages_need_ros(monkeypatch):
     monkeypatch.setitem(sys.modules, "ament_index_python", None)
     with pytest.raises(ValueError, match="source the ROS environment"):
         read_camera("package://my_robot/camera.yaml")

@@ -68,7 +68,6 @@ def test_path_with_comma_colon_and_equals_sign_is_a_path(tmp_path):
 
 
 def test_rendered_takes_its_options_from_the_uri():
-    pytest.importorskip("skimage", reason="the rendered scene needs scikit-image")
     source = open_source("rendered:seed=3,frames=2,width=160,height=120")
     assert source.kind == "rendered"
     assert [frame.image.shape for frame in source] == [(120, 160)] * 2

@@ -43,7 +43,7 @@ def write_uneven_video(path, periods):
     """
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25.0, (64, 48))
     if not writer.isOpened():
-        pytest.skip("this OpenCV writes no MPEG-4 video")
+        pytest.skip("needs an OpenCV with FFmpeg, such as that of pip")
     for index in range(sum(count for count, _ in periods)):
         writer.write(np.full((48, 64, 3), 12 * index, np.uint8))
     writer.release()

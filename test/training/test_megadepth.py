@@ -10,7 +10,9 @@ import shutil
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
+import pycolmap
 import pytest
 
 from feature_booster_ros.cli import main
@@ -31,9 +33,6 @@ from feature_booster_ros.training.datasets.megadepth.preprocessing import prepar
 from feature_booster_ros.training.datasets.megadepth.scene import read_scene
 from feature_booster_ros.training.datasets.posed_view import transfer
 from feature_booster_ros.training.datasets.posed_views import PosedViews
-
-pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is not installed")
-h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 6
 POINTS = 100  # new ones of a frame

@@ -36,6 +36,8 @@ from feature_booster_ros.training.datasets.mixture import (
 )
 from feature_booster_ros.training.datasets.pairs import ViewGroup, seen_through
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
+from feature_booster_ros.training.datasets.posed_view import PosedView
+from feature_booster_ros.training.datasets.posed_views import PosedViewsWriter
 from feature_booster_ros.training.datasets.sources import (
     DATA_KINDS,
     OpeningContext,
@@ -264,10 +266,6 @@ def test_features_of_another_detector_are_refused(tmp_path):
 
 
 def test_posed_views_are_opened_with_another_file_to_validate_on(tmp_path):
-    pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
-    from feature_booster_ros.training.datasets.posed_view import PosedView
-    from feature_booster_ros.training.datasets.posed_views import PosedViewsWriter
-
     camera_matrix = np.array([[100.0, 0, 100], [0, 100, 100], [0, 0, 1]])
     for name, seed in (("training", 0), ("validation", 1)):
         pair = shifted_pair(np.random.default_rng(seed))

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 from skimage import data
@@ -22,8 +23,6 @@ from feature_booster_ros.training.datasets.posed_views import (
     PosedViews,
     PosedViewsWriter,
 )
-
-h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
 
 CAMERA = np.array([[200.0, 0, 159.5], [0, 200.0, 119.5], [0, 0, 1]])
 SHAPE = (240, 320)

@@ -6,6 +6,7 @@ import sys
 
 import cv2
 import numpy as np
+import pycolmap
 import pytest
 from records import shared
 
@@ -22,9 +23,6 @@ from feature_booster_ros.training.datasets.sparse_tracks import (
     ExtractedImage,
     tracked_views,
 )
-
-pycolmap = pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[train]")
-h5py = pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
 
 SIZE = 360, 270
 DISTORTION = np.array([-0.25, 0.05, 0.002, -0.001])

@@ -26,8 +26,6 @@ from feature_booster_ros.training.datasets.rendered_views import (
     scaled_intrinsics,
 )
 
-pytest.importorskip("h5py", reason="needs h5py, of feature_booster_ros[train]")
-
 SIZE = {"width": 320, "height": 240, "features": 300}
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 

@@ -278,7 +278,6 @@ def test_without_tensorboard_a_line_says_so(tmp_path, caplog, monkeypatch):
 
 
 def test_tensorboard_gets_the_curves(tmp_path):
-    pytest.importorskip("tensorboard", reason="needs tensorboard, of feature_booster_ros[train]")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(small_settings(tmp_path, steps=3))
