@@ -7,20 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from records import shared
 
 from feature_booster_ros.evaluation.trajectories import trajectory_error
 from feature_booster_ros.features import create_extractor
 from feature_booster_ros.odometry import OdometrySettings, State, VisualOdometry
-from feature_booster_ros.sources import open_source
+from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
+from feature_booster_ros.rendering.sequence import RenderedSequence
 
 
 @pytest.fixture(scope="module")
 def drive():
-    """KITTI's frames, with their features."""
+    """Frames through the rendered hall, fast enough that each is a keyframe, and their features."""
     extractor = create_extractor("sift", max_features=1000)
-    with open_source(shared("sequences/kitti_a")) as source:
-        return [(frame, extractor(frame.image)) for frame in source][:14]
+    path = CameraPath([Waypoint(0.0, (-0.5, 0.0, 0.0)), Waypoint(1.4, (0.5, 0.0, 5.6))])
+    sequence = RenderedSequence(frames=14, rate=10, path=path)
+    return [(frame, extractor(frame.image)) for frame in sequence]
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def score(odometry, drive):
     )
 
 
-@pytest.mark.parametrize("camera_height", [None, 1.65])
+@pytest.mark.parametrize("camera_height", [None, 1.6])
 def test_mapped_in_time_the_trajectory_is_that_without_an_executor(drive, executor, camera_height):
     waited = begin(drive, executor, camera_height=camera_height)
     estimates = track_mapped(waited, drive)

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 from evo.core import geometry
-from records import shared
 
 from feature_booster_ros.evaluation.trajectories import trajectory_error
 from feature_booster_ros.features import Features, create_extractor
@@ -25,7 +24,6 @@ from feature_booster_ros.odometry import (
 )
 from feature_booster_ros.rendering.camera_paths import CameraPath, Waypoint
 from feature_booster_ros.rendering.sequence import RenderedSequence
-from feature_booster_ros.sources import open_source
 
 FEATURES = 400
 TURN_FROM = 10
@@ -35,15 +33,16 @@ TURN_FRAMES = 20
 
 @pytest.fixture(scope="module")
 def drive():
-    """The beginning of KITTI's drive, with few features a frame."""
+    """A drive along a rendered hall, with few features a frame."""
     extractor = create_extractor("sift", max_features=FEATURES)
-    with open_source(shared("sequences/kitti_a")) as source:
-        return [(frame, extractor(frame.image)) for frame in source.frames(count=24)]
+    path = CameraPath([Waypoint(0.0, (-0.5, 0.0, 0.0)), Waypoint(2.4, (0.5, 0.0, 9.6))])
+    sequence = RenderedSequence(seed=1, frames=24, rate=10, path=path)
+    return [(frame, extractor(frame.image)) for frame in sequence]
 
 
 @pytest.fixture(scope="module")
 def turning():
-    """A step aside in the rendered hall, then a turn by 60 degrees on the spot."""
+    """A step aside in another rendered hall, then a turn by 60 degrees on the spot."""
     extractor = create_extractor("sift", max_features=800)
     stands = TURN_FROM / 10
     turned = stands + TURN_FRAMES / 10
@@ -191,7 +190,7 @@ def test_a_turn_on_the_spot_keeps_the_map_and_the_place(turning):
 
 
 def test_black_images_in_the_middle_of_a_drive(drive):
-    """30 of them while the car waits; then it drives on, in the map that it had."""
+    """30 of them while the camera waits; then it drives on, in the map that it had."""
     odometry = VisualOdometry(drive[0][0].camera.matrix)
     for frame, features in drive[:12]:
         before = odometry.track(features, frame.stamp)
@@ -208,7 +207,7 @@ def test_black_images_in_the_middle_of_a_drive(drive):
 
 
 def test_another_place_is_said_to_be_lost_before_a_new_map(drive, turning):
-    """From the street into the rendered hall, whose camera is another one."""
+    """Into another rendered hall, whose camera is another one."""
     odometry = VisualOdometry(drive[0][0].camera.matrix)
     for frame, features in drive[:12]:
         before = odometry.track(features, frame.stamp)
