@@ -36,7 +36,7 @@ def drive():
     """A drive along a rendered hall, with few features a frame."""
     extractor = create_extractor("sift", max_features=FEATURES)
     path = CameraPath([Waypoint(0.0, (-0.5, 0.0, 0.0)), Waypoint(2.4, (0.5, 0.0, 9.6))])
-    sequence = RenderedSequence(seed=1, frames=24, rate=10, path=path)
+    sequence = RenderedSequence(seed=1, frames=24, width=960, height=720, rate=10, path=path)
     return [(frame, extractor(frame.image)) for frame in sequence]
 
 
