@@ -17,7 +17,7 @@ from feature_booster_ros.cli import main
 from feature_booster_ros.features import create_extractor
 
 HEADER = Path(__file__).parents[2] / "docs" / "integrations" / "orb_booster.hpp"
-INCLUDE = "-I/usr/include/opencv4"  # ONNX Runtime's headers are looked for in CPATH, too
+INCLUDE = "-I/usr/include/opencv4"  # the compiler looks in CPLUS_INCLUDE_PATH, too
 # MODEL WIDTH HEIGHT COUNT, keypoints (x, y, size, angle) and descriptors on standard input.
 PROGRAM = """
 #include "orb_booster.hpp"
@@ -47,7 +47,10 @@ def program(tmp_path_factory) -> Path:
     needed.write_text("#include <onnxruntime_cxx_api.h>\n#include <opencv2/core.hpp>\n")
     check = ["c++", INCLUDE, "-std=c++17", "-fsyntax-only", needed]
     if shutil.which("c++") is None or subprocess.run(check, capture_output=True).returncode:
-        pytest.skip("needs c++, libopencv-dev, and the headers of an ONNX Runtime release in CPATH")
+        pytest.skip(
+            "needs c++, libopencv-dev, and ONNX Runtime's release: its include/ in "
+            "CPLUS_INCLUDE_PATH"
+        )
     (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
     (folder / "libonnxruntime.so.1").symlink_to(library)
     source, built = folder / "main.cpp", folder / "main"
