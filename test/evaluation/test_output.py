@@ -6,8 +6,6 @@ import pytest
 
 from feature_booster_ros.evaluation.output import add_title, new_figure
 
-pytest.importorskip("matplotlib", reason="plots need matplotlib")
-
 
 @pytest.mark.parametrize("width", [4.0, 12.0])
 def test_a_long_title_is_whole_and_clear_of_legend_and_panels(width):

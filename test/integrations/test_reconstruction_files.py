@@ -242,7 +242,6 @@ def test_what_cannot_be_written_leaves_the_files_as_they_were(extracted, tmp_pat
     assert main(["match", str(extracted), "-o", str(extracted)]) == 1
     assert "give another output" in capsys.readouterr().err
     assert extracted.read_bytes() == before
-    pytest.importorskip("pycolmap", reason="needs pycolmap, of feature_booster_ros[colmap]")
     database = tmp_path / "d.db"
     (tmp_path / "other").mkdir()
     images = ["--images", str(tmp_path / "other")]
