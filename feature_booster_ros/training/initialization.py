@@ -101,8 +101,9 @@ def start_from_checkpoint(
     source = load_checkpoint(name_or_path)
     if source.config.descriptor_dim != network.config.descriptor_dim:
         raise ValueError(
-            f"{network.config.name} cannot start from {name_or_path}, a {source.config.detector} "
-            f"network of {source.config.descriptor_dim} elements"
+            f"{network.config.name} cannot start from {name_or_path}, whose descriptors "
+            f"({source.config.detector}) have {source.config.descriptor_dim} elements and not "
+            f"{network.config.descriptor_dim}"
         )
     given, target = source.state_dict(), network.state_dict()
     fitting = {

@@ -43,7 +43,8 @@ class _SoftCumulativeHistogram(torch.autograd.Function):
         (distances,) = ctx.saved_tensors
         # One more bin, without gradient, takes the distances beyond the last edge.
         padded = torch.cat([gradient, gradient.new_zeros(*gradient.shape[:-1], 1)], dim=-1)
-        lies_in = distances.floor().clamp_(0, ctx.bins + 1).long()
+        # NaN lies in no bin; the loss is NaN then, which the trainer tells.
+        lies_in = distances.floor().nan_to_num_(ctx.bins + 1).clamp_(0, ctx.bins + 1).long()
         return -padded.gather(-1, lies_in), None
 
 
@@ -201,7 +202,8 @@ def generalized_cross_entropy(
         second: (P, N, D) likewise of the second images.
         positive: (P, M, N) bool, matches that are right.
         negative: (P, M, N) bool, matches that are wrong; those that are neither do not count.
-        scale: Factor of the inner products in the softmax; below 40, or differences underflow.
+        scale: Factor of the inner products in the softmax; at most 80, or small exponentials
+            underflow.
         wrong_weight: Cost of a wrong match.
         positives: Number of positives of all processes, or None for those given.
 

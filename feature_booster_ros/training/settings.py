@@ -138,6 +138,7 @@ class TrainingSettings:
             for name in ("fastap_weight", "boost_weight", "reward_weight"):
                 self._require(name, not getattr(self, name), "0 for the loss gce")
             self._require("soft_signs", not self.soft_signs, "0 for the loss gce, which has a ramp")
+            self._require("temperature", self.temperature <= 40, "at most 40 for the loss gce")
         elif not any(self.loss_weights):
             raise ValueError("fastap_weight, boost_weight and reward_weight are all 0")
 

@@ -128,6 +128,8 @@ class _Run:
     def train(self) -> Path:
         """Train to the last step and return the path of the newest weights."""
         log = RunLog(self.output, self.step) if self.processes.is_first else None
+        if log is not None and self.step == self.steps > 0:
+            logger.info("all %d steps of the run in %s are done", self.steps, self.output)
         try:
             if self.step == 0 and log is not None:
                 self._record(log)

@@ -215,7 +215,7 @@ def test_images_of_nothing_in_common_say_what_to_try(tmp_path):
         cv2.imwrite(str(tmp_path / "noise" / f"{index}.png"), image)
     with pytest.raises(ValueError, match="nothing could be reconstructed.*Try images that overlap"):
         reconstruct(tmp_path / "noise", tmp_path / "out", threads=1, device="cpu")
-    assert not (tmp_path / "out" / "tracks.h5").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_camera_of_another_size_and_a_full_output_are_refused(calibrated, tmp_path):

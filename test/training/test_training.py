@@ -5,6 +5,7 @@
 import argparse
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -114,7 +115,9 @@ def test_training_for_no_step_writes_the_start(photos, tmp_path):
 def test_a_start_that_does_not_fit_is_refused(photos, tmp_path):
     data = (PhotosSpecification(str(photos), views=2, features=60, longest_side=200, holdout=5),)
     settings = small_settings(tmp_path, model="ORB+Boost-B", data=data, start="SIFT+Boost-F")
-    with pytest.raises(ValueError, match="cannot start from SIFT.Boost-F, a sift network of 128"):
+    with pytest.raises(
+        ValueError, match="cannot start from SIFT.Boost-F, .*have 128 elements and not 256"
+    ):
         train(settings)
 
 
@@ -169,6 +172,14 @@ def test_photos_that_are_not_there(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="none of the 1 photographs"):
         PhotoViews.open(find_photos(tmp_path), ViewSettings("orb"), tmp_path / "cache")
+
+
+def test_the_only_photograph_is_not_trained_on(photos, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(find_photos(photos)[0], tmp_path / "one")
+    data = (PhotosSpecification(str(tmp_path / "one")),)
+    with pytest.raises(ValueError, match="photos:one: the only photograph is kept to validate on"):
+        train(small_settings(tmp_path / "run", data=data))
 
 
 # Settings from a file and from the command line

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import wait_for
 from safetensors import safe_open
 from training_runs import (
     ShiftedPairs,
@@ -228,6 +229,47 @@ def test_two_processes_train_as_one(photos, cache, tmp_path):
     a, b = (state(tmp_path / name)["network"] for name in ("one", "two"))
     for name in a:
         torch.testing.assert_close(a[name], b[name], atol=1e-4, rtol=0)
+
+
+def test_sigterm_to_all_processes_writes_a_checkpoint(photos, cache, tmp_path):
+    data = f"photos:{photos},views=3,features=100,longest_side=256,holdout=5"
+    settings = read_settings(
+        None, {"model": "ORB+Boost-B", "data": data, "output": str(tmp_path / "run")}
+    )
+    settings = dataclasses.replace(
+        settings, cache=cache, batch=2, steps=10_000, features=64, threads=1, workers=1, log_every=1
+    )
+    settings.save(tmp_path / "settings.yaml")
+    # A worker is spawned: it imports the script.
+    (tmp_path / "train.py").write_text(
+        SCRIPT.replace("train(", 'if __name__ == "__main__": train(')
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "train.py"), str(tmp_path / "settings.yaml")],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE_FOLDER), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    log = tmp_path / "run" / "log.jsonl"
+    wait_for(lambda: log.is_file() and '"loss"' in log.read_text(), "step of the training")
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert errors.rstrip().endswith("KeyboardInterrupt"), errors
+    assert "DataLoader" not in errors
+    assert state(tmp_path / "run")["step"] >= 1
+
+
+def test_weights_that_diverge_are_told(tmp_path):
+    with pytest.raises(ValueError, match="no longer finite at step .*: lower lr"):
+        train(small_settings(tmp_path, lr=1e9, warmup=0, log_every=3))
+
+
+def test_a_finished_run_says_so(tmp_path, caplog):
+    train(small_settings(tmp_path, steps=1))
+    caplog.set_level("INFO")
+    train(small_settings(tmp_path, steps=1, resume=True))
+    assert f"all 1 steps of the run in {tmp_path} are done" in caplog.text
 
 
 class BrokenPairs(ShiftedPairs):

@@ -222,5 +222,7 @@ def _unchanged(pairs: Any) -> Any:
 
 def _quiet_worker(_: int) -> None:
     cv2.setNumThreads(1)
-    # Ctrl-C reaches every process of the terminal; the trainer ends the workers when it stops.
+    # Ctrl-C reaches every process of the terminal, and `timeout` sends SIGTERM to all of a group;
+    # the trainer ends the workers when it stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -165,6 +166,7 @@ def reconstruct(
     logger.info("%d pairs of images matched, %d verified", len(matches), verified)
     models = map_incrementally(database, folder, output / "sparse", camera is not None, threads)
     if not models:
+        shutil.rmtree(output)  # Not empty, it would be in the way of the next try.
         raise ValueError(
             f"nothing could be reconstructed of the {len(extracted)} images in {folder}: "
             f"{verified} pairs of them match. Try images that overlap by more than half and were "

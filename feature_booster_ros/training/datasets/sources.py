@@ -159,6 +159,10 @@ class PhotosSpecification(PairSourceSpecification):
 
     def open_training(self, context: OpeningContext) -> PairSource:
         photos, _ = split_photos(find_photos(self.path), self.holdout)
+        if not photos:
+            raise ValueError(
+                f"{self.label}: the only photograph is kept to validate on; give at least two"
+            )
         distribution = dataclasses.replace(
             _VIEWS,
             rotation=self.rotation,
