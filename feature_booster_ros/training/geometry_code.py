@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..booster import FeatureBooster
+from ..booster import FeatureBooster, ModelConfig
 from ..booster.descriptors import network_input
 from ..booster.network import KeypointEncoder
 from .datasets.batches import PairBatch
@@ -79,6 +79,31 @@ def geometry_code(keypoints: Tensor) -> Tensor:
     return torch.cat(parts, dim=-1)
 
 
+def check_geometry_code(config: ModelConfig, source: ModelConfig | None) -> None:
+    """Check that a network can start with a geometry code.
+
+    Args:
+        config: The network that starts.
+        source: The trained network that it starts from, or None near the identity.
+
+    Raises:
+        ValueError: The networks are of other kinds.
+    """
+    fits = config.binary and config.keypoint_dim == 4 and config.use_kenc
+    if source is None and not (fits and config.output_dim == config.descriptor_dim):
+        raise ValueError(
+            f"{config.name} cannot start with a geometry code: it takes a binary network with a "
+            "keypoint encoder, that gives as many bits as it takes, of features with scale and "
+            "angle"
+        )
+    if source is not None and (not fits or source.binary):
+        raise ValueError(
+            f"{config.name} cannot start from {source.name} with a geometry code: it takes "
+            "a binary network with a keypoint encoder, of features with scale and angle, and the "
+            "float one of the same feature"
+        )
+
+
 @torch.no_grad()
 def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch]) -> None:
     """Outvote the least informative bits of a near-identity network by a code of the geometry.
@@ -86,21 +111,12 @@ def trade_bits_for_geometry(network: FeatureBooster, batches: Sequence[PairBatch
     The keypoint encoder adds the code to these bits with a gain, so that it decides their signs.
 
     Args:
-        network: Binary network from :func:`.start_near_identity` with as many bits out as in, on
-            the CPU.
+        network: Network from :func:`.start_near_identity` that :func:`check_geometry_code` takes,
+            on the CPU.
         batches: Pairs to choose the bits with, and keypoints to fit to.
-
-    Raises:
-        ValueError: The network is of another kind.
     """
+    assert network.kenc is not None  # as checked
     config = network.config
-    fits = config.binary and config.output_dim == config.descriptor_dim
-    if not fits or config.keypoint_dim != 4 or network.kenc is None:
-        raise ValueError(
-            f"{config.name} cannot start with a geometry code: it takes a binary network with a "
-            "keypoint encoder, that gives as many bits as it takes, of features with scale and "
-            "angle"
-        )
     traded = least_informative_bits(batches)[:CODE_BITS].cpu()
 
     def code(keypoints: Tensor) -> Tensor:
@@ -167,20 +183,11 @@ def project_with_angle(
     (:func:`.sign_projection`).
 
     Args:
-        network: Binary network from :func:`.start_from_checkpoint`.
+        network: Network from :func:`.start_from_trained` that :func:`check_geometry_code` takes.
         source: Float network that it started from.
         batches: Features to fit to.
-
-    Raises:
-        ValueError: The networks are of other kinds.
     """
-    config = network.config
-    if not config.binary or source.config.binary or config.keypoint_dim != 4 or not network.kenc:
-        raise ValueError(
-            f"{config.name} cannot start from {source.config.name} with a geometry code: it takes "
-            "a binary network with a keypoint encoder, of features with scale and angle, and the "
-            "float one of the same feature"
-        )
+    assert network.kenc is not None  # as checked
     sums = _outputs(network, batches, before="attn_proj")
     carriers = quiet_directions(sums, 2)
     keypoints = torch.cat([batch.keypoints[~batch.padding] for batch in batches])
@@ -196,7 +203,7 @@ def project_with_angle(
     linear = torch.linalg.lstsq(
         reaching.double(), wanted.double(), rcond=CONSTANT, driver="gelsd"
     ).solution.float()
-    projection = linear @ sign_projection(wanted, config.output_dim)
+    projection = linear @ sign_projection(wanted, network.config.output_dim)
     # The signs do not depend on the scale, but tanh does: neither flat nor saturated.
     projection /= (reaching @ projection).std()
     network.final_proj.weight.copy_(projection[:-1].T)

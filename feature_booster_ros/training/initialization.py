@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..booster import FeatureBooster, load_checkpoint
+from ..booster import FeatureBooster, ModelConfig, load_checkpoint
 from ..booster.descriptors import network_input
 from ..booster.network import AttentionalLayer
 from .datasets.batches import PairBatch
@@ -78,9 +78,30 @@ def mlp_layers(mlp: nn.Sequential) -> list[nn.Linear]:
     return [layer for layer in mlp if isinstance(layer, nn.Linear)]
 
 
+def load_start(config: ModelConfig, name_or_path: str | Path) -> FeatureBooster:
+    """Load a trained network that another can start from.
+
+    Args:
+        config: The network that starts.
+        name_or_path: Model name or file of the trained network.
+
+    Raises:
+        FileNotFoundError: There is no such model or file.
+        ValueError: The file cannot be read, or its network takes descriptors of another length.
+    """
+    source = load_checkpoint(name_or_path)
+    if source.config.descriptor_dim != config.descriptor_dim:
+        raise ValueError(
+            f"{config.name} cannot start from {name_or_path}, whose descriptors "
+            f"({source.config.detector}) have {source.config.descriptor_dim} elements and not "
+            f"{config.descriptor_dim}"
+        )
+    return source
+
+
 @torch.no_grad()
-def start_from_checkpoint(
-    network: FeatureBooster, name_or_path: str | Path, batches: Iterator[PairBatch]
+def start_from_trained(
+    network: FeatureBooster, source: FeatureBooster, batches: Iterator[PairBatch]
 ) -> list[str]:
     """Copy every tensor that a trained network has with the same name and shape.
 
@@ -89,22 +110,12 @@ def start_from_checkpoint(
 
     Args:
         network: Network to change.
-        name_or_path: Model name or file of the trained network.
+        source: Trained network, from :func:`load_start`.
         batches: Features that the rotation is fitted to.
 
     Returns:
         Names of the tensors that were not copied.
-
-    Raises:
-        ValueError: The trained network takes descriptors of another length.
     """
-    source = load_checkpoint(name_or_path)
-    if source.config.descriptor_dim != network.config.descriptor_dim:
-        raise ValueError(
-            f"{network.config.name} cannot start from {name_or_path}, whose descriptors "
-            f"({source.config.detector}) have {source.config.descriptor_dim} elements and not "
-            f"{network.config.descriptor_dim}"
-        )
     given, target = source.state_dict(), network.state_dict()
     fitting = {
         name: tensor

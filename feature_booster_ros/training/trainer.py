@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..booster import FeatureBooster, load_checkpoint, save_checkpoint
+from ..booster import FeatureBooster, save_checkpoint
 from ..progress import Progress
 from .bits import MOMENT_BATCHES, fold_normalization
 from .components import (
@@ -34,11 +34,17 @@ from .components import (
 from .datasets.batches import PairBatch
 from .datasets.mixture import PairMixture, StepPairs, open_mixture, source_names, step_loader
 from .datasets.sources import open_validation
-from .geometry_code import CODE_BATCHES, project_with_angle, trade_bits_for_geometry
+from .geometry_code import (
+    CODE_BATCHES,
+    check_geometry_code,
+    project_with_angle,
+    trade_bits_for_geometry,
+)
 from .initialization import (
     SILENCE_BATCHES,
+    load_start,
     silence_units,
-    start_from_checkpoint,
+    start_from_trained,
     start_near_identity,
 )
 from .objective import Measures, label_counts, training_objective
@@ -96,6 +102,12 @@ class _Run:
         self.scaler = make_scaler(settings, processes.device)
         torch.manual_seed(settings.seed)
         self.network = make_network(settings, self.config)
+        # Checked before features are extracted, which may take hours.
+        self.source: FeatureBooster | None = None
+        if saved is None and settings.start not in ("identity", "random"):
+            self.source = load_start(self.config, settings.start)
+        if saved is None and settings.geometry_code:
+            check_geometry_code(self.config, None if self.source is None else self.source.config)
         context = make_context(settings, self.config)
         self.open_sources = functools.partial(
             open_mixture, settings.data, context, settings.seed, settings.features
@@ -261,17 +273,17 @@ class _Run:
         settings = self.settings
         if settings.start == "identity":
             start_near_identity(self.network)
-        elif settings.start != "random":
-            fresh = start_from_checkpoint(self.network, settings.start, self._first_batches())
+        elif self.source is not None:
+            fresh = start_from_trained(self.network, self.source, self._first_batches())
             if self.processes.is_first:
                 logger.info("started from %s; new: %s", settings.start, ", ".join(fresh) or "none")
         if settings.geometry_code:
-            device = self.processes.device if settings.start == "identity" else CPU
+            device = self.processes.device if self.source is None else CPU
             batches = list(itertools.islice(self._first_batches(device), CODE_BATCHES))
-            if settings.start == "identity":
+            if self.source is None:
                 trade_bits_for_geometry(self.network, batches)
             else:
-                project_with_angle(self.network, load_checkpoint(settings.start), batches)
+                project_with_angle(self.network, self.source, batches)
         if settings.silence_units:
             silenced = silence_units(
                 self.network, itertools.islice(self._first_batches(), SILENCE_BATCHES)

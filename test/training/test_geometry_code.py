@@ -20,7 +20,7 @@ from feature_booster_ros.photos import find_photos
 from feature_booster_ros.training import geometry_code as code
 from feature_booster_ros.training.datasets.batches import PairBatch, collate, keypoint_geometry
 from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSettings
-from feature_booster_ros.training.initialization import start_from_checkpoint, start_near_identity
+from feature_booster_ros.training.initialization import start_from_trained, start_near_identity
 
 PHOTO = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 
@@ -97,7 +97,7 @@ def test_bits_of_float_descriptors_and_angles(photos, tmp_path, quick_fit):
         dataclasses.replace(load_models()["SIFT+Boost-B"], descriptor_transform=transform)
     )
     batches = pair_batches(photos, tmp_path, "sift")
-    start_from_checkpoint(network, "SIFT+Boost-F", iter(batches * 6))
+    start_from_trained(network, source, iter(batches * 6))
     code.project_with_angle(network, source, batches)
     features = create_extractor("sift", 300)(PHOTO)
     bits, floats = (Booster(n, "cpu")(features, PHOTO.shape) for n in (network, source))
@@ -115,12 +115,14 @@ def test_bits_of_float_descriptors_and_angles(photos, tmp_path, quick_fit):
     assert less.mean() < 0.6 * more.mean()
 
 
-def test_a_code_that_has_no_place_is_refused(tmp_path, photos):
+def test_a_code_that_has_no_place_is_refused(tmp_path):
     models = load_models()
-    network = FeatureBooster(models["SIFT+Boost-F"])
+    sift = models["SIFT+Boost-F"]
     with pytest.raises(ValueError, match="SIFT.Boost-F cannot start with a geometry code"):
-        code.trade_bits_for_geometry(network, [])
+        code.check_geometry_code(sift, None)
     with pytest.raises(ValueError, match="cannot start from SIFT.Boost-F with a geometry code"):
-        code.project_with_angle(network, network, [])
+        code.check_geometry_code(sift, sift)
+    with pytest.raises(ValueError, match="SIFT.Boost-B cannot start with a geometry code"):
+        code.check_geometry_code(models["SIFT+Boost-B"], None)
     with pytest.raises(ValueError, match="start must be other for a geometry code, not 'random'"):
         small_settings(tmp_path, geometry_code=True, start="random")

@@ -31,7 +31,7 @@ from feature_booster_ros.training.datasets.photo_views import PhotoViews, ViewSe
 from feature_booster_ros.training.datasets.sources import PhotosSpecification
 from feature_booster_ros.training.initialization import (
     sign_projection,
-    start_from_checkpoint,
+    start_from_trained,
     start_near_identity,
 )
 from feature_booster_ros.training.settings import TrainingSettings, read_settings
@@ -73,7 +73,7 @@ def test_a_binary_network_starts_from_the_float_one(photos, tmp_path):
     store = PhotoViews.open(find_photos(photos), settings, tmp_path)
     rng = np.random.default_rng(0)
     batches = iter([collate([store.draw(rng) for _ in range(4)], 4, torch.device("cpu"))] * 6)
-    fresh = start_from_checkpoint(network, "SIFT+Boost-F", batches)
+    fresh = start_from_trained(network, source, batches)
     assert fresh == ["final_proj.weight", "final_proj.bias"]
     assert torch.equal(network.kenc.encoder[0].weight, source.kenc.encoder[0].weight)
     # A tight frame of the float projection: it keeps all angles but for the signs.
@@ -112,8 +112,8 @@ def test_training_for_no_step_writes_the_start(photos, tmp_path):
     assert np.unpackbits(boosted.descriptors ^ features.descriptors).mean() < 0.02
 
 
-def test_a_start_that_does_not_fit_is_refused(photos, tmp_path):
-    data = (PhotosSpecification(str(photos), views=2, features=60, longest_side=200, holdout=5),)
+def test_a_start_that_does_not_fit_is_refused_before_the_data_are_opened(tmp_path):
+    data = (PhotosSpecification(str(tmp_path / "none")),)
     settings = small_settings(tmp_path, model="ORB+Boost-B", data=data, start="SIFT+Boost-F")
     with pytest.raises(
         ValueError, match="cannot start from SIFT.Boost-F, .*have 128 elements and not 256"
