@@ -235,13 +235,16 @@ class _GeneralizedCrossEntropy(torch.autograd.Function):
         # Costs of the positives, expected wrong matches, probabilities of the positives.
         sums = first.new_zeros(3)
         of_first, of_second = torch.empty_like(first), torch.empty_like(second)
-        for pair, (a, b) in enumerate(zip(first, second, strict=True)):
+        # For all pairs at once: each call of nonzero waits for a GPU.
+        _, i, j = positive.nonzero(as_tuple=True)
+        sizes = positive.sum((1, 2)).tolist()
+        places = zip(i.split(sizes), j.split(sizes), strict=True)
+        for pair, (a, b, where) in enumerate(zip(first, second, places, strict=True)):
             exponentials = (a @ b.T).sub_(1).mul_(scale).exp_().mul_(counted[pair])
             smallest = torch.finfo(exponentials.dtype).tiny
             rows = exponentials.sum(1, keepdim=True).clamp_min_(smallest)
             columns = exponentials.sum(0, keepdim=True).clamp_min_(smallest)
             probabilities = (exponentials / rows).mul_(exponentials / columns)
-            where = positive[pair].nonzero(as_tuple=True)
             right = probabilities[where]
             powers = right.pow(GCE_POWER)
             probabilities[where] = 0
