@@ -12,7 +12,6 @@ are lifecycle nodes that configure and activate themselves, hence no LifecycleNo
 autostart:=false a lifecycle manager does.
 """
 
-import os
 import posixpath
 import re
 import signal
@@ -37,17 +36,11 @@ from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
 from launch_ros.actions import Node
 
+from feature_booster_ros.nodes import fastdds
+
 PACKAGE = "feature_booster_ros"
 CONFIG = Path(get_package_share_directory(PACKAGE)) / "config"
 PRESETS = CONFIG / "presets"
-# Who sets one of these has chosen how Fast DDS transports messages. The second is the first one's
-# name in Fast DDS 2, which Humble and Jazzy have.
-FASTDDS_VARIABLES = (
-    "FASTDDS_DEFAULT_PROFILES_FILE",
-    "FASTRTPS_DEFAULT_PROFILES_FILE",
-    "FASTDDS_BUILTIN_TRANSPORTS",
-    "ROS_LOCALHOST_ONLY",
-)
 RESPAWN_DELAY = 1.0  # seconds
 BOOLEANS = ["true", "false"]
 LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"]
@@ -173,7 +166,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=str(CONFIG / "fastdds.xml"),
                 description="Fast DDS profile of the nodes, so that large images arrive; start the "
                 "camera's driver with it too (docs/reliability.md). It is not set where the "
-                f"environment has {' or '.join(FASTDDS_VARIABLES)}. Empty: none",
+                f"environment has {' or '.join(fastdds.VARIABLES)}. Empty: none",
             ),
             DeclareLaunchArgument(
                 "autostart",
@@ -283,8 +276,11 @@ def _nodes(context) -> list:
             # Loading PyTorch takes seconds, in which the start would be played to nobody.
             wait_for_nodes=",".join(nodes),
         )
+    profile = {}
+    if argument["fastdds_profile"]:
+        profile = fastdds.profile_environment(Path(argument["fastdds_profile"]))
     actions = [
-        *_set_fastdds_profile(argument["fastdds_profile"]),
+        *(SetEnvironmentVariable(name, value) for name, value in profile.items()),
         *_stop_when_one_fails(nodes, respawn),
         *nodes.values(),
     ]
@@ -358,15 +354,6 @@ def _in_any_namespace(path: Path) -> Path:
     copy = Path(tempfile.mkdtemp(prefix=f"{PACKAGE}_")) / path.name
     copy.write_text(text, "utf-8")
     return copy
-
-
-def _set_fastdds_profile(profile: str) -> list[SetEnvironmentVariable]:
-    """Return the actions that have Fast DDS read the profile, unless it is configured already."""
-    if not profile or any(os.environ.get(name) for name in FASTDDS_VARIABLES):
-        return []
-    is_fastdds_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
-    name = FASTDDS_VARIABLES[1 if is_fastdds_2 else 0]
-    return [SetEnvironmentVariable(name, str(Path(profile).expanduser().resolve()))]
 
 
 def _rviz_config(argument) -> str:

@@ -322,6 +322,7 @@ def _start_player(
             "start": options.start,
             "step": options.step,
             "count": options.frames,
+            "wait_for_nodes": ",".join(node.name for node in group.nodes),
             "wait_for_subscribers": subscribers,
         },
     )

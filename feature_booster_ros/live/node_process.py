@@ -22,9 +22,19 @@ from types import TracebackType
 from typing import Any
 
 import yaml
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
+
+from ..nodes.fastdds import profile_environment
 
 PACKAGE = "feature_booster_ros"
+
+# Publish images, depth and float descriptors. The others do not need the profile, which takes
+# 10 MiB of /dev/shm for each process: a container has 64 MB.
+_PUBLISH_LARGE_MESSAGES = ("booster_node", "image_player_node")
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -38,7 +48,9 @@ class NodeProcess:
     """A node in a child process, from construction until :meth:`stop`.
 
     It runs in a separate session: Ctrl-C in the terminal does not reach it, but :meth:`stop` does.
-    If this process is killed, the kernel ends the child too (Linux).
+    If this process is killed, the kernel ends the child too (Linux). As with booster.launch.py, a
+    node that publishes large messages reads config/fastdds.xml, unless the environment configures
+    Fast DDS.
 
     Args:
         executable: Name of an installed executable of this package, such as "booster_node".
@@ -76,13 +88,17 @@ class NodeProcess:
             command += ["-r", f"__ns:=/{namespace}"]
         for old, new in (remappings or {}).items():
             command += ["-r", f"{old}:={new}"]
+        profile: dict[str, str] = {}
+        if executable in _PUBLISH_LARGE_MESSAGES:
+            share = Path(get_package_share_directory(PACKAGE))
+            profile = profile_environment(share / "config" / "fastdds.xml")
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **profile, **(environment or {})},
                 start_new_session=True,
                 preexec_fn=_die_with_parent if _libc is not None else None,
             )

@@ -92,7 +92,7 @@ class Handshakes:
             name = f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
             # With the endpoint: a node that was started again has to answer again.
             key = name, bytes(endpoint.endpoint_gid)
-            if key not in self._known and not self._ask(key, endpoint):
+            if key not in self._known and not self._ask(key):
                 missing.add(name)
         return sorted(missing)
 
@@ -115,21 +115,24 @@ class Handshakes:
             missing.add(_WITHOUT_NAME)
         return sorted(missing)
 
-    def unconnected(self, name: str, namespace: str) -> str:
+    def unconnected(self, name: str) -> str:
         """Return what a node lacks by its service ``~/is_connected``; ask it again.
+
+        Args:
+            name: Full name of the node.
 
         Returns:
             Empty if it lacks nothing, or offers no such service.
         """
-        service = f"{namespace.rstrip('/')}/{name}/is_connected"
-        report = self._reports.get(service, f"no answer of {name}")
-        if not report or not _offers(self._node, name, namespace, service):
+        service = f"{name}/is_connected"
+        report = self._reports.get(service, f"an answer of {name}")
+        if not report or not _offers(self._node, name, service):
             return ""
         if service not in self._queries:
             self._queries[service] = RepeatedCall(self._node, Trigger, service)
         answer = self._queries[service].poll()
         if answer is not None:
-            report = "" if answer.success else f"{name} says: {answer.message}"
+            report = "" if answer.success else f"what {name} lacks: {answer.message}"
             self._reports[service] = report
         return report
 
@@ -140,10 +143,11 @@ class Handshakes:
         self._calls.clear()
         self._queries.clear()
 
-    def _ask(self, key: tuple[str, bytes], endpoint: Any) -> bool:
+    def _ask(self, key: tuple[str, bytes]) -> bool:
         if key not in self._calls:
-            service = f"{key[0]}/get_parameters"
-            if not _offers(self._node, endpoint.node_name, endpoint.node_namespace, service):
+            name, _ = key
+            service = f"{name}/get_parameters"
+            if not _offers(self._node, name, service):
                 return True
             self._calls[key] = RepeatedCall(self._node, GetParameters, service)
         if self._calls[key].poll() is None:
@@ -153,10 +157,16 @@ class Handshakes:
         return True
 
 
-def _offers(node: Node, name: str, namespace: str, service: str) -> bool:
-    """Return whether the node ``name`` of a namespace is known to offer a service."""
+def split_name(name: str) -> tuple[str, str]:
+    """Return the name of a node and its namespace, of its full name."""
+    namespace, _, base = name.rpartition("/")
+    return base, namespace or "/"
+
+
+def _offers(node: Node, name: str, service: str) -> bool:
+    """Return whether the node of a full name is known to offer a service."""
     try:
-        services = node.get_service_names_and_types_by_node(name, namespace)
+        services = node.get_service_names_and_types_by_node(*split_name(name))
     except NodeNameNonExistentError:
         return False
     return any(offered == service for offered, _ in services)

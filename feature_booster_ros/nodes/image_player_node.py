@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.node import NodeNameNonExistentError
 from sensor_msgs.msg import CameraInfo
@@ -31,7 +32,7 @@ from feature_booster_ros.sources.source import USUAL_RATE, play
 from feature_booster_ros.stamps import NANOSECONDS, Order, StampWatch, show
 
 from .camera_info import to_camera_info
-from .handshake import Handshakes
+from .handshake import Handshakes, split_name
 from .image_output import ImageOutput
 from .images import transport_topic
 from .lifecycle import (
@@ -106,7 +107,7 @@ class ImagePlayerNodeParameters(NodeParameters):
     wait_for_nodes: str = parameter(
         "",
         "Names of nodes to wait for before the first frame, separated by commas: until each "
-        "subscribes to images or features. They are in this node's namespace.",
+        "subscribes to images or features. Relative names are in this node's namespace.",
     )
     wait_timeout: float = parameter(
         120.0,
@@ -267,30 +268,40 @@ class Playback(Work):
         missing = [
             f"an answer of {name}" for name in handshakes.missing_listeners(self._publishers())
         ]
-        reports = (handshakes.unconnected(name, self._node.get_namespace()) for name in names)
-        return ", and for ".join([*missing, *filter(None, reports)])
+        reports = (handshakes.unconnected(self._full_name(name)) for name in names)
+        return ", and for ".join(dict.fromkeys([*missing, *filter(None, reports)]))
 
     def _node_names(self) -> list[str]:
         names = (name.strip() for name in self.parameters.wait_for_nodes.split(","))
         return [name for name in names if name]
 
+    def _full_name(self, name: str) -> str:
+        """Return the full name of a node of `wait_for_nodes`.
+
+        Raises:
+            ValueError: no node can have that name.
+        """
+        try:
+            return expand_topic_name(name, self._node.get_name(), self._node.get_namespace())
+        except ValueError as error:
+            raise ValueError(f"parameter 'wait_for_nodes': no node is named {name!r}") from error
+
     def _missing_node(self, name: str) -> str:
-        """Return the name of a node of this namespace that does not listen, and why if known.
+        """Return the name of a node that does not listen, and why if known; empty if it does.
 
         A node listens if it subscribes to images or features, but not if it subscribes only to the
         transport of our images that is not published.
         """
+        full_name = self._full_name(name)
         try:
-            topics = self._node.get_subscriber_names_and_types_by_node(
-                name, self._node.get_namespace()
-            )
+            topics = self._node.get_subscriber_names_and_types_by_node(*split_name(full_name))
         except NodeNameNonExistentError:
             return name
         listened = {topic for topic, types in topics if _LISTENED_TYPES.intersection(types)}
         image = self._node.resolve_topic_name("image")
         published = {publisher.topic_name for publisher in self._image_publishers()}
         unpublished = {image, transport_topic(image, "compressed")} - published
-        if listened - unpublished or self._is_idle(name):
+        if listened - unpublished or self._is_idle(full_name):
             return ""
         if not listened:
             return name
@@ -299,12 +310,10 @@ class Playback(Work):
             f"publishes {' and '.join(sorted(published))}"
         )
 
-    def _is_idle(self, name: str) -> bool:
+    def _is_idle(self, full_name: str) -> bool:
         """Return whether a node is a matcher whose results nobody wants (parameter ``lazy``)."""
         try:
-            topics = self._node.get_publisher_names_and_types_by_node(
-                name, self._node.get_namespace()
-            )
+            topics = self._node.get_publisher_names_and_types_by_node(*split_name(full_name))
         except NodeNameNonExistentError:
             return False
         results = [topic for topic, types in topics if {_MATCHES_TYPE, _IMAGE_TYPE} & set(types)]

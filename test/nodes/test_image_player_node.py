@@ -187,10 +187,11 @@ def test_deactivation_ends_waiting_and_playing(tmp_path, play, ros):
     assert not player.images
 
 
-def test_waits_for_nodes_until_they_listen(tmp_path, play, start_node):
+def test_waits_for_nodes_until_they_listen(tmp_path, play, start_node, namespace):
     write_kitti(tmp_path)
-    player = play(tmp_path, wait_for_nodes="matcher_node, booster_node", at_end="stay")
-    player.process.wait_for_output("waiting for matcher_node, booster_node")
+    names = f"{namespace}/matcher_node, booster_node"
+    player = play(tmp_path, wait_for_nodes=names, at_end="stay")
+    player.process.wait_for_output(f"waiting for {names} (parameter wait_for_nodes)")
     start_node("matcher_node")
     player.process.wait_for_output("waiting for booster_node (parameter wait_for_nodes)")
     assert not player.images
@@ -204,6 +205,16 @@ def test_gives_up_waiting_and_says_what_is_missing(tmp_path, play):
     assert player.process.wait() == 1
     assert "gave up waiting for nobody (parameter wait_for_nodes)" in player.process.output()
     assert not player.images
+
+
+def test_names_that_no_node_can_have_are_refused(tmp_path, play):
+    write_kitti(tmp_path)
+    player = play(tmp_path, wait_for_nodes="booster_node, booster node")
+    assert player.process.wait() == 1
+    assert (
+        "playing stopped: parameter 'wait_for_nodes': no node is named 'booster node'"
+        in player.process.output()
+    )
 
 
 @pytest.mark.parametrize("transport", ["raw", "compressed"])

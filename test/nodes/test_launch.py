@@ -18,6 +18,7 @@ from conftest import TIMEOUT, wait_for
 from sensor_msgs.msg import Image
 
 from feature_booster_ros.msg import MatchArray
+from feature_booster_ros.nodes import fastdds
 from feature_booster_ros.nodes.parameters import from_values
 
 pytest.importorskip("ros2launch", reason="needs ros2launch, of a ROS 2 distribution, not on PyPI")
@@ -248,23 +249,19 @@ def test_lifecycle_manager_and_respawn(started):
     assert "autostart" not in overridden(player) and not player["respawn"]
 
 
-def test_fastdds_profile_is_set_unless_there_is_one(launch_file, monkeypatch):
-    for name in launch_file.FASTDDS_VARIABLES:
+@pytest.mark.parametrize("arguments, is_set", [({}, True), ({"fastdds_profile": ""}, False)])
+def test_nodes_get_the_fastdds_profile(launch_file, monkeypatch, arguments, is_set):
+    for name in fastdds.VARIABLES:
         monkeypatch.setenv(name, "")  # so that it is as before after the test
-    path = launch_file.CONFIG / "fastdds.xml"
-    for distribution, name in (
-        ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"),
-        ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE"),
-    ):
-        monkeypatch.setenv("ROS_DISTRO", distribution)
-        context = launch.LaunchContext()
-        for action in launch_file._set_fastdds_profile(str(path)):
-            action.visit(context)
-        assert context.environment[name] == str(path.resolve())
-        monkeypatch.setenv(name, "")
-    assert launch_file._set_fastdds_profile("") == []
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
-    assert launch_file._set_fastdds_profile("fastdds.xml") == []
+    (name,) = fastdds.profile_environment(Path())
+    context = launch.LaunchContext()
+    context.launch_configurations.update(arguments)
+    for entity in launch_file.generate_launch_description().entities:
+        for action in entity.visit(context) or []:
+            if isinstance(action, launch.actions.SetEnvironmentVariable):
+                action.visit(context)
+    path = str((launch_file.CONFIG / "fastdds.xml").resolve())
+    assert context.environment[name] == (path if is_set else "")
 
 
 def test_missing_rviz_is_said_before_anything_starts(started, launch_file, monkeypatch):
