@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ..booster import Booster
 from ..booster.engines import PRECISIONS
-from ..booster.pruning import without_dead_parts
+from ..booster.pruning import without_dead_units
 from ..features import Features
 from .inputs import exactly
 from .rounds import Comparison, Limits, compare, time_rounds
@@ -73,7 +73,7 @@ def compare_engines(
     }
     eager = boosters[EAGER]
     precisions = dict.fromkeys(engine.precision for engine in boosters)
-    networks = {PRODUCTS: eager.network, LIVE_PRODUCTS: without_dead_parts(eager.network)}
+    networks = {PRODUCTS: eager.network, LIVE_PRODUCTS: without_dead_units(eager.network)}
     if _multiplications(networks[LIVE_PRODUCTS]) == _multiplications(eager.network):
         del networks[LIVE_PRODUCTS]
     notes: dict[str, dict[str, float]] = {}

@@ -28,6 +28,14 @@ class CheckpointError(ValueError):
     """A weights file cannot be read, or does not fit its configuration."""
 
 
+NO_PICKLE = (
+    pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError,
+)  # fmt: skip
+"""What ``torch.load`` raises for a file that is no pickle, by its first bytes. The texts are of no
+use, and some recommend to load the file in a way that executes its code.
+"""
+
+
 def load_checkpoint(name_or_path: str | Path, model: str | None = None) -> FeatureBooster:
     """Load a network with its weights, on the CPU in float32, in evaluation mode.
 
@@ -116,16 +124,15 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # Not in PyTorch's words, which recommend to load the file in a way that executes its code.
+    except (RuntimeError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: truncated, or no PyTorch weights file: {reason}; download it again"
+        ) from error
+    except NO_PICKLE as error:
         raise CheckpointError(
             f"{path}: truncated, or no PyTorch weights file that holds tensors only; save "
             "network.state_dict(), or download it again"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path}: truncated, or no PyTorch weights file: {reason}; download it again"
         ) from error
     if not isinstance(tensors, dict) or not all(
         isinstance(value, Tensor) for value in tensors.values()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import install_extra
 from .descriptors import network_input
 from .network import FeatureBooster
-from .pruning import without_dead_parts
+from .pruning import without_dead_units
 
 OPSET = 18
 """Version of the operators, which ONNX Runtime supports from 1.14 on, TensorRT from 8.6."""
@@ -35,7 +35,7 @@ class ExportedBooster(nn.Module):
 
     def __init__(self, network: FeatureBooster) -> None:
         super().__init__()
-        self.network = without_dead_parts(network)
+        self.network = without_dead_units(network)
 
     def forward(self, descriptors: Tensor, keypoints: Tensor) -> Tensor:
         config = self.network.config

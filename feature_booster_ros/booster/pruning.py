@@ -1,6 +1,6 @@
 # Copyright 2026 The feature_booster_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Removal of the parts of a network that have no effect.
+"""Removal of the units of a network that have no effect.
 
 Weights that are exactly 0 take as much time as others. The shipped SIFT+Boost-F and -B, whose
 weights are 0 for units that never fire, need seven eighths of their arithmetic without them.
@@ -17,24 +17,11 @@ from torch.nn import functional
 from .network import AttentionalLayer, FeatureBooster
 
 
-class BiasedNorm(nn.Module):
-    """A residual branch whose last weights are all 0: its bias and the norm."""
-
-    def __init__(self, bias: Tensor, layer_norm: nn.LayerNorm) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(bias.clone(), requires_grad=False)
-        self.layer_norm = layer_norm
-
-    def forward(self, descriptors: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        return self.layer_norm(descriptors + self.bias)
-
-
 @torch.no_grad()
-def without_dead_parts(network: FeatureBooster) -> FeatureBooster:
+def without_dead_units(network: FeatureBooster) -> FeatureBooster:
     """Return a copy in evaluation mode with the same results and less arithmetic.
 
-    It lacks units of an MLP that are not used, units that are the same for all features, attention
-    and feed-forward networks whose last weights are all 0, and encoders without remaining units.
+    Its MLPs lack the hidden units that are not used, and those that are the same for all features.
     Only zeros are removed, so nothing is approximated.
     """
     pruned = copy.deepcopy(network).eval().requires_grad_(False)
@@ -44,15 +31,7 @@ def without_dead_parts(network: FeatureBooster) -> FeatureBooster:
     if pruned.attn_proj is not None:
         for layer in pruned.attn_proj.layers:
             assert isinstance(layer, AttentionalLayer)
-            attention, feed_forward = layer.attn, layer.ffn
-            if not attention.proj.weight.any():
-                norm = BiasedNorm(attention.proj.bias, attention.layer_norm)
-                layer.register_module("attn", norm)
-            feed_forward.mlp = prune_mlp(feed_forward.mlp)
-            last = feed_forward.mlp[-1]
-            assert isinstance(last, nn.Linear)
-            if not last.weight.any():
-                layer.register_module("ffn", BiasedNorm(last.bias, feed_forward.layer_norm))
+            layer.ffn.mlp = prune_mlp(layer.ffn.mlp)
     return pruned
 
 

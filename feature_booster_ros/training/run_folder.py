@@ -8,7 +8,6 @@ import dataclasses
 import json
 import logging
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from ..booster import read_metadata
+from ..booster.checkpoint import NO_PICKLE
 from ..errors import install_extra
 from ..evaluation.metrics import MatchingScore
 from ..progress import Progress
@@ -121,11 +121,8 @@ def load_run(path: Path, settings: TrainingSettings) -> dict[str, Any]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         version, before, state = saved["version"], saved["settings"], saved["state"]
-    except pickle.UnpicklingError as error:
-        # Not in PyTorch's words, which recommend to load the file in a way that executes its code.
+    except (RuntimeError, OSError, *NO_PICKLE) as error:
         raise ValueError(f"{path} is no checkpoint of a run, or damaged") from error
-    except (RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no checkpoint of a run, or damaged: {error}") from error
     if version != CHECKPOINT_VERSION:
         raise ValueError(f"{path} is of version {version}, not {CHECKPOINT_VERSION}: train again")
     now = settings.to_dict()

@@ -3,6 +3,7 @@
 """Booster: features in, boosted features out; and weights on disk, whole and broken."""
 
 import dataclasses
+import string
 
 import cv2
 import numpy as np
@@ -191,6 +192,14 @@ def test_truncated_weights_are_refused(tmp_path, suffix, share):
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(CheckpointError, match="truncated"):
         load_checkpoint(path)
+
+
+def test_text_that_was_saved_as_weights_is_refused(tmp_path):
+    path = tmp_path / "SIFT+Boost-F.pth"
+    for first in string.printable:  # each is another operation of a pickle
+        path.write_text(f"{first}rror 404: there is no such page")
+        with pytest.raises(CheckpointError, match="no PyTorch weights file that holds tensors"):
+            load_checkpoint(path)
 
 
 def test_weights_that_hold_code_are_refused_without_advice_to_execute_it(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from training_runs import small_settings
 
 from feature_booster_ros.booster import FeatureBooster, load_checkpoint, load_models, read_metadata
-from feature_booster_ros.booster.pruning import without_dead_parts
+from feature_booster_ros.booster.pruning import without_dead_units
 from feature_booster_ros.training.datasets.batches import PairBatch
 from feature_booster_ros.training.initialization import silence_units
 from feature_booster_ros.training.trainer import train
@@ -60,7 +60,7 @@ def test_only_units_that_never_fire_are_silenced():
     assert gone[:3].all() and gone[4:50].all() and not gone[3]
     assert encoder.weight[5].any() and not encoder.weight[6].any()
     assert not network.denc.encoder[2].weight[:, :3].any()
-    widths = without_dead_parts(network).denc.encoder[0].out_features
+    widths = without_dead_units(network).denc.encoder[0].out_features
     assert widths == 256 - int(gone.sum())
 
 
@@ -75,5 +75,5 @@ def test_a_run_can_start_without_them(tmp_path):
 
 @pytest.mark.parametrize("name", ["SIFT+Boost-F", "SIFT+Boost-B"])
 def test_the_shipped_encoders_are_small(name):
-    pruned = without_dead_parts(load_checkpoint(name))
+    pruned = without_dead_units(load_checkpoint(name))
     assert pruned.denc.encoder[2].out_features < 16 and pruned.kenc.encoder[6].out_features < 64

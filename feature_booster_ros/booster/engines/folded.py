@@ -4,7 +4,7 @@
 
 All foldings are exact except for rounding:
 
-- parts without effect are removed (:mod:`..pruning`), and norms of normalized rows;
+- units without effect are removed (:mod:`..pruning`);
 - no values are computed: the context of a channel is the mean of its value over the features,
   weighted by the keys' softmax, and the mean of a linear map is the map of the means. With E the
   exponentials of the keys (N, D), E^T X (D, D) contains all weighted means of the descriptors X, to
@@ -33,7 +33,7 @@ from ..network import (
     KeypointEncoder,
     PositionwiseFeedForward,
 )
-from ..pruning import BiasedNorm, without_dead_parts
+from ..pruning import without_dead_units
 
 Linear = tuple[Tensor, Tensor]
 """Weight (in, out) and bias (out,)."""
@@ -60,7 +60,7 @@ class FeedForward:
 
 @dataclass(eq=False)
 class Step:
-    """A residual branch, or None, and the norm after it."""
+    """A residual branch, None for the norm before the first one, and the norm after it."""
 
     branch: Gate | FeedForward | None
     branch_bias: Tensor
@@ -84,7 +84,6 @@ class Buffers:
             for mlp in (folded.descriptor_mlp, folded.keypoint_mlp)
             for layer in mlp
         }
-        self.added = rows(len(folded.added) if folded.added is not None else 0)
         gates = folded.width if folded.has_gates else 0
         self.queries, self.keys = rows(gates), rows(gates)
         self.weights = self.keys if dtype == torch.float32 else self.keys.float()
@@ -101,14 +100,14 @@ class FoldedNetwork:
     """
 
     def __init__(self, network: FeatureBooster, dtype: torch.dtype, device: torch.device) -> None:
-        pruned = without_dead_parts(network).cpu().double()
+        pruned = without_dead_units(network).cpu().double()
         self.config = network.config
         self.width = network.config.descriptor_dim
         self._fold_encoders(pruned)
         self.steps: list[Step] = []
         if pruned.attn_proj is not None:
             self.steps = _steps(pruned.layer_norm, pruned.attn_proj)
-        self.final = _final(pruned.final_proj)
+        self.final = _transposed(pruned.final_proj)
         self.has_gates = any(isinstance(step.branch, Gate) for step in self.steps)
         self.wide = max(
             (
@@ -153,8 +152,7 @@ class FoldedNetwork:
             x = functional.layer_norm(
                 x, (self.width,), step.norm_weight, step.norm_bias, LAYER_NORM_EPS
             )
-        if self.final is not None:
-            x = torch.addmm(self.final[1], x, self.final[0])
+        x = torch.addmm(self.final[1], x, self.final[0])
         activation = self.config.last_activation
         if activation != "none" and not (activation == "tanh" and self.config.binary):
             x = getattr(torch, f"{activation}_")(x)
@@ -173,17 +171,10 @@ class FoldedNetwork:
                 for layer in mlp:
                     x = _linear(x, layer, buffers.hidden[id(layer)]).relu_()
                 hidden.append((x, out))
-        if self.added is None:
-            for x, out in hidden:
-                descriptors.addmm_(x, out)
-            return descriptors.add_(self.added_bias)
-        if hidden:
-            (x, out), *more = hidden
-            added = _linear(x, (out, self.added_bias), buffers.added)
-            for x, out in more:
-                added.addmm_(x, out)
-            descriptors.index_add_(1, self.added, added)
-        return descriptors
+        # Not before: the first layer takes the descriptors as they are.
+        for x, out in hidden:
+            descriptors.addmm_(x, out)
+        return descriptors.add_(self.encoder_bias)
 
     def _gate(self, gate: Gate, x: Tensor, buffers: Buffers, padding: Tensor | None) -> None:
         keys = _linear(x, gate.key, buffers.keys)
@@ -201,18 +192,12 @@ class FoldedNetwork:
         """Fold the encoders to hidden layers, and last weights of the elements that they change."""
         self.descriptor_mlp, descriptor = _mlp(pruned.denc)
         self.keypoint_mlp, keypoint = _mlp(pruned.kenc)
-        lasts = [last for last in (descriptor, keypoint) if last is not None]
-        bias = sum((last[1] for last in lasts), torch.zeros(self.width, dtype=torch.float64))
-        touched = bias != 0
-        for weight, _ in lasts:
-            touched |= weight.any(dim=0)
-        # Adding to selected elements is faster only if they are few.
-        self.added = touched.nonzero().squeeze(1) if touched.sum() <= self.width // 2 else None
-        chosen = slice(None) if self.added is None else self.added
-        self.added_bias = bias[chosen].clone()
         self.descriptor_out, self.keypoint_out = (
-            last[0][:, chosen].contiguous() if last is not None and last[0].any() else None
-            for last in (descriptor, keypoint)
+            None if last is None else last[0] for last in (descriptor, keypoint)
+        )
+        self.encoder_bias = sum(
+            (last[1] for last in (descriptor, keypoint) if last is not None),
+            torch.zeros(self.width, dtype=torch.float64),
         )
 
     def _to(self, dtype: torch.dtype, device: torch.device) -> None:
@@ -227,9 +212,8 @@ class FoldedNetwork:
         self.descriptor_out, self.keypoint_out = (
             None if out is None else cast(out) for out in (self.descriptor_out, self.keypoint_out)
         )
-        self.added = None if self.added is None else self.added.to(device)
-        self.added_bias = cast(self.added_bias)
-        self.final = None if self.final is None else cast_linear(self.final)
+        self.encoder_bias = cast(self.encoder_bias)
+        self.final = cast_linear(self.final)
         for step in self.steps:
             step.norm_weight, step.norm_bias = cast(step.norm_weight), cast(step.norm_bias)
             branch = step.branch
@@ -262,22 +246,12 @@ def _transposed(layer: nn.Linear) -> Linear:
     return layer.weight.T.contiguous(), layer.bias
 
 
-def _final(layer: nn.Linear) -> Linear | None:
-    """Return the projection, or None if it is the identity."""
-    weight, bias = _transposed(layer)
-    square = weight.shape[0] == weight.shape[1]
-    if square and not bias.any() and torch.equal(weight, torch.eye(len(weight)).to(weight)):
-        return None
-    return weight, bias
-
-
 def _steps(first_norm: nn.LayerNorm, cross: CrossBooster) -> list[Step]:
     """Return the branches and norms of cross-boosting in order, with folded biases."""
     steps = [Step(None, torch.zeros_like(first_norm.bias), first_norm.weight, first_norm.bias)]
     for layer in cross.layers:
         assert isinstance(layer, AttentionalLayer)
         steps += [_step(layer.attn), _step(layer.ffn)]
-    steps = _without_repeated_norms(steps)
     for before, step in zip(steps[:-1], steps[1:], strict=True):
         before.norm_bias = before.norm_bias + step.branch_bias
         if isinstance(step.branch, Gate):
@@ -285,7 +259,7 @@ def _steps(first_norm: nn.LayerNorm, cross: CrossBooster) -> list[Step]:
                 weight, bias = getattr(step.branch, name)
                 setattr(step.branch, name, (weight, bias - step.branch_bias @ weight))
             step.branch.value_bias = step.branch.value_bias - step.branch.value @ step.branch_bias
-        elif step.branch is not None:
+        elif isinstance(step.branch, FeedForward):
             weight, bias = step.branch.hidden
             step.branch.hidden = weight, bias - step.branch_bias @ weight
     return steps
@@ -293,11 +267,8 @@ def _steps(first_norm: nn.LayerNorm, cross: CrossBooster) -> list[Step]:
 
 def _step(part: nn.Module) -> Step:
     """Return a residual branch with its last bias and its norm."""
-    branch: Gate | FeedForward | None = None
-    bias: Tensor
-    if isinstance(part, BiasedNorm):
-        bias, norm = part.bias, part.layer_norm
-    elif isinstance(part, AttentionFreeAttention):
+    branch: Gate | FeedForward
+    if isinstance(part, AttentionFreeAttention):
         query, key = _transposed(part.query), _transposed(part.key)
         (projection, bias), norm = _transposed(part.proj), part.layer_norm
         branch = Gate(query, key, part.value.weight, part.value.bias, projection)
@@ -307,15 +278,3 @@ def _step(part: nn.Module) -> Step:
     else:
         raise TypeError(f"{type(part).__name__} cannot be folded")
     return Step(branch, bias, norm.weight, norm.bias)
-
-
-def _without_repeated_norms(steps: list[Step]) -> list[Step]:
-    """Remove norms of normalized rows, which would scale them by no more than the epsilon."""
-    kept: list[Step] = []
-    for step in steps:
-        repeats = kept and step.branch is None and not step.branch_bias.any()
-        if repeats and (kept[-1].norm_weight == 1).all() and not kept[-1].norm_bias.any():
-            kept[-1].norm_weight, kept[-1].norm_bias = step.norm_weight, step.norm_bias
-        else:
-            kept.append(step)
-    return kept

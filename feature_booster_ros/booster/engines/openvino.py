@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..descriptors import network_input, pack_signs, unpack_bits
 from ..network import FeatureBooster
-from ..pruning import without_dead_parts
+from ..pruning import without_dead_units
 from .engine import Engine
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class OpenVinoEngine(Engine):
     def __init__(self, network: FeatureBooster, device: torch.device, precision: str) -> None:
         super().__init__(network, device, precision)
         compiled = _core().compile_model(
-            _openvino_model(without_dead_parts(network).cpu().float()),
+            _openvino_model(without_dead_units(network).cpu().float()),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
