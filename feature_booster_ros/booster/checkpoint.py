@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,14 +26,6 @@ from .network import FeatureBooster
 
 class CheckpointError(ValueError):
     """A weights file cannot be read, or does not fit its configuration."""
-
-
-NO_PICKLE = (
-    pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError,
-)  # fmt: skip
-"""What ``torch.load`` raises for a file that is no pickle, by its first bytes. The texts are of no
-use, and some recommend to load the file in a way that executes its code.
-"""
 
 
 def load_checkpoint(name_or_path: str | Path, model: str | None = None) -> FeatureBooster:
@@ -87,6 +79,25 @@ def save_checkpoint(
     os.replace(partial, path)
 
 
+def load_saved(path: Path, kind: str) -> Any:
+    """Return what ``torch.save`` wrote, tensors on the CPU; no code of the file is executed.
+
+    Args:
+        path: of the file.
+        kind: what the file should be, and the remedy, for the message of the error.
+
+    Raises:
+        CheckpointError: the file is damaged, or was not written by ``torch.save``.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # of a dozen kinds, by what the file's bytes mean as a pickle
+        # Not in PyTorch's words, which recommend to load the file in a way that executes its code.
+        raise CheckpointError(f"{path}: truncated, or no {kind}") from error
+
+
 def weights_path(name_or_path: str | Path) -> Path:
     """Return the path of the weights; FileNotFoundError names what does not exist."""
     shipped = weights_folder() / f"{name_or_path}.safetensors"
@@ -122,18 +133,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path}: truncated, or no PyTorch weights file: {reason}; download it again"
-        ) from error
-    except NO_PICKLE as error:
-        raise CheckpointError(
-            f"{path}: truncated, or no PyTorch weights file that holds tensors only; save "
-            "network.state_dict(), or download it again"
-        ) from error
+    kind = "weights file that holds tensors only; save network.state_dict(), or download it again"
+    tensors = load_saved(path, kind)
     if not isinstance(tensors, dict) or not all(
         isinstance(value, Tensor) for value in tensors.values()
     ):
@@ -168,6 +169,12 @@ def _check_fit(path: Path, network: FeatureBooster, tensors: dict[str, Tensor]) 
             raise CheckpointError(
                 f"{path}: does not fit the configuration of {name}: tensor {key} is missing"
             )
+        if not _is_plain(tensors[key]):
+            raise CheckpointError(
+                f"{path}: tensor {key} is {tensors[key].dtype}, {tensors[key].layout}, on "
+                f"{tensors[key].device}, not an array of float16, bfloat16, float32 or float64; "
+                "convert it"
+            )
         if tensors[key].shape != tensor.shape:
             raise CheckpointError(
                 f"{path}: does not fit the configuration of {name}: tensor {key} has shape "
@@ -181,3 +188,9 @@ def _check_fit(path: Path, network: FeatureBooster, tensors: dict[str, Tensor]) 
         raise CheckpointError(
             f"{path}: does not fit the configuration of {name}: tensor {extra[0]} is not part of it"
         )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor is an array of numbers that a network can be loaded with."""
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return tensor.dtype in floats and tensor.layout == torch.strided and not tensor.is_meta

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
-from rclpy.expand_topic_name import expand_topic_name
+from rclpy.exceptions import NameValidationException
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.node import NodeNameNonExistentError
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -126,6 +127,27 @@ class ImagePlayerNodeParameters(NodeParameters):
         change=Change.UNCONFIGURED,
     )
 
+    def nodes(self, namespace: str) -> dict[str, str]:
+        """Return the full name of each node of `wait_for_nodes`, by its name as given.
+
+        Args:
+            namespace: Of relative names.
+
+        Raises:
+            ValueError: No node can have such a name.
+        """
+        full_names = {}
+        for name in filter(None, map(str.strip, self.wait_for_nodes.split(","))):
+            full_name = name if name.startswith("/") else f"{namespace.rstrip('/')}/{name}"
+            try:
+                validate_full_topic_name(full_name)  # the rules of names of nodes are the same
+            except NameValidationException as error:
+                raise ValueError(
+                    f"parameter 'wait_for_nodes': no node is named {name!r}"
+                ) from error
+            full_names[name] = full_name
+        return full_names
+
 
 class ImagePlayerNode(ManagedNode):
     """Play a source as ``image`` (or ``image/compressed``) and ``camera_info``."""
@@ -152,6 +174,7 @@ class Playback(Work):
         parameters, qos = node.parameters, node.parameters.output_profile()
         if not parameters.source:
             raise ValueError("parameter 'source' is empty: it says what to play, such as a folder")
+        parameters.nodes(node.get_namespace())  # refuses names that no node can have
         self._node = node
         self._stop = threading.Event()
         sources, handler = logging.getLogger("feature_booster_ros.sources"), _LoggerBridge(node)
@@ -179,6 +202,10 @@ class Playback(Work):
     def parameters(self) -> ImagePlayerNodeParameters:
         """The node's parameters, which may change at any time."""
         return self._node.parameters
+
+    def apply_parameters(self, new: ImagePlayerNodeParameters) -> None:
+        """Refuse names that no node can have; the thread reads the parameters itself."""
+        new.nodes(self._node.get_namespace())
 
     def activate(self, resources: Resources) -> str:
         """Start the thread that plays."""
@@ -247,7 +274,8 @@ class Playback(Work):
         if self.parameters.stamp == "now" and is_clock_missing(self._node):
             return f"the time, for stamp: now. {CLOCK_MISSING}"
         missing = []
-        if nodes := [text for name in self._node_names() if (text := self._missing_node(name))]:
+        waits = self.parameters.nodes(self._node.get_namespace()).items()
+        if nodes := [text for names in waits if (text := self._missing_node(*names))]:
             missing.append(f"{', '.join(nodes)} (parameter wait_for_nodes)")
         images = self._image_publishers()
         wanted = self.parameters.wait_for_subscribers
@@ -262,37 +290,21 @@ class Playback(Work):
 
     def _missing_connections(self, handshakes: Handshakes) -> str:
         """Return why the listeners that are there may lose the first frames; empty if none may."""
-        names = self._node_names()
+        names = self.parameters.nodes(self._node.get_namespace()).values()
         if not names and not self.parameters.wait_for_subscribers:
             return ""
         missing = [
             f"an answer of {name}" for name in handshakes.missing_listeners(self._publishers())
         ]
-        reports = (handshakes.unconnected(self._full_name(name)) for name in names)
+        reports = (handshakes.unconnected(name) for name in names)
         return ", and for ".join(dict.fromkeys([*missing, *filter(None, reports)]))
 
-    def _node_names(self) -> list[str]:
-        names = (name.strip() for name in self.parameters.wait_for_nodes.split(","))
-        return [name for name in names if name]
-
-    def _full_name(self, name: str) -> str:
-        """Return the full name of a node of `wait_for_nodes`.
-
-        Raises:
-            ValueError: no node can have that name.
-        """
-        try:
-            return expand_topic_name(name, self._node.get_name(), self._node.get_namespace())
-        except ValueError as error:
-            raise ValueError(f"parameter 'wait_for_nodes': no node is named {name!r}") from error
-
-    def _missing_node(self, name: str) -> str:
+    def _missing_node(self, name: str, full_name: str) -> str:
         """Return the name of a node that does not listen, and why if known; empty if it does.
 
         A node listens if it subscribes to images or features, but not if it subscribes only to the
         transport of our images that is not published.
         """
-        full_name = self._full_name(name)
         try:
             topics = self._node.get_subscriber_names_and_types_by_node(*split_name(full_name))
         except NodeNameNonExistentError:

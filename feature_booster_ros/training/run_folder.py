@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..booster import read_metadata
-from ..booster.checkpoint import NO_PICKLE
+from ..booster.checkpoint import load_saved
 from ..errors import install_extra
 from ..evaluation.metrics import MatchingScore
 from ..progress import Progress
@@ -118,11 +118,11 @@ def load_run(path: Path, settings: TrainingSettings) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"nothing to resume: there is no {path}")
+    saved = load_saved(path, "checkpoint of a run")
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
         version, before, state = saved["version"], saved["settings"], saved["state"]
-    except (RuntimeError, OSError, *NO_PICKLE) as error:
-        raise ValueError(f"{path} is no checkpoint of a run, or damaged") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no checkpoint of a run") from error
     if version != CHECKPOINT_VERSION:
         raise ValueError(f"{path} is of version {version}, not {CHECKPOINT_VERSION}: train again")
     now = settings.to_dict()

@@ -198,8 +198,37 @@ def test_text_that_was_saved_as_weights_is_refused(tmp_path):
     path = tmp_path / "SIFT+Boost-F.pth"
     for first in string.printable:  # each is another operation of a pickle
         path.write_text(f"{first}rror 404: there is no such page")
-        with pytest.raises(CheckpointError, match="no PyTorch weights file that holds tensors"):
+        with pytest.raises(CheckpointError, match="no weights file that holds tensors only"):
             load_checkpoint(path)
+
+
+def test_damaged_weights_of_the_old_format_are_refused(tmp_path):
+    network, _ = saved(tmp_path)
+    path = tmp_path / "SIFT+Boost-F.pth"
+    torch.save(network.state_dict(), path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    load_checkpoint(path)
+    for length in range(0, 400, 7):  # the first objects of the file
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match="truncated"):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        (lambda tensor: tensor.to(torch.complex64), "torch.complex64"),
+        (lambda tensor: tensor.to(torch.int8), "torch.int8"),
+        (lambda tensor: tensor.to_sparse(), "torch.sparse_coo"),
+        (lambda tensor: tensor.to("meta"), "on meta"),
+    ],
+)
+def test_weights_that_are_no_arrays_of_floats_are_refused(tmp_path, change, text):
+    network, _ = saved(tmp_path)
+    path = tmp_path / "SIFT+Boost-F.pth"
+    torch.save({name: change(tensor) for name, tensor in network.state_dict().items()}, path)
+    with pytest.raises(CheckpointError, match=f"tensor .*{text}.*; convert it"):
+        load_checkpoint(path)
 
 
 def test_weights_that_hold_code_are_refused_without_advice_to_execute_it(tmp_path):

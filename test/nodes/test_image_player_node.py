@@ -26,7 +26,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from feature_booster_ros.nodes.camera_info import to_camera_info
-from feature_booster_ros.nodes.image_player_node import frame_interval
+from feature_booster_ros.nodes.image_player_node import ImagePlayerNodeParameters, frame_interval
 from feature_booster_ros.nodes.images import message_to_depth, to_compressed_image, to_image
 from feature_booster_ros.pixels import decode_raw
 from feature_booster_ros.sources import Camera, Frame
@@ -207,14 +207,33 @@ def test_gives_up_waiting_and_says_what_is_missing(tmp_path, play):
     assert not player.images
 
 
-def test_names_that_no_node_can_have_are_refused(tmp_path, play):
+@pytest.mark.parametrize("name", ["booster node", "a//b", "//a", "a/", "/", "~/a", "{node}", "1a"])
+def test_names_that_no_node_can_have_are_refused(name):
+    for namespace in ("/", "/robot"):
+        with pytest.raises(ValueError, match=re.escape(f"no node is named {name!r}")):
+            ImagePlayerNodeParameters(wait_for_nodes=f"good, {name}").nodes(namespace)
+
+
+def test_full_and_relative_names_of_nodes():
+    parameters = ImagePlayerNodeParameters(wait_for_nodes=" a, b/c ,/d,, /e/f")
+    names = {"a": "/a", "b/c": "/b/c", "/d": "/d", "/e/f": "/e/f"}
+    assert parameters.nodes("/") == names
+    assert parameters.nodes("/robot") == {**names, "a": "/robot/a", "b/c": "/robot/b/c"}
+    assert ImagePlayerNodeParameters(wait_for_nodes=" ,").nodes("/") == {}
+
+
+def test_bad_names_of_nodes_change_nothing(tmp_path, play, ros, start_node):
     write_kitti(tmp_path)
-    player = play(tmp_path, wait_for_nodes="booster_node, booster node")
-    assert player.process.wait() == 1
-    assert (
-        "playing stopped: parameter 'wait_for_nodes': no node is named 'booster node'"
-        in player.process.output()
+    player = play(tmp_path, wait_for_nodes="booster_node", at_end="stay")
+    (result,) = ros.set_parameters(player.process.full_name, wait_for_nodes="booster node")
+    assert not result.successful and "no node is named 'booster node'" in result.reason
+    start_node("booster_node", parameters={"model": "none"})
+    wait_for(lambda: len(player.images) == 4, "4 images")
+    refused = start_node(
+        "image_player_node", parameters={"source": str(tmp_path), "wait_for_nodes": "a//b"}
     )
+    assert refused.wait() == 1
+    assert "no node is named 'a//b'" in refused.output()
 
 
 @pytest.mark.parametrize("transport", ["raw", "compressed"])

@@ -189,7 +189,7 @@ def test_a_run_with_other_settings_is_not_resumed(tmp_path):
     with pytest.raises(ValueError, match="holds a run already: continue it with --resume"):
         train(small_settings(tmp_path, steps=2))
     (tmp_path / "run.pt").write_bytes((tmp_path / "run.pt").read_bytes()[:1000])
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="truncated, or no checkpoint of a run"):
         train(small_settings(tmp_path, steps=2, resume=True))
 
 

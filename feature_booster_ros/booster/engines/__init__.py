@@ -3,8 +3,8 @@
 """Engines that run the network; all give the same features.
 
 - "eager": the module itself, the reference;
-- "fused": without dead parts, with fewer and larger operations, in place;
-- "openvino": without dead parts, compiled for the CPU by OpenVINO, if that is installed;
+- "fused": without dead units, with fewer and larger operations, in place;
+- "openvino": without dead units, compiled for the CPU by OpenVINO, if that is installed;
 - "cuda_graph": fused, recorded once for each of some padded sizes and replayed by one call.
 """
 
@@ -74,8 +74,7 @@ def create_engine(
 
 def _fastest(network: FeatureBooster, device: torch.device) -> str:
     available = available_engines(device)
-    if CudaGraphEngine.name in available:
-        return CudaGraphEngine.name
-    if OpenVinoEngine.name in available:
-        return OpenVinoEngine.name
-    return EagerEngine.name if FusedEngine.refusal(network) else FusedEngine.name
+    for engine in (CudaGraphEngine, OpenVinoEngine, FusedEngine):
+        if engine.name in available and not engine.refusal(network):
+            return engine.name
+    return EagerEngine.name

@@ -52,6 +52,11 @@ class OpenVinoEngine(Engine):
         self._lock = threading.Lock()
 
     @classmethod
+    def refusal(cls, network: FeatureBooster) -> str | None:
+        # Wrong for all sets where the first one has a single feature (OpenVINO 2026.4).
+        return "it has multi-head attention" if network.config.use_mha else None
+
+    @classmethod
     def missing(cls) -> str | None:
         if importlib.util.find_spec("openvino") is None:
             return "the package openvino is not installed (pip install openvino)"
