@@ -32,6 +32,7 @@ from feature_booster_ros.rendering.sequence import RenderedSequence
 from feature_booster_ros.sources import open_source
 from feature_booster_ros.sources.source import Source
 
+from ..nodes.process import initialize
 from .demo_odometry import choose_depth_input, compare_odometry, true_poses, why_no_odometry
 from .demo_report import Pipeline, report_demo
 from .node_process import NodeError, NodeGroup, NodeProcess, use_private_domain
@@ -178,7 +179,7 @@ def _run(options: argparse.Namespace) -> None:
         for model, namespace in zip(options.models, namespaces, strict=True)
     ), flush=True)  # fmt: skip
 
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    initialize(signal_handlers=SignalHandlerOptions.NO)
     recorder = None
     try:
         recorder = PipelineRecorder(namespaces, has_odometry=depth_input != "none")

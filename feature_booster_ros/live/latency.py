@@ -31,6 +31,7 @@ from ..nodes.matcher_node_parameters import MatcherNodeParameters
 from ..nodes.odometry_node_parameters import OdometryNodeParameters
 from ..nodes.parameter_file import read_parameter_file
 from ..nodes.parameters import NodeParameters
+from ..nodes.process import initialize
 from .latency_images import prepare_images, write_frame_camera
 from .latency_recorder import LiveRecorder
 from .latency_report import RateResult, Stream, live_text, own_share, write_live
@@ -182,7 +183,7 @@ def run_live(settings: LiveSettings, folder: Path, logs: Path) -> list[RateResul
     images, _ = prepare_images(frames, settings.size, folder)
     camera = write_frame_camera(frames[0], settings.size, folder / "camera.yaml")
     use_private_domain()
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    initialize(signal_handlers=SignalHandlerOptions.NO)
     recorder = None
     try:
         recorder = LiveRecorder(NAMESPACE)

@@ -17,6 +17,7 @@ import rclpy
 import rclpy.logging
 from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from .lifecycle import ManagedNode
@@ -44,13 +45,9 @@ def run(node_type: type[ManagedNode], args: Sequence[str] | None = None) -> int:
     node = None
     try:
         try:
-            rclpy.init(args=arguments)
-        except (ValueError, RuntimeError) as error:
-            if "logging" in str(error):
-                remedy = "set HOME or ROS_LOG_DIR to a folder that can be written"
-                print(f"cannot start: {remedy} ({error})", file=sys.stderr)
-            else:  # rcl cannot parse what is after --ros-args
-                print(f"cannot start with these ROS arguments: {error}", file=sys.stderr)
+            initialize(arguments)
+        except ValueError as error:
+            print(f"cannot start: {error}", file=sys.stderr)
             return 1
         try:
             node = node_type()
@@ -75,6 +72,27 @@ def run(node_type: type[ManagedNode], args: Sequence[str] | None = None) -> int:
         if rclpy.ok():
             rclpy.shutdown()
     return int(node is not None and node.failed)
+
+
+def initialize(
+    arguments: Sequence[str] = (), signal_handlers: SignalHandlerOptions | None = None
+) -> None:
+    """Initialize rclpy.
+
+    Args:
+        arguments: Command line without the program's name.
+        signal_handlers: Which handlers rclpy installs; None for its default.
+
+    Raises:
+        ValueError: rclpy cannot be initialized; the message names the remedy.
+    """
+    try:
+        rclpy.init(args=list(arguments), signal_handler_options=signal_handlers)
+    except (ValueError, RuntimeError) as error:
+        if "logging" in str(error):
+            remedy = "set HOME or ROS_LOG_DIR to a folder that can be written"
+            raise ValueError(f"{remedy} ({error})") from error
+        raise ValueError(f"rcl cannot parse these ROS arguments: {error}") from error
 
 
 def usage(node_type: type[ManagedNode]) -> str:

@@ -270,6 +270,14 @@ def test_process_that_ends_badly_is_reported(tmp_path):
         NodeProcess("no_such_node", tmp_path)
 
 
+def test_no_folder_for_logs_is_told_with_the_remedy(tmp_path, monkeypatch):
+    for name in ("ROS_LOG_DIR", "ROS_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    result = run(tmp_path, "--frames", "2")
+    assert result.returncode == 1
+    assert result.stderr.startswith("demo: set HOME or ROS_LOG_DIR"), result.stderr
+
+
 def test_models_get_namespaces_that_ros_allows():
     models = [
         demo.ModelChoice.parse(name) for name in ("none", "SIFT+Boost-F", "SIFT+Boost-F", "none")

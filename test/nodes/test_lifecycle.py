@@ -312,7 +312,7 @@ def test_bad_parameter_at_start_ends_the_node_with_an_error(start_node, name, pa
 def test_arguments_that_ros_cannot_parse(start_node):
     node = start_node("matcher_node", "-p", "ratio")
     assert node.wait() == 1
-    assert "cannot start with these ROS arguments" in node.output()
+    assert "cannot start: rcl cannot parse these ROS arguments" in node.output()
     assert "Traceback" not in node.output()
 
 
