@@ -99,6 +99,18 @@ def wait_for(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) 
         time.sleep(0.02)
 
 
+def newest_values(diagnostics: list, node: str) -> dict[str, str]:
+    """Values of the last status of a node's frames among messages of /diagnostics; empty without
+    one.
+    """
+    name = f"{node.lstrip('/')}: frames"
+    for message in reversed(diagnostics):
+        for status in message.status:
+            if status.name == name:
+                return {pair.key: pair.value for pair in status.values}
+    return {}
+
+
 class NodeProcess:
     """An executable of the package that runs.
 

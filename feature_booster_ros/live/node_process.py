@@ -32,8 +32,8 @@ from ..nodes.fastdds import profile_environment
 
 PACKAGE = "feature_booster_ros"
 
-# Publish images, depth and float descriptors. The others do not need the profile, which takes
-# 10 MiB of /dev/shm for each process: a container has 64 MB.
+# These publish images, depth and float descriptors. The others do not need the profile, which takes
+# 10 MiB of /dev/shm for each process; a container has 64 MB by default.
 _PUBLISH_LARGE_MESSAGES = ("booster_node", "image_player_node")
 
 _PR_SET_PDEATHSIG = 1

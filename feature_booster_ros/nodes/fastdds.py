@@ -17,8 +17,8 @@ VARIABLES = (
     "FASTDDS_BUILTIN_TRANSPORTS",
     "ROS_LOCALHOST_ONLY",
 )
-"""Environment variables, one of which whoever has chosen how Fast DDS transports messages has set.
-The second is the first one's name in Fast DDS 2, which Humble and Jazzy have.
+"""Environment variables that configure how Fast DDS transports messages. The second is the first
+one's name in Fast DDS 2, which Humble and Jazzy have.
 """
 
 

@@ -274,9 +274,10 @@ class Playback(Work):
         if self.parameters.stamp == "now" and is_clock_missing(self._node):
             return f"the time, for stamp: now. {CLOCK_MISSING}"
         missing = []
-        waits = self.parameters.nodes(self._node.get_namespace()).items()
-        if nodes := [text for names in waits if (text := self._missing_node(*names))]:
-            missing.append(f"{', '.join(nodes)} (parameter wait_for_nodes)")
+        nodes = self.parameters.nodes(self._node.get_namespace())
+        silent = [self._missing_node(name, full_name) for name, full_name in nodes.items()]
+        if any(silent):
+            missing.append(f"{', '.join(filter(None, silent))} (parameter wait_for_nodes)")
         images = self._image_publishers()
         wanted = self.parameters.wait_for_subscribers
         count = sum(publisher.get_subscription_count() for publisher in images)

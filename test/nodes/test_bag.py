@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TIMEOUT
+from conftest import TIMEOUT, newest_values
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.serialization import deserialize_message, serialize_message
 from records import BagWriter
@@ -125,7 +125,11 @@ def test_matches_are_those_of_the_nodes(recorded, parameters, tmp_path, start_no
         ros.publish("camera_info", deserialize_message(camera_info, CameraInfo))
         ros.publish("image", deserialize_message(image, Image))
         # The first frame has no matches, but one that waits would be dropped for the second.
-        wait_until(lambda: all(processed(node, diagnostics) > index for node in nodes))  # noqa: B023
+        for node in nodes:
+            name = node.full_name
+            wait_until(
+                lambda: int(newest_values(diagnostics, name).get("processed", 0)) > index  # noqa: B023
+            )
         wait_until(lambda: len(features) > index and len(matches) >= index)  # noqa: B023
     for topic, messages in (("/features", features), ("/matches", matches)):
         times = [time_ns for time_ns, _ in stored[topic]]
@@ -147,16 +151,6 @@ def assert_same(one: list[tuple[int, bytes]], other: list[tuple[int, bytes]], ki
                 np.testing.assert_allclose(x, y, atol=1e-4, err_msg=name)
             else:
                 assert x == y, name
-
-
-def processed(node, diagnostics) -> int:
-    """Frames that a node has worked on, by its last status."""
-    name = f"{node.full_name.lstrip('/')}: frames"
-    for message in reversed(diagnostics):
-        for status in message.status:
-            if status.name == name:
-                return int({pair.key: pair.value for pair in status.values}["processed"])
-    return 0
 
 
 def wait_until(condition):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from camera_messages import camera_info_message, gray_photograph, image_message, photograph
-from conftest import wait_for
+from conftest import newest_values, wait_for
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -441,18 +441,13 @@ def test_overlap_keeps_the_order_through_errors_and_deactivation(start_node, cam
 
 def test_no_work_for_nobody(start_node, ros):
     """A lazy node leaves images alone until somebody subscribes."""
-    start_node("booster_node", parameters={**RAW, "lazy": True})
+    node = start_node("booster_node", parameters={**RAW, "lazy": True})
     statuses = ros.listen(DiagnosticArray, "/diagnostics")
 
     def idle():
         ros.publish("image", image_message(GRAY, "mono8"))
-        values = [
-            {pair.key: pair.value for pair in status.values}
-            for message in statuses
-            for status in message.status
-            if status.name.startswith(ros.namespace.lstrip("/"))
-        ]
-        return values and int(values[-1]["idle"]) > 1 and values[-1]
+        values = newest_values(statuses, node.full_name)
+        return int(values.get("idle", 0)) > 1 and values
 
     assert wait_for(idle, "an idle node")["processed"] == "0"
     features = ros.listen(FeatureArray, "features")

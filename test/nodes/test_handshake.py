@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import rclpy
-from conftest import wait_for
+from conftest import newest_values, wait_for
 from diagnostic_msgs.msg import DiagnosticArray
 from records import write_kitti
 from sensor_msgs.msg import CameraInfo, Image
@@ -103,14 +103,7 @@ def test_first_frames_arrive_everywhere_though_half_of_the_datagrams_are_lost(
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-o", library, tmp_path / "lose.c", "-ldl"], check=True
     )
-    received = {}
-
-    def count(message):
-        for status in message.status:
-            name = status.name.partition(":")[0]
-            received[name] = {pair.key: pair.value for pair in status.values}
-
-    ros.node.create_subscription(DiagnosticArray, "/diagnostics", count, 50)
+    diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
     write_kitti(tmp_path / "images", count=FRAMES)
     monkeypatch.setenv("LD_PRELOAD", str(library))
     names = ["booster_node", "matcher_node", "odometry_node"]
@@ -125,7 +118,7 @@ def test_first_frames_arrive_everywhere_though_half_of_the_datagrams_are_lost(
 
     def are_complete():
         booster, *others = (
-            received.get(f"{ros.namespace}/{name}".lstrip("/"), {"received": 0, "dropped": 0})
+            newest_values(diagnostics, f"{ros.namespace}/{name}") or {"received": 0, "dropped": 0}
             for name in names
         )
         # A busy machine may leave some images out, but not in silence.

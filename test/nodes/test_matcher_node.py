@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from camera_messages import camera_info_message, gray_photograph, image_message
-from conftest import wait_for
+from conftest import newest_values, wait_for
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -69,12 +69,8 @@ class Frames:
 
     def _worked_on(self):
         """Frames that matcher_node has processed or refused, by its last status."""
-        for message in reversed(self._diagnostics):
-            for status in message.status:
-                if status.name == f"{self._ros.namespace.lstrip('/')}/matcher_node: frames":
-                    values = {pair.key: pair.value for pair in status.values}
-                    return sum(int(values[key]) for key in ("processed", "errors", "out_of_order"))
-        return 0
+        values = newest_values(self._diagnostics, f"{self._ros.namespace}/matcher_node")
+        return sum(int(values.get(key, 0)) for key in ("processed", "errors", "out_of_order"))
 
     def take(self, features, stamp, *args, **kwargs):
         """The MatchArray of a frame that has a reference."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from camera_messages import camera_info_message
-from conftest import wait_for
+from conftest import newest_values, wait_for
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry, Path
 from sensor_msgs.msg import Imu, PointCloud2
@@ -129,30 +129,21 @@ class Stream:
 
     def wait_for_status(self, level, text):
         """Wait for this level, and a message with this text, on /diagnostics."""
+        name = f"{self._ros.namespace.lstrip('/')}/odometry_node: frames"
         wait_for(
-            lambda: any(s.level == level and text in s.message for s in self._statuses()),
+            lambda: any(
+                status.name == name and status.level == level and text in status.message
+                for message in list(self._diagnostics)
+                for status in message.status
+            ),
             f"status {level!r} {text!r}",
         )
 
-    def _statuses(self):
-        """Newest first."""
-        name = f"{self._ros.namespace.lstrip('/')}/odometry_node: frames"
-        return [
-            status
-            for message in reversed(self._diagnostics)
-            for status in message.status
-            if status.name == name
-        ]
-
     def _values_after_work(self):
-        for status in self._statuses()[:1]:
-            values = {pair.key: pair.value for pair in status.values}
-            counts = [
-                values.get(name, 0) for name in ("processed", "errors", "out_of_order", "repeated")
-            ]
-            if sum(map(int, counts)) >= self._sent and values["is_mapping"] == "False":
-                return values
-        return None
+        values = newest_values(self._diagnostics, f"{self._ros.namespace}/odometry_node")
+        names = ("processed", "errors", "out_of_order", "repeated")
+        count = sum(int(values.get(name, 0)) for name in names)
+        return count >= self._sent and values.get("is_mapping") == "False" and values
 
 
 @pytest.fixture
